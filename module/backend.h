@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the core asks of the CPU. A backend decodes and obeys; it decides
+ * nothing, calls no device, and copies nothing from or to userspace.
+ */
+#ifndef UMBRA_BACKEND_H
+#define UMBRA_BACKEND_H
+
+#include <linux/kvm.h>
+#include <linux/types.h>
+
+struct umbra_vm;
+struct umbra_vcpu;
+
+/**
+ * enum umbra_missing - why a backend can't serve this machine; bits
+ * @UMBRA_MISSING_CPU: the CPU has no such extension
+ * @UMBRA_MISSING_FIRMWARE: the firmware has locked it off
+ * @UMBRA_MISSING_OWNER: another hypervisor holds it
+ * @UMBRA_MISSING_PAGING: no nested paging, and no shadow mode is built
+ */
+enum umbra_missing {
+	UMBRA_MISSING_CPU	= 1 << 0,
+	UMBRA_MISSING_FIRMWARE	= 1 << 1,
+	UMBRA_MISSING_OWNER	= 1 << 2,
+	UMBRA_MISSING_PAGING	= 1 << 3,
+};
+
+/* Facts of a backend and of this machine, set by its setup(). */
+struct umbra_backend_caps {
+	bool hardware_paging;	/* EPT or NPT is there and not switched off */
+	u8 paging_levels;	/* levels of a hardware root: 4 or 5 */
+	bool gbpages;		/* 1G leaves in hardware tables */
+	bool next_rip;		/* exits tell where the instruction ends */
+	bool tsc_scaling;
+	u64 host_efer;
+};
+
+/*
+ * The members, once. R(ret, name, args...) is required, O() may be NULL.
+ *
+ * name			called with			what
+ * probe		load				bits of enum umbra_missing, 0: this is my machine
+ * setup		load, once			read capabilities, allocate what all VMs share; errno
+ * unsetup		unload
+ * enable_cpu		on that CPU, irqs off		turn the extension on; -EBUSY: somebody holds it
+ * disable_cpu		on that CPU, irqs off		turn it off; must not fail
+ * vm_create		vm being made			errno
+ * vm_destroy		no vCPU left
+ * vcpu_create		vCPU being made			allocate vcpu->hw; errno
+ * vcpu_destroy
+ * vcpu_reset		mutex; @init: INIT, else power-up	the backend's own state
+ * vcpu_load		preempt off, on @cpu		this vCPU will run here
+ * vcpu_put		preempt off			it won't for now; save what the host needs back
+ * prepare_switch	preempt off, irqs on		load guest values that the host's kernel does not use
+ * enter		irqs off, noinstr inside	enter and leave the guest
+ * exit_irqoff		irqs off			serve what must be served before irqs come on
+ * decode		irqs on				fill vcpu->exit; requeue interrupted events
+ * cache_reg		loaded				fill one register of the cache, enum umbra_reg
+ * get_segment, set_segment	owner			VCPU_SREG_* of regs.h
+ * get_dt, set_dt	owner				@idt: IDTR else GDTR
+ * set_cr0 set_cr3 set_cr4 set_efer	owner		values already judged; the cache in regs already has them
+ * set_rflags etc.	none: regs are written back by enter() from the cache
+ * set_dr7		owner				effective DR7 in regs.effective_dr7 has changed
+ * get_msr, set_msr	owner				MSRs that live in the VMCS/VMCB; 1: not mine
+ * get_cpl		owner
+ * interrupt_shadow	owner				KVM_X86_SHADOW_INT_* bits
+ * set_interrupt_shadow	owner
+ * interrupt_allowed	owner				an external interrupt could be delivered now
+ * nmi_allowed		owner
+ * inject_exception inject_irq inject_nmi	owner	from vcpu->events, for the next entry
+ * cancel_inject	owner				entry did not happen: requeue what was injected
+ * want_irq_window want_nmi_window	owner		exit as soon as one could be delivered
+ * get_nmi_mask, set_nmi_mask	owner
+ * load_root		owner				hpa of the root, its levels
+ * flush_all		owner, irqs off or preempt off	all translations of this guest, at the next entry
+ * flush_gva		owner				one gva of the current root
+ * set_tsc_offset	owner				guest TSC = host TSC (scaled) + offset
+ * update_msr_intercept	owner				let @msr pass or exit
+ * cpuid_changed	owner				intercepts that hang on CPUID
+ * dump			owner				hardware words for FAIL_ENTRY; returns the reason
+ */
+#define UMBRA_BACKEND_OPS(R, O)							\
+	R(u32, probe, void)							\
+	R(int, setup, struct umbra_backend_caps *caps)				\
+	R(void, unsetup, void)							\
+	R(int, enable_cpu, void)						\
+	R(void, disable_cpu, void)						\
+	O(int, vm_create, struct umbra_vm *vm)					\
+	O(void, vm_destroy, struct umbra_vm *vm)				\
+	R(int, vcpu_create, struct umbra_vcpu *vcpu)				\
+	R(void, vcpu_destroy, struct umbra_vcpu *vcpu)				\
+	R(void, vcpu_reset, struct umbra_vcpu *vcpu, bool init)			\
+	R(void, vcpu_load, struct umbra_vcpu *vcpu, int cpu)			\
+	R(void, vcpu_put, struct umbra_vcpu *vcpu)				\
+	R(void, prepare_switch, struct umbra_vcpu *vcpu)			\
+	R(void, enter, struct umbra_vcpu *vcpu)					\
+	R(void, exit_irqoff, struct umbra_vcpu *vcpu)				\
+	R(void, decode, struct umbra_vcpu *vcpu)				\
+	R(void, cache_reg, struct umbra_vcpu *vcpu, int reg)			\
+	R(void, get_segment, struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg) \
+	R(void, set_segment, struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg) \
+	R(void, get_dt, struct umbra_vcpu *vcpu, struct kvm_dtable *dt, bool idt) \
+	R(void, set_dt, struct umbra_vcpu *vcpu, const struct kvm_dtable *dt, bool idt) \
+	R(void, set_cr0, struct umbra_vcpu *vcpu, u64 cr0)			\
+	R(void, set_cr3, struct umbra_vcpu *vcpu, u64 cr3)			\
+	R(void, set_cr4, struct umbra_vcpu *vcpu, u64 cr4)			\
+	R(void, set_efer, struct umbra_vcpu *vcpu, u64 efer)			\
+	R(void, set_dr7, struct umbra_vcpu *vcpu, u64 dr7)			\
+	R(int, get_msr, struct umbra_vcpu *vcpu, u32 index, u64 *value)		\
+	R(int, set_msr, struct umbra_vcpu *vcpu, u32 index, u64 value)		\
+	R(int, get_cpl, struct umbra_vcpu *vcpu)				\
+	R(u32, interrupt_shadow, struct umbra_vcpu *vcpu)			\
+	R(void, set_interrupt_shadow, struct umbra_vcpu *vcpu, u32 mask)	\
+	R(bool, interrupt_allowed, struct umbra_vcpu *vcpu)			\
+	R(bool, nmi_allowed, struct umbra_vcpu *vcpu)				\
+	R(void, inject_exception, struct umbra_vcpu *vcpu)			\
+	R(void, inject_irq, struct umbra_vcpu *vcpu)				\
+	R(void, inject_nmi, struct umbra_vcpu *vcpu)				\
+	R(void, cancel_inject, struct umbra_vcpu *vcpu)				\
+	R(void, want_irq_window, struct umbra_vcpu *vcpu)			\
+	R(void, want_nmi_window, struct umbra_vcpu *vcpu)			\
+	R(bool, get_nmi_mask, struct umbra_vcpu *vcpu)				\
+	R(void, set_nmi_mask, struct umbra_vcpu *vcpu, bool masked)		\
+	R(void, load_root, struct umbra_vcpu *vcpu, hpa_t root, int level)	\
+	R(void, flush_all, struct umbra_vcpu *vcpu)				\
+	O(void, flush_gva, struct umbra_vcpu *vcpu, gva_t gva)			\
+	R(void, set_tsc_offset, struct umbra_vcpu *vcpu, u64 offset)		\
+	R(void, update_msr_intercept, struct umbra_vcpu *vcpu, u32 msr, bool read, bool write) \
+	R(void, cpuid_changed, struct umbra_vcpu *vcpu)				\
+	R(u64, dump, struct umbra_vcpu *vcpu)
+
+#define UMBRA_OP_MEMBER(ret, name, ...) ret (*name)(__VA_ARGS__);
+
+/**
+ * struct umbra_backend_ops - a vendor's extension
+ * @name: as users know it: "SVM", "VMX"
+ * @paging_name: "NPT", "EPT"
+ * @owner_module: the stock module that holds the extension: "kvm_amd"
+ */
+struct umbra_backend_ops {
+	const char *name;
+	const char *paging_name;
+	const char *owner_module;
+	UMBRA_BACKEND_OPS(UMBRA_OP_MEMBER, UMBRA_OP_MEMBER)
+};
+
+extern const struct umbra_backend_ops umbra_svm_ops;
+
+/* The chosen one and this machine's facts: main.c, set at load. */
+extern const struct umbra_backend_ops *umbra_backend;
+extern struct umbra_backend_caps umbra_caps;
+
+/* Called by main.c for the CPUs that run VMs; see its locking card. */
+int umbra_hardware_enable_all(void);
+void umbra_hardware_disable_all(void);
+
+#endif

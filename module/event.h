@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Events on their way into the guest: exceptions, NMIs and interrupts, from
+ * «somebody wants it» (pending) through «the CPU has been told» (injected) to
+ * delivered, and back to injected when the delivery itself exited.
+ */
+#ifndef UMBRA_EVENT_H
+#define UMBRA_EVENT_H
+
+#include <linux/types.h>
+
+struct umbra_vcpu;
+struct kvm_vcpu_events;
+
+struct umbra_event_exception {
+	bool pending;		/* to be injected at the next entry */
+	bool injected;		/* told to the CPU; delivery not known to be done */
+	u8 vector;
+	bool has_error;
+	u32 error;
+	u64 payload;		/* CR2 for #PF, DR6 bits for #DB */
+	bool has_payload;	/* @payload not yet in CR2 or DR6 */
+};
+
+struct umbra_events {
+	struct umbra_event_exception exc;
+	struct {
+		bool injected, soft;
+		u8 vector;
+	} irq;
+	u8 nmi_pending;		/* at most 2: one latched behind the one in service */
+	bool nmi_injected;
+	bool nmi_masked;	/* between delivery and IRET */
+	atomic_t nmi_queued;	/* by other threads; moved to nmi_pending by the owner */
+	int ext_irq;		/* KVM_INTERRUPT without irqchip: vector, or -1 */
+	u32 shadow;		/* KVM_X86_SHADOW_INT_* valid in backend; scratch for ioctl */
+};
+
+void umbra_events_init(struct umbra_vcpu *vcpu);
+
+/*
+ * Queue an exception. A second one while one is pending or injected becomes
+ * #DF or a triple fault by the manual's table «Interrupt and exception classes».
+ * RIP must still be at the faulting instruction (faults) or behind it (traps).
+ */
+void umbra_queue_exception(struct umbra_vcpu *vcpu, u8 vector);
+void umbra_queue_exception_e(struct umbra_vcpu *vcpu, u8 vector, u32 error);
+void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 cr2, u32 error);
+void umbra_queue_debug(struct umbra_vcpu *vcpu, u64 dr6_bits);
+
+/* The delivery of an event exited: put it back, to be injected again. */
+void umbra_requeue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error, u32 error);
+void umbra_requeue_interrupt(struct umbra_vcpu *vcpu, u8 vector, bool soft);
+void umbra_requeue_nmi(struct umbra_vcpu *vcpu);
+/* All injected events were delivered: forget them. decode() calls it first. */
+void umbra_events_delivered(struct umbra_vcpu *vcpu);
+
+/* Any thread: an NMI for this vCPU. */
+void umbra_inject_nmi(struct umbra_vcpu *vcpu);
+
+/* Is there an event that must wake a halted vCPU? Any thread. */
+bool umbra_has_event(struct umbra_vcpu *vcpu);
+
+/* Before entry: choose one event, tell the backend, ask for windows for the rest. */
+void umbra_inject_events(struct umbra_vcpu *vcpu);
+
+int umbra_vcpu_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev);
+int umbra_vcpu_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev);
+
+#endif

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A decoded exit: what a backend's decode() makes of the hardware's words, and
+ * what exit.c decides by. Nothing here names a vendor.
+ */
+#ifndef UMBRA_EXIT_H
+#define UMBRA_EXIT_H
+
+#include <linux/kvm_types.h>
+#include <linux/types.h>
+
+struct umbra_vcpu;
+
+/**
+ * enum umbra_exit_reason - why the guest was left
+ *
+ * The order is ABI: exit histograms are indexed by it.
+ */
+enum umbra_exit_reason {
+	UMBRA_EXIT_UNKNOWN,		/* .hw: a code that the backend can't name */
+	UMBRA_EXIT_FAIL_ENTRY,		/* .hw: the CPU refused the guest's state */
+	UMBRA_EXIT_INTERRUPT,		/* a host interrupt, served already */
+	UMBRA_EXIT_NMI,			/* a host NMI or #MC, served already */
+	UMBRA_EXIT_INTR_WINDOW,		/* the guest can take an interrupt now */
+	UMBRA_EXIT_NMI_WINDOW,		/* the guest can take an NMI now */
+	UMBRA_EXIT_EXCEPTION,		/* .exc */
+	UMBRA_EXIT_PAGE_FAULT,		/* .fault: EPT violation or nested page fault */
+	UMBRA_EXIT_IO,			/* .io */
+	UMBRA_EXIT_CPUID,
+	UMBRA_EXIT_MSR_READ,
+	UMBRA_EXIT_MSR_WRITE,
+	UMBRA_EXIT_CR,			/* .reg */
+	UMBRA_EXIT_DR,			/* .reg */
+	UMBRA_EXIT_HLT,
+	UMBRA_EXIT_HYPERCALL,
+	UMBRA_EXIT_INVLPG,		/* .reg.value: gva, if .reg.gpr >= 0 */
+	UMBRA_EXIT_CACHE,		/* INVD, WBINVD */
+	UMBRA_EXIT_XSETBV,
+	UMBRA_EXIT_RDPMC,
+	UMBRA_EXIT_PAUSE,
+	UMBRA_EXIT_MONITOR,		/* MONITOR: treated as a no-op */
+	UMBRA_EXIT_MWAIT,		/* MWAIT: treated as a no-op */
+	UMBRA_EXIT_UNDEFINED,		/* an instruction the guest's CPU does not have */
+	UMBRA_EXIT_TASK_SWITCH,		/* .task */
+	UMBRA_EXIT_SHUTDOWN,		/* triple fault */
+	UMBRA_EXIT_SPURIOUS,		/* nothing to do: enter again */
+	UMBRA_EXIT_NR
+};
+
+#define UMBRA_MAX_INSN	15
+
+/**
+ * struct umbra_exit - one exit
+ * @reason: enum umbra_exit_reason
+ * @next_rip: where the exiting instruction ends, 0 if the CPU does not say
+ * @insn_len: bytes in @insn that the CPU supplied (decode assists), or 0
+ * @insn: those bytes
+ */
+struct umbra_exit {
+	u32 reason;
+	u8 insn_len;
+	u8 insn[UMBRA_MAX_INSN];
+	u64 next_rip;
+	union {
+		struct {
+			u64 code, info[2];
+		} hw;
+		struct {
+			u8 vector;
+			bool has_error;
+			u32 error;
+			u64 payload;	/* #PF: CR2; #DB: DR6 bits */
+		} exc;
+		struct {
+			gpa_t gpa;
+			u64 error;	/* PFERR_* of mmu.h */
+		} fault;
+		struct {
+			u16 port;
+			u8 size;	/* 1, 2 or 4 */
+			bool in, string, rep;
+		} io;
+		struct {
+			u8 nr;
+			bool write;
+			s8 gpr;		/* -1: not told, decode the instruction */
+			u64 value;
+		} reg;
+		struct {
+			u16 selector;
+			u8 source;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate */
+			bool has_error;
+			u32 error;
+		} task;
+	};
+};
+
+/**
+ * struct umbra_io - an access that userspace must finish before the guest goes on
+ * @pending: which kind; UMBRA_IO_NONE when there is none
+ * @complete: what to do with userspace's answer; set with @pending, called by
+ *	the next KVM_RUN before anything else; >0 enter the guest, 0 another exit
+ *	to userspace is set up, <0 errno
+ *
+ * The run page is the user's to scribble on, so that what matters is kept here.
+ */
+enum umbra_io_kind { UMBRA_IO_NONE, UMBRA_IO_PIO, UMBRA_IO_MMIO };
+
+#define UMBRA_MMIO_FRAGMENTS	4
+
+struct umbra_io {
+	enum umbra_io_kind pending;
+	int (*complete)(struct umbra_vcpu *vcpu);
+	struct {			/* PIO: what the run page said */
+		u16 port;
+		u8 size;
+		bool in;
+		u32 count;
+	} pio;
+	struct {			/* MMIO: an access in pieces of at most 8 bytes */
+		bool write;
+		bool read_done;		/* data[] answers the emulator's re-executed read */
+		u8 nr, next;
+		u8 data_len;
+		gpa_t base;
+		struct {
+			gpa_t gpa;
+			u8 len, offset;
+		} frag[UMBRA_MMIO_FRAGMENTS];
+		u8 data[64];
+	} mmio;
+};
+
+/**
+ * umbra_handle_exit() - decide what a decoded exit means
+ * @vcpu: a loaded vCPU, its exit in vcpu->exit, interrupts and preemption on
+ *
+ * Return: >0 enter the guest again; 0 go to userspace, the run page is filled;
+ * <0 errno for KVM_RUN
+ */
+int umbra_handle_exit(struct umbra_vcpu *vcpu);
+
+/* Skip the instruction that exited: next_rip, or its decoded length. 1, or 0 with INTERNAL_ERROR set up. */
+int umbra_skip_insn(struct umbra_vcpu *vcpu);
+/* Decode and emulate the instruction at RIP; returns as umbra_handle_exit(). */
+int umbra_emulate_insn(struct umbra_vcpu *vcpu);
+/* Set up KVM_EXIT_INTERNAL_ERROR with the instruction's bytes; returns 0. */
+int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror);
+
+#endif

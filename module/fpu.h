@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The guest's FPU and extended state, in the host kernel's guest containers. */
+#ifndef UMBRA_FPU_H
+#define UMBRA_FPU_H
+
+#include <linux/types.h>
+#include <asm/fpu/types.h>
+
+struct umbra_vcpu;
+struct kvm_fpu;
+struct kvm_xsave;
+struct kvm_xcrs;
+
+struct umbra_fpu {
+	struct fpu_guest guest;		/* (o) swapped in while KVM_RUN is under way */
+	bool loaded;
+	u32 pkru, host_pkru;
+};
+
+/* At load: what of XCR0 guests may have. */
+void umbra_fpu_setup(void);
+u64 umbra_fpu_supported_xcr0(void);
+u32 umbra_fpu_uabi_size(struct umbra_vcpu *vcpu);	/* KVM_CAP_XSAVE2's answer */
+
+int umbra_fpu_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
+void umbra_fpu_destroy(struct umbra_vcpu *vcpu);
+void umbra_fpu_reset(struct umbra_vcpu *vcpu, bool init);
+/* KVM_RUN's begin and end; preemption on. */
+void umbra_fpu_load(struct umbra_vcpu *vcpu);
+void umbra_fpu_put(struct umbra_vcpu *vcpu);
+/* Irqs off, next to enter(): XCR0, XSS and PKRU. */
+void umbra_fpu_enter(struct umbra_vcpu *vcpu);
+void umbra_fpu_exit(struct umbra_vcpu *vcpu);
+
+int umbra_vcpu_get_fpu(struct umbra_vcpu *vcpu, struct kvm_fpu *fpu);
+int umbra_vcpu_set_fpu(struct umbra_vcpu *vcpu, const struct kvm_fpu *fpu);
+int umbra_vcpu_get_xsave(struct umbra_vcpu *vcpu, void *buf, u32 size);
+int umbra_vcpu_set_xsave(struct umbra_vcpu *vcpu, const void *buf, u32 size);
+int umbra_vcpu_get_xcrs(struct umbra_vcpu *vcpu, struct kvm_xcrs *xcrs);
+int umbra_vcpu_set_xcrs(struct umbra_vcpu *vcpu, const struct kvm_xcrs *xcrs);
+
+#endif

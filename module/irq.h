@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Interrupt chips: PIC, IOAPIC, LAPICs, and the routes between pins and them. */
+#ifndef UMBRA_IRQ_H
+#define UMBRA_IRQ_H
+
+#include <linux/kvm.h>
+#include <linux/types.h>
+
+struct umbra_vm;
+struct umbra_vcpu;
+
+#define UMBRA_NR_GSIS		4096
+#define UMBRA_IOAPIC_PINS	24
+/* Sources that may hold a level line up, each on its own: userspace, the PIT. */
+enum { UMBRA_SOURCE_USER, UMBRA_SOURCE_PIT, UMBRA_SOURCES };
+
+/* KVM_CREATE_IRQCHIP: vm->lock held. 0, -EEXIST, -EINVAL (vCPUs exist), -ENOMEM */
+int umbra_irqchip_create(struct umbra_vm *vm);
+void umbra_irqchip_destroy(struct umbra_vm *vm);
+bool umbra_irqchip_in_kernel(struct umbra_vm *vm);
+/* KVM_GET/SET_IRQCHIP: 0, -EINVAL, -ENXIO without chips */
+int umbra_irqchip_get(struct umbra_vm *vm, struct kvm_irqchip *chip);
+int umbra_irqchip_set(struct umbra_vm *vm, const struct kvm_irqchip *chip);
+/* KVM_CREATE_PIT2: vm->lock held. 0, -EEXIST, -ENOENT (no irqchip), -EINVAL, -ENOMEM */
+int umbra_pit_create(struct umbra_vm *vm, const struct kvm_pit_config *config);
+void umbra_pit_destroy(struct umbra_vm *vm);
+int umbra_pit_get(struct umbra_vm *vm, struct kvm_pit_state2 *state);	/* -ENXIO */
+int umbra_pit_set(struct umbra_vm *vm, const struct kvm_pit_state2 *state);
+
+/*
+ * Raise or lower a line from one source: <0 masked or no route (-1), 0
+ * coalesced, >0 delivered. Any context that may take spinlocks.
+ */
+int umbra_set_irq(struct umbra_vm *vm, int source, u32 gsi, int level);
+/* KVM_SET_GSI_ROUTING: a kernel copy. 0, -EINVAL, -ENOMEM */
+int umbra_set_routing(struct umbra_vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr);
+/* KVM_SIGNAL_MSI: as umbra_set_irq(). */
+int umbra_signal_msi(struct umbra_vm *vm, const struct kvm_msi *msi);
+
+/* The LAPIC. vcpu->lapic is NULL without in-kernel chips; these accept that. */
+int umbra_lapic_create(struct umbra_vcpu *vcpu);	/* -ENOMEM */
+void umbra_lapic_destroy(struct umbra_vcpu *vcpu);
+void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init);
+/*
+ * An interrupt (PIC through LINT0, or LAPIC above PPR) waits for this vCPU: its vector, or -1; any
+ * thread. TPR is CR8: umbra_lapic_set_tpr().
+ */
+int umbra_pending_irq(struct umbra_vcpu *vcpu);
+/* Take it: IRR to ISR, or the PIC's INTA; the vector, or -1 when it went away. Owner. */
+int umbra_ack_irq(struct umbra_vcpu *vcpu);
+void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8);
+u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu);
+u64 umbra_apic_base(struct umbra_vcpu *vcpu);
+int umbra_set_apic_base(struct umbra_vcpu *vcpu, u64 value, bool host);	/* 0, 1 */
+/* x2APIC MSRs 0x800..0x8ff: 0, 1. */
+int umbra_x2apic_read(struct umbra_vcpu *vcpu, u32 msr, u64 *value);
+int umbra_x2apic_write(struct umbra_vcpu *vcpu, u32 msr, u64 value);
+u64 umbra_tsc_deadline(struct umbra_vcpu *vcpu);
+void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value);
+/* The timer's interrupt, at UMBRA_REQ_APIC_TIMER. Owner. */
+void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu);
+bool umbra_lapic_timer_pending(struct umbra_vcpu *vcpu);
+/* The LAPIC's own page: 0 handled, -EOPNOTSUPP not in its window. Owner. */
+int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data);
+int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data);
+/* INIT and SIPI that reached the LAPIC while blocked or between entries: act on them. Owner. true: mp_state changed */
+bool umbra_lapic_accept_events(struct umbra_vcpu *vcpu);
+bool umbra_lapic_has_init_sipi(struct umbra_vcpu *vcpu);	/* any thread */
+int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state);	/* -EINVAL */
+int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state);
+
+#endif

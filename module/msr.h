@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* MSR policy, once for both vendors: what a guest may read and write. */
+#ifndef UMBRA_MSR_H
+#define UMBRA_MSR_H
+
+#include <linux/types.h>
+
+struct umbra_vcpu;
+struct kvm_msr_list;
+struct kvm_msrs;
+
+#define UMBRA_MCE_BANKS	10
+
+/**
+ * struct umbra_msrs - MSRs that no VMCS or VMCB field holds
+ *
+ * TSC, APIC base, kvmclock and the TSC deadline belong to time.c and lapic.c.
+ */
+struct umbra_msrs {
+	u64 pat;
+	u64 misc_enable;
+	u64 mtrr_def;
+	u64 mtrr_fixed[11];
+	u64 mtrr_base[8], mtrr_mask[8];
+	u64 mcg_cap, mcg_status, mcg_ctl;
+	u64 mce[UMBRA_MCE_BANKS * 4];
+	u64 spec_ctrl;
+	u64 tsc_aux;
+	u64 platform_info;
+	u64 arch_capabilities;
+	u64 microcode_version;
+	u64 smbase, hwcr, patch_level;
+	u64 debugctl;
+	u64 xss;
+};
+
+void umbra_msrs_reset(struct umbra_vcpu *vcpu, bool init);
+
+/**
+ * umbra_msr_read() - read a guest's MSR
+ * @vcpu: owned
+ * @index: MSR number, any
+ * @value: result
+ * @host: for KVM_GET_MSRS: what the guest's CPUID hides may be read too
+ *
+ * Return: 0, or 1: no such MSR for this caller (the guest gets #GP(0))
+ */
+int umbra_msr_read(struct umbra_vcpu *vcpu, u32 index, u64 *value, bool host);
+/** umbra_msr_write() - its counterpart; 1 also for a value that the MSR refuses */
+int umbra_msr_write(struct umbra_vcpu *vcpu, u32 index, u64 value, bool host);
+
+/* KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST: arrays and their lengths, fixed at load. */
+void umbra_msr_setup(void);
+unsigned int umbra_msr_list(const u32 **list);
+unsigned int umbra_msr_feature_list(const u32 **list);
+/* A feature MSR as the system fd reads it: 0 or 1. */
+int umbra_msr_feature(u32 index, u64 *value);
+
+#endif

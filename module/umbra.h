@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The private core types: a VM, a vCPU, and what passes between them.
+ *
+ * Each field carries a tag that says when it is set and what guards it:
+ *   (c)  set at creation, constant afterwards
+ *   (o)  touched only by the vCPU's owner: the thread that holds vcpu->mutex
+ *   (m)  guarded by vm->lock
+ *   (s)  written under vm->slots_lock, read under vm->srcu
+ *   (i)  written under vm->irq_lock, read under vm->srcu
+ *   (M)  guarded by vm->mmu_lock
+ *   (a)  atomic, or a bit protocol described at the field
+ */
+#ifndef UMBRA_UMBRA_H
+#define UMBRA_UMBRA_H
+
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/kvm.h>
+#include <linux/kvm_types.h>
+#include <linux/mm_types.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/rcuwait.h>
+#include <linux/rwlock.h>
+#include <linux/srcu.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+#include "cpuid.h"
+#include "event.h"
+#include "exit.h"
+#include "fpu.h"
+#include "memslot.h"
+#include "mmu.h"
+#include "msr.h"
+#include "regs.h"
+#include "time.h"
+
+/* Limits that KVM_CHECK_EXTENSION reports. */
+#define UMBRA_MAX_VCPUS		288
+#define UMBRA_MAX_VCPU_ID	1024
+
+struct umbra_lapic;
+struct umbra_irqchip;
+struct umbra_pit;
+struct umbra_io_bus;
+
+/**
+ * enum umbra_request - what somebody wants a vCPU to do before it next enters
+ * its guest; a bit in &umbra_vcpu.requests, see Documentation/requests.rst
+ * @UMBRA_REQ_FLUSH_TLB: drop all translations of this guest
+ * @UMBRA_REQ_LOAD_ROOT: the root may have been zapped: load it anew
+ * @UMBRA_REQ_EVENT: look again whether an event can be injected
+ * @UMBRA_REQ_UNBLOCK: leave a HLT; a wake-up that carries no interrupt
+ * @UMBRA_REQ_STOP: the VM is dead: KVM_RUN returns -EIO
+ * @UMBRA_REQ_CLOCK: write the guest's clock page again
+ * @UMBRA_REQ_APIC_TIMER: the LAPIC timer has expired: raise its interrupt
+ * @UMBRA_REQ_TRIPLE_FAULT: report KVM_EXIT_SHUTDOWN
+ * @UMBRA_REQ_NONE_KICK: nothing to do, but leave the guest once
+ */
+enum umbra_request {
+	UMBRA_REQ_FLUSH_TLB,
+	UMBRA_REQ_LOAD_ROOT,
+	UMBRA_REQ_EVENT,
+	UMBRA_REQ_UNBLOCK,
+	UMBRA_REQ_STOP,
+	UMBRA_REQ_CLOCK,
+	UMBRA_REQ_APIC_TIMER,
+	UMBRA_REQ_TRIPLE_FAULT,
+	UMBRA_REQ_NONE_KICK,
+};
+
+/**
+ * enum umbra_vcpu_mode - where a vCPU is, for those who kick it
+ * @UMBRA_OUTSIDE_GUEST: it looks at its requests before it enters again
+ * @UMBRA_IN_GUEST: it must be interrupted to see a request
+ * @UMBRA_EXITING: somebody has sent that interrupt already
+ *
+ * The owner goes OUTSIDE to IN (full barrier, then it looks at requests) and
+ * back; a kicker goes IN to EXITING by cmpxchg after it set the request.
+ */
+enum umbra_vcpu_mode {
+	UMBRA_OUTSIDE_GUEST,
+	UMBRA_IN_GUEST,
+	UMBRA_EXITING,
+};
+
+struct umbra_vcpu {
+	struct umbra_vm *vm;			/* (c) */
+	int id;					/* (c) KVM_CREATE_VCPU's argument */
+	int index;				/* (c) 0, 1, 2, ... by creation */
+	struct kvm_run *run;			/* (c) page; the user may scribble on it */
+	void *pio_data;				/* (c) page 1 of the mapping */
+	struct mutex mutex;			/* one ioctl owns the vCPU */
+	void *hw;				/* (c) the backend's part */
+
+	unsigned long requests;			/* (a) enum umbra_request */
+	int mode;				/* (a) enum umbra_vcpu_mode */
+	int cpu;				/* last loaded CPU or -1; preemption off */
+	struct rcuwait wait;			/* where a halted vCPU sleeps */
+	struct preempt_notifier preempt;	/* (o) */
+	struct pid __rcu *pid;			/* (o) last thread that ran it */
+	bool sigset_active;			/* (o) */
+	sigset_t sigset;			/* (o) KVM_SET_SIGNAL_MASK */
+	u32 mp_state;				/* (a) KVM_MP_STATE_*; others: INIT, SIPI, wake */
+	int srcu_idx;				/* (o) while in umbra_vcpu_run() */
+
+	struct umbra_regs regs;			/* (o) regs.h */
+	struct umbra_events events;		/* (o) event.h */
+	struct umbra_exit exit;			/* (o) exit.h: the last decoded exit */
+	struct umbra_io io;			/* (o) exit.h: unfinished user I/O */
+	struct umbra_cpuid cpuid;		/* (o) cpuid.h */
+	struct umbra_msrs msrs;			/* (o) msr.h */
+	struct umbra_fpu fpu;			/* (o) fpu.h */
+	struct umbra_vcpu_time time;		/* (o) time.h */
+	struct umbra_vcpu_mmu mmu;		/* (o) mmu.h */
+	struct umbra_lapic *lapic;		/* (c) NULL without in-kernel irqchip */
+	struct umbra_emul *emul;		/* (c) the emulator's scratch state */
+	u64 exits;				/* (o) */
+};
+
+struct umbra_vm {
+	struct mm_struct *mm;			/* (c) the creator's; only its threads may call */
+	struct mutex lock;			/* creation of vCPUs and chips */
+	struct kref ref;			/* fds of the VM and of its vCPUs */
+	struct xarray vcpus;			/* (m) by index; read locklessly */
+	int online_vcpus;			/* (m) written after the array: acquire it */
+	int created_vcpus;			/* (m) */
+	bool dead;				/* (a) set once: every RUN returns -EIO */
+	u32 boot_vcpu_id;			/* (m) until a vCPU exists */
+	u64 tss_addr, identity_map_addr;	/* (m) */
+
+	struct mutex slots_lock;
+	struct srcu_struct srcu;		/* slots, I/O buses, routing */
+	struct umbra_slots __rcu *slots;	/* (s) memslot.h */
+	struct mmu_notifier notifier;		/* (c) */
+	rwlock_t mmu_lock;
+	struct umbra_vm_mmu mmu;		/* mmu.h */
+
+	struct mutex irq_lock;
+	struct umbra_irqchip *irqchip;		/* (m) set once, release/acquire */
+	struct umbra_pit *pit;			/* (m) set once */
+	struct umbra_io_bus __rcu *pio_bus;	/* (s) iodev.h */
+	struct umbra_io_bus __rcu *mmio_bus;	/* (s) */
+
+	struct umbra_vm_time time;		/* time.h */
+	void *hw;				/* (c) the backend's part */
+};
+
+/* vm.c */
+struct umbra_vm *umbra_vm_create(unsigned long type);
+void umbra_vm_get(struct umbra_vm *vm);
+void umbra_vm_put(struct umbra_vm *vm);
+void umbra_vm_kill(struct umbra_vm *vm, const char *why);
+struct umbra_vcpu *umbra_vm_create_vcpu(struct umbra_vm *vm, u32 id);
+struct umbra_vcpu *umbra_vcpu_by_id(struct umbra_vm *vm, u32 id);
+
+static inline struct umbra_vcpu *umbra_vcpu_by_index(struct umbra_vm *vm, int i)
+{
+	return xa_load(&vm->vcpus, i);
+}
+
+/* Every vCPU whose creation is complete; @i is an int, @v the vCPU. */
+#define umbra_for_each_vcpu(vm, i, v)						\
+	for ((i) = 0; (i) < smp_load_acquire(&(vm)->online_vcpus) &&		\
+		      ((v) = umbra_vcpu_by_index(vm, i)) != NULL; (i)++)
+
+/* vcpu.c */
+int umbra_vcpu_run(struct umbra_vcpu *vcpu);
+void umbra_vcpu_load(struct umbra_vcpu *vcpu);
+void umbra_vcpu_put(struct umbra_vcpu *vcpu);
+void umbra_vcpu_kick(struct umbra_vcpu *vcpu);
+void umbra_vcpu_wake(struct umbra_vcpu *vcpu);
+void umbra_request_all(struct umbra_vm *vm, enum umbra_request req);
+struct umbra_vcpu *umbra_running_vcpu(void);
+
+/**
+ * umbra_request() - ask a vCPU for something before it next enters its guest
+ * @vcpu: any vCPU
+ * @req: what
+ *
+ * Follow it with umbra_vcpu_kick() unless the caller is the vCPU's owner. The
+ * barrier makes what was written before visible to the vCPU that sees the bit.
+ */
+static inline void umbra_request(struct umbra_vcpu *vcpu, enum umbra_request req)
+{
+	smp_wmb();	/* pairs with the one in umbra_test_request() */
+	set_bit(req, &vcpu->requests);
+}
+
+/* Take a request: true once after it was made. Only for the owner. */
+static inline bool umbra_test_request(struct umbra_vcpu *vcpu, enum umbra_request req)
+{
+	if (!test_bit(req, &vcpu->requests))
+		return false;
+	clear_bit(req, &vcpu->requests);
+	smp_mb__after_atomic();	/* pairs with umbra_request() */
+	return true;
+}
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
+/*
+ * What Umbra has beyond KVM's ABI. Umbra's file descriptors take KVM's ioctls
+ * (<linux/kvm.h>) and, under a type of their own, these; stock KVM answers
+ * them with ENOTTY, which tells the two apart.
+ */
+#ifndef _UAPI_LINUX_UMBRA_H
+#define _UAPI_LINUX_UMBRA_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define UMBRA_IO	0xBB
+
+/* The version of this header's ABI: grows when something is added. */
+#define UMBRA_ABI_VERSION	1
+
+/**
+ * struct umbra_info - what this machine and this module can do
+ * @version: out: UMBRA_ABI_VERSION of the module
+ * @modes: out: bits 1 << UMBRA_MMU_*, the modes that a VM can have here
+ * @backend: out: "SVM" or "VMX", zero-padded
+ * @paging: out: "NPT" or "EPT", or empty when there is no such hardware
+ * @flags: out: UMBRA_INFO_*
+ * @pad: out: 0
+ */
+struct umbra_info {
+	__u32 version;
+	__u32 modes;
+	char backend[8];
+	char paging[8];
+	__u32 flags;
+	__u32 pad[9];
+};
+
+#define UMBRA_INFO_NEXT_RIP	(1U << 0)	/* exits tell where the instruction ends */
+
+/* The ways to virtualize a VM's memory. */
+#define UMBRA_MMU_AUTO		0
+#define UMBRA_MMU_HARDWARE	1
+#define UMBRA_MMU_SHADOW_LAZY	2
+#define UMBRA_MMU_SHADOW_EAGER	3
+
+/* System fd: 0, -EFAULT */
+#define UMBRA_GET_INFO		_IOR(UMBRA_IO, 0x00, struct umbra_info)
+
+/*
+ * VM fd: the mode, one of UMBRA_MMU_*. SET before the first vCPU: 0, -EINVAL
+ * for a number that is no mode, -EOPNOTSUPP for one that this machine or this
+ * module can't do, -EBUSY after a vCPU was created.
+ */
+#define UMBRA_GET_MMU		_IOR(UMBRA_IO, 0x10, __u32)
+#define UMBRA_SET_MMU		_IOW(UMBRA_IO, 0x11, __u32)
+
+#endif

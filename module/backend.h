@@ -60,7 +60,6 @@ struct umbra_backend_caps {
  * get_segment, set_segment	owner			VCPU_SREG_* of regs.h
  * get_dt, set_dt	owner				@idt: IDTR else GDTR
  * set_cr0 set_cr3 set_cr4 set_efer	owner		values already judged; the cache in regs already has them
- * set_rflags etc.	none: regs are written back by enter() from the cache
  * set_dr7		owner				effective DR7 in regs.effective_dr7 has changed
  * get_msr, set_msr	owner				MSRs that live in the VMCS/VMCB; 1: not mine
  * get_cpl		owner
@@ -70,6 +69,7 @@ struct umbra_backend_caps {
  * nmi_allowed		owner
  * inject_exception inject_irq inject_nmi	owner	from vcpu->events, for the next entry
  * cancel_inject	owner				entry did not happen: requeue what was injected
+ * set_tpr_intercept	owner				exit when the guest lowers its TPR (an interrupt waits for that)
  * want_irq_window want_nmi_window	owner		exit as soon as one could be delivered
  * get_nmi_mask, set_nmi_mask	owner
  * load_root		owner				hpa of the root, its levels
@@ -118,6 +118,7 @@ struct umbra_backend_caps {
 	R(void, inject_irq, struct umbra_vcpu *vcpu)				\
 	R(void, inject_nmi, struct umbra_vcpu *vcpu)				\
 	R(void, cancel_inject, struct umbra_vcpu *vcpu)				\
+	R(void, set_tpr_intercept, struct umbra_vcpu *vcpu, bool on)		\
 	R(void, want_irq_window, struct umbra_vcpu *vcpu)			\
 	R(void, want_nmi_window, struct umbra_vcpu *vcpu)			\
 	R(bool, get_nmi_mask, struct umbra_vcpu *vcpu)				\

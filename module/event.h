@@ -12,14 +12,13 @@
 struct umbra_vcpu;
 struct kvm_vcpu_events;
 
+/* CR2 and DR6 are written when the exception is queued, so that nothing is owed later. */
 struct umbra_event_exception {
 	bool pending;		/* to be injected at the next entry */
 	bool injected;		/* told to the CPU; delivery not known to be done */
 	u8 vector;
 	bool has_error;
 	u32 error;
-	u64 payload;		/* CR2 for #PF, DR6 bits for #DB */
-	bool has_payload;	/* @payload not yet in CR2 or DR6 */
 };
 
 struct umbra_events {
@@ -30,10 +29,8 @@ struct umbra_events {
 	} irq;
 	u8 nmi_pending;		/* at most 2: one latched behind the one in service */
 	bool nmi_injected;
-	bool nmi_masked;	/* between delivery and IRET */
 	atomic_t nmi_queued;	/* by other threads; moved to nmi_pending by the owner */
 	int ext_irq;		/* KVM_INTERRUPT without irqchip: vector, or -1 */
-	u32 shadow;		/* KVM_X86_SHADOW_INT_* valid in backend; scratch for ioctl */
 };
 
 void umbra_events_init(struct umbra_vcpu *vcpu);
@@ -58,7 +55,7 @@ void umbra_events_delivered(struct umbra_vcpu *vcpu);
 /* Any thread: an NMI for this vCPU. */
 void umbra_inject_nmi(struct umbra_vcpu *vcpu);
 
-/* Is there an event that must wake a halted vCPU? Any thread. */
+/* Is there an event that must wake this halted vCPU? Owner. */
 bool umbra_has_event(struct umbra_vcpu *vcpu);
 
 /* Before entry: choose one event, tell the backend, ask for windows for the rest. */

@@ -46,6 +46,8 @@ void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init);
  * thread. TPR is CR8: umbra_lapic_set_tpr().
  */
 int umbra_pending_irq(struct umbra_vcpu *vcpu);
+/* An interrupt waits that only the TPR holds back. Owner. */
+bool umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu);
 /* Take it: IRR to ISR, or the PIC's INTA; the vector, or -1 when it went away. Owner. */
 int umbra_ack_irq(struct umbra_vcpu *vcpu);
 void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8);
@@ -66,6 +68,8 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 /* INIT and SIPI that reached the LAPIC while blocked or between entries: act on them. Owner. true: mp_state changed */
 bool umbra_lapic_accept_events(struct umbra_vcpu *vcpu);
 bool umbra_lapic_has_init_sipi(struct umbra_vcpu *vcpu);	/* any thread */
+/* KVM_SET_VCPU_EVENTS: the vector of a latched SIPI. Owner. */
+void umbra_lapic_set_sipi_vector(struct umbra_vcpu *vcpu, u32 vector);
 int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state);	/* -EINVAL */
 int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state);
 

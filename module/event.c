@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Events for the guest: which one goes in at the next entry, and what becomes
+ * of it when its delivery exits.
+ */
+#include <linux/kvm.h>
+#include <asm/processor-flags.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+#include "irq.h"
+#include "umbra.h"
+
+/* Vectors below 32 that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP. */
+#define ERROR_CODE_VECTORS	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | \
+				 BIT(14) | BIT(17) | BIT(21))
+/* Faults, whose saved RFLAGS has RF set: all but #DB, NMI, the traps and the aborts. */
+#define FAULT_VECTORS		(BIT(0) | BIT(5) | BIT(6) | BIT(7) | BIT(9) | BIT(10) | \
+				 BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(16) | BIT(17) | \
+				 BIT(19) | BIT(21))
+
+enum exception_class { BENIGN, CONTRIBUTORY, PAGE_FAULT };
+
+static enum exception_class exception_class(u8 vector)
+{
+	switch (vector) {
+	case X86_TRAP_PF:
+		return PAGE_FAULT;
+	case X86_TRAP_DE:
+	case X86_TRAP_TS:
+	case X86_TRAP_NP:
+	case X86_TRAP_SS:
+	case X86_TRAP_GP:
+		return CONTRIBUTORY;
+	default:
+		return BENIGN;
+	}
+}
+
+void umbra_events_init(struct umbra_vcpu *vcpu)
+{
+	vcpu->events = (struct umbra_events) { .ext_irq = -1 };
+}
+
+/*
+ * Manual: «Double-Fault Exception (#DF)», the table of class pairs. What was
+ * there is delivered first in time: @vector arose from its delivery.
+ */
+static void queue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error, u32 error)
+{
+	struct umbra_event_exception *exc = &vcpu->events.exc;
+
+	if (exc->pending || exc->injected) {
+		enum exception_class first = exception_class(exc->vector);
+		enum exception_class second = exception_class(vector);
+
+		if (exc->vector == X86_TRAP_DF) {
+			umbra_request(vcpu, UMBRA_REQ_TRIPLE_FAULT);
+			return;
+		}
+		if ((first == CONTRIBUTORY && second == CONTRIBUTORY) ||
+		    (first == PAGE_FAULT && second != BENIGN)) {
+			vector = X86_TRAP_DF;
+			has_error = true;
+			error = 0;
+		}
+	}
+	*exc = (struct umbra_event_exception) {
+		.pending = true,
+		.vector = vector,
+		/* Real mode pushes none. */
+		.has_error = has_error && umbra_is_protected(vcpu),
+		.error = error,
+	};
+	umbra_request(vcpu, UMBRA_REQ_EVENT);
+}
+
+void umbra_queue_exception(struct umbra_vcpu *vcpu, u8 vector)
+{
+	queue_exception(vcpu, vector, false, 0);
+}
+
+void umbra_queue_exception_e(struct umbra_vcpu *vcpu, u8 vector, u32 error)
+{
+	queue_exception(vcpu, vector, true, error);
+}
+
+void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 cr2, u32 error)
+{
+	vcpu->regs.cr2 = cr2;
+	queue_exception(vcpu, X86_TRAP_PF, true, error);
+}
+
+void umbra_queue_debug(struct umbra_vcpu *vcpu, u64 dr6_bits)
+{
+	vcpu->regs.dr6 &= ~DR_TRAP_BITS;
+	vcpu->regs.dr6 |= dr6_bits | DR6_RESERVED;
+	queue_exception(vcpu, X86_TRAP_DB, false, 0);
+}
+
+void umbra_requeue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error, u32 error)
+{
+	vcpu->events.exc = (struct umbra_event_exception) {
+		.injected = true,
+		.vector = vector,
+		.has_error = has_error,
+		.error = error,
+	};
+	umbra_request(vcpu, UMBRA_REQ_EVENT);
+}
+
+void umbra_requeue_interrupt(struct umbra_vcpu *vcpu, u8 vector, bool soft)
+{
+	vcpu->events.irq.injected = true;
+	vcpu->events.irq.vector = vector;
+	vcpu->events.irq.soft = soft;
+	umbra_request(vcpu, UMBRA_REQ_EVENT);
+}
+
+void umbra_requeue_nmi(struct umbra_vcpu *vcpu)
+{
+	vcpu->events.nmi_injected = true;
+	umbra_request(vcpu, UMBRA_REQ_EVENT);
+}
+
+void umbra_events_delivered(struct umbra_vcpu *vcpu)
+{
+	vcpu->events.exc.injected = false;
+	vcpu->events.irq.injected = false;
+	vcpu->events.nmi_injected = false;
+}
+
+void umbra_inject_nmi(struct umbra_vcpu *vcpu)
+{
+	atomic_inc(&vcpu->events.nmi_queued);
+	umbra_request(vcpu, UMBRA_REQ_EVENT);
+	umbra_vcpu_kick(vcpu);
+}
+
+/* One NMI in service and one latched is all that a CPU remembers. */
+static void collect_nmis(struct umbra_vcpu *vcpu)
+{
+	struct umbra_events *ev = &vcpu->events;
+	unsigned int queued, limit = 2;
+
+	if (!atomic_read(&ev->nmi_queued))
+		return;
+	queued = atomic_xchg(&ev->nmi_queued, 0);
+	if (ev->nmi_injected || umbra_backend->get_nmi_mask(vcpu))
+		limit = 1;
+	ev->nmi_pending = min(ev->nmi_pending + queued, limit);
+}
+
+/* The vector that waits for this vCPU, from the chips or from KVM_INTERRUPT, or -1. */
+static int pending_vector(struct umbra_vcpu *vcpu)
+{
+	return vcpu->lapic ? umbra_pending_irq(vcpu) : vcpu->events.ext_irq;
+}
+
+static int take_vector(struct umbra_vcpu *vcpu)
+{
+	int vector;
+
+	if (vcpu->lapic)
+		return umbra_ack_irq(vcpu);
+	vector = vcpu->events.ext_irq;
+	vcpu->events.ext_irq = -1;
+	return vector;
+}
+
+bool umbra_has_event(struct umbra_vcpu *vcpu)
+{
+	struct umbra_events *ev = &vcpu->events;
+
+	collect_nmis(vcpu);
+	if (ev->exc.pending || ev->exc.injected || ev->irq.injected || ev->nmi_injected)
+		return true;
+	if (ev->nmi_pending && umbra_backend->nmi_allowed(vcpu))
+		return true;
+	return pending_vector(vcpu) >= 0 && umbra_backend->interrupt_allowed(vcpu);
+}
+
+/* What was under way when the guest was left comes first, and alone. */
+static bool reinject(struct umbra_vcpu *vcpu)
+{
+	struct umbra_events *ev = &vcpu->events;
+
+	if (ev->exc.injected && !ev->exc.pending)
+		umbra_backend->inject_exception(vcpu);
+	else if (ev->nmi_injected)
+		umbra_backend->inject_nmi(vcpu);
+	else if (ev->irq.injected)
+		umbra_backend->inject_irq(vcpu);
+	else
+		return false;
+	return true;
+}
+
+static void inject_pending_exception(struct umbra_vcpu *vcpu)
+{
+	struct umbra_event_exception *exc = &vcpu->events.exc;
+
+	if (FAULT_VECTORS & BIT(exc->vector))
+		umbra_set_rflags(vcpu, umbra_rflags(vcpu) | X86_EFLAGS_RF);
+	if (exc->vector == X86_TRAP_DB && (vcpu->regs.dr7 & DR7_GD)) {
+		vcpu->regs.dr7 &= ~DR7_GD;
+		umbra_update_dr7(vcpu);
+	}
+	exc->pending = false;
+	exc->injected = true;
+	umbra_backend->inject_exception(vcpu);
+}
+
+/* true: something was told to the CPU, so that nothing else can be. */
+static bool inject_one(struct umbra_vcpu *vcpu)
+{
+	struct umbra_events *ev = &vcpu->events;
+	int vector;
+
+	if (reinject(vcpu))
+		return true;
+	if (ev->exc.pending) {
+		inject_pending_exception(vcpu);
+		return true;
+	}
+	if (ev->nmi_pending && umbra_backend->nmi_allowed(vcpu)) {
+		ev->nmi_pending--;
+		ev->nmi_injected = true;
+		umbra_backend->inject_nmi(vcpu);
+		return true;
+	}
+	if (pending_vector(vcpu) < 0 || !umbra_backend->interrupt_allowed(vcpu))
+		return false;
+	vector = take_vector(vcpu);
+	if (vector < 0)
+		return false;
+	ev->irq.injected = true;
+	ev->irq.soft = false;
+	ev->irq.vector = vector;
+	umbra_backend->inject_irq(vcpu);
+	return true;
+}
+
+/* Userspace has an interrupt of its own to inject, and no chip is in the kernel. */
+static bool user_wants_window(struct umbra_vcpu *vcpu)
+{
+	return !vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window);
+}
+
+void umbra_inject_events(struct umbra_vcpu *vcpu)
+{
+	struct umbra_events *ev = &vcpu->events;
+
+	collect_nmis(vcpu);
+	inject_one(vcpu);
+	if (ev->nmi_pending)
+		umbra_backend->want_nmi_window(vcpu);
+	if (pending_vector(vcpu) >= 0 || user_wants_window(vcpu))
+		umbra_backend->want_irq_window(vcpu);
+	if (vcpu->lapic)
+		umbra_backend->set_tpr_intercept(vcpu, umbra_irq_held_by_tpr(vcpu));
+}
+
+int umbra_vcpu_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *out)
+{
+	struct umbra_events *ev = &vcpu->events;
+
+	collect_nmis(vcpu);
+	/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is reported as injected. */
+	out->exception.injected = ev->exc.injected || ev->exc.pending;
+	out->exception.nr = ev->exc.vector;
+	out->exception.has_error_code = ev->exc.has_error;
+	out->exception.error_code = ev->exc.error;
+	out->interrupt.injected = ev->irq.injected && !ev->irq.soft;
+	out->interrupt.nr = ev->irq.vector;
+	out->interrupt.shadow = umbra_backend->interrupt_shadow(vcpu);
+	out->nmi.injected = ev->nmi_injected;
+	out->nmi.pending = ev->nmi_pending;
+	out->nmi.masked = umbra_backend->get_nmi_mask(vcpu);
+	out->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	return 0;
+}
+
+int umbra_vcpu_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *in)
+{
+	struct umbra_events *ev = &vcpu->events;
+
+	if (in->flags & ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+			  KVM_VCPUEVENT_VALID_SHADOW))
+		return -EINVAL;
+	if (in->exception.injected && (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
+		return -EINVAL;
+	if ((in->flags & KVM_VCPUEVENT_VALID_SHADOW) &&
+	    (in->interrupt.shadow & ~(KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI)))
+		return -EINVAL;
+
+	ev->exc = (struct umbra_event_exception) {
+		.injected = in->exception.injected,
+		.vector = in->exception.nr,
+		/* The guest's memory decides nothing here: an error code goes only where the CPU takes one. */
+		.has_error = in->exception.has_error_code &&
+			     (in->exception.nr < 32 && (ERROR_CODE_VECTORS & BIT(in->exception.nr))) &&
+			     umbra_is_protected(vcpu),
+		.error = in->exception.error_code,
+	};
+	ev->irq.injected = in->interrupt.injected;
+	ev->irq.vector = in->interrupt.nr;
+	ev->irq.soft = in->interrupt.soft;
+	if (in->flags & KVM_VCPUEVENT_VALID_SHADOW)
+		umbra_backend->set_interrupt_shadow(vcpu, in->interrupt.shadow);
+	ev->nmi_injected = in->nmi.injected;
+	if (in->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
+		atomic_set(&ev->nmi_queued, 0);
+		ev->nmi_pending = min_t(u8, in->nmi.pending, 2);
+	}
+	umbra_backend->set_nmi_mask(vcpu, in->nmi.masked);
+	if ((in->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR) && vcpu->lapic)
+		umbra_lapic_set_sipi_vector(vcpu, in->sipi_vector);
+	umbra_request(vcpu, UMBRA_REQ_EVENT);
+	return 0;
+}

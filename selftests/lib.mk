@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Rules for test programs, with the names that kselftest gives them:
+# TEST_GEN_PROGS are built from C and run, TEST_PROGS are scripts to run,
+# TEST_FILES go along with them.
+
+O ?= $(CURDIR)/../build/selftests
+OUT := $(abspath $(O))
+
+CC ?= gcc
+CFLAGS ?= -O2 -g
+# Guest code is part of the program's own image, at the address it is linked
+# at: no position independence, and no instruction a bare vCPU may lack.
+TEST_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -Wno-missing-field-initializers \
+	-fno-pie -fno-stack-protector -fcf-protection=none -fno-tree-vectorize \
+	-fno-omit-frame-pointer -fno-toplevel-reorder -mno-red-zone -fno-strict-aliasing \
+	-Ilib -MMD -MP
+LDFLAGS_TEST := -static -no-pie -pthread -z noexecstack -z separate-code
+
+LIB_SRC := $(wildcard lib/*.c lib/*.S)
+LIB_OBJ := $(patsubst %,$(OUT)/.obj/%.o,$(basename $(LIB_SRC)))
+GEN := $(addprefix $(OUT)/,$(TEST_GEN_PROGS))
+COPIED := $(addprefix $(OUT)/,$(TEST_PROGS) $(TEST_FILES))
+
+.PHONY: all run_tests install emit_tests clean
+.SECONDARY:
+
+all: $(GEN) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
+
+$(OUT)/.obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
+
+$(OUT)/.obj/%.o: %.S
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
+
+$(GEN): $(OUT)/%: $(OUT)/.obj/%.o $(LIB_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_TEST) -o $@ $^
+
+$(COPIED): $(OUT)/%: %
+	@mkdir -p $(@D)
+	install -m 755 $< $@
+
+$(OUT)/Makefile: target.mk
+	@mkdir -p $(@D)
+	install -m 644 $< $@
+
+# Rewritten only when it changes, so that an unchanged tree stays untouched.
+$(OUT)/tests.list: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' $(TEST_GEN_PROGS) $(TEST_PROGS) > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+.PHONY: FORCE
+
+run_tests: all
+	@$(MAKE) --no-print-directory -C $(OUT) run_tests
+
+emit_tests:
+	@printf '%s\n' $(TEST_GEN_PROGS) $(TEST_PROGS)
+
+install: all
+	$(if $(INSTALL_PATH),,$(error INSTALL_PATH= says where to))
+	mkdir -p $(INSTALL_PATH)
+	cd $(OUT) && cp -r --parents Makefile tests.list $(TEST_GEN_PROGS) \
+		$(TEST_PROGS) $(TEST_FILES) $(abspath $(INSTALL_PATH))
+
+clean:
+	rm -rf $(OUT)
+
+-include $(wildcard $(OUT)/.obj/*/*.d)

@@ -1,0 +1,2 @@
+lab-build:
+	@true

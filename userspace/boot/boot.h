@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Laying a Linux guest out in memory, and a vCPU ready to enter it. */
+#ifndef UMBRA_BOOT_H
+#define UMBRA_BOOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../lib/libumbra.h"
+
+/* Where the start-up structures stand in guest-physical memory. */
+#define BOOT_GDT	0x1000
+#define BOOT_PARAMS	0x2000
+#define BOOT_PAGETABLES	0x3000		/* one PML4, one PDPT, four directories */
+#define BOOT_STACK	0xa000		/* grows down */
+#define BOOT_CMDLINE	0x20000
+
+/** struct guest_ram - @host: where GPA 0 is; the part above 4 GiB follows the low part there */
+struct guest_ram {
+	uint8_t *host;
+	uint64_t size;
+};
+
+/** struct boot_entry - @rip, and @params for RSI: the zero page's address */
+struct boot_entry {
+	uint64_t rip;
+	uint64_t params;
+};
+
+/**
+ * boot_load() - load kernel, initrd and command line, and write the zero page,
+ *		 the ACPI tables, a GDT and identity page tables
+ * @initrd: a file's name, or NULL
+ *
+ * Return: 0, or an exit code with @err telling what is wrong and the remedy.
+ */
+int boot_load(const struct guest_ram *ram, const char *kernel, const char *initrd,
+	      const char *cmdline, struct boot_entry *entry, struct umbra_err *err);
+
+/**
+ * boot_vcpu() - set CPUID and registers of the vCPU that boots
+ *
+ * Return: 0, or a negative errno with @err filled.
+ */
+int boot_vcpu(struct umbra_vm *vm, struct umbra_vcpu *vcpu, const struct boot_entry *entry,
+	      struct umbra_err *err);
+
+/**
+ * boot_fix_cpuid() - make a list of supported CPUID leaves one vCPU's own
+ * @list: as KVM_GET_SUPPORTED_CPUID gave it; changed in place
+ * @apic_id: the vCPU's
+ * @cpus: number of vCPUs, each a core of its own in one package
+ * @tsc_deadline: the device has the LAPIC timer's TSC-deadline mode
+ */
+void boot_fix_cpuid(struct kvm_cpuid2 *list, uint32_t apic_id, uint32_t cpus,
+		    bool tsc_deadline);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The port bus: sorted ranges, found by bisection. Built before the VM runs, then constant. */
+#ifndef UMBRA_BUS_H
+#define UMBRA_BUS_H
+
+#include <stdint.h>
+
+#define BUS_MAX_RANGES	24
+
+/**
+ * struct bus_ops - how a device answers
+ * @read: @off from the range's base, @size 1, 2 or 4; called on the vCPU's thread
+ * @write: likewise; NULL in either takes all ones, or drops the value
+ * @max_size: the widest access that the device decodes; a wider one is unclaimed
+ */
+struct bus_ops {
+	const char *name;
+	unsigned int max_size;
+	uint32_t (*read)(void *dev, uint16_t off, unsigned int size);
+	void (*write)(void *dev, uint16_t off, uint32_t value, unsigned int size);
+};
+
+/** struct bus_range - ports @base up to @last. @hits: accesses, for --stats. */
+struct bus_range {
+	uint16_t base;
+	uint16_t last;
+	const struct bus_ops *ops;
+	void *dev;
+	uint64_t hits;
+};
+
+/** struct bus - @unclaimed: accesses that no device answered */
+struct bus {
+	struct bus_range range[BUS_MAX_RANGES];
+	unsigned int count;
+	uint64_t unclaimed;
+};
+
+/** bus_add() - claim ports. Return: 0, -EEXIST on overlap, -ENOSPC, -EINVAL. */
+int bus_add(struct bus *bus, uint16_t base, uint16_t len, const struct bus_ops *ops, void *dev);
+
+/** bus_read() - answer a port read; all ones where nothing is. */
+uint32_t bus_read(struct bus *bus, uint16_t port, unsigned int size);
+
+/** bus_write() - take a port write; dropped and counted where nothing is. */
+void bus_write(struct bus *bus, uint16_t port, uint32_t value, unsigned int size);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The small fixed devices of the machine: ACPI registers, reset, PCI's absence, the mark. */
+#ifndef UMBRA_PLATFORM_H
+#define UMBRA_PLATFORM_H
+
+#include <stdint.h>
+
+#include "board.h"
+#include "bus.h"
+
+/* ACPI's fixed hardware: event block (4), control block (2, padded to 4), timer (4). */
+#define PM_PORT		0x600
+#define PM_PORTS	12
+#define PM_EVT_OFF	0
+#define PM_CNT_OFF	4
+#define PM_TMR_OFF	8
+#define PM_SCI_GSI	9
+#define PM_S5_TYPE	5	/* SLP_TYP that \_S5 names */
+
+#define I8042_DATA_PORT		0x60
+#define I8042_CMD_PORT		0x64
+#define RESET_PORT		0xcf9
+#define RESET_VALUE		0x06
+#define PCI_ADDR_PORT		0xcf8
+#define PCI_DATA_PORT		0xcfc
+#define MARK_PORT		0xf4
+
+/** struct pm - ACPI PM1a. Only the vCPU's thread touches it. */
+struct pm {
+	const struct board *board;
+	uint16_t enable;
+	uint16_t control;
+};
+
+/**
+ * struct mark - the measurement port
+ * @start_ns, @first_ns: CLOCK_MONOTONIC at the first KVM_RUN and at the first
+ *	byte written here; 0 until then
+ */
+struct mark {
+	uint64_t start_ns;
+	uint64_t first_ns;
+};
+
+extern const struct bus_ops pm_bus_ops;		/* struct pm */
+extern const struct bus_ops i8042_bus_ops;	/* const struct board */
+extern const struct bus_ops reset_bus_ops;	/* const struct board */
+extern const struct bus_ops absent_bus_ops;	/* nothing there: all ones, not worth counting */
+extern const struct bus_ops mark_bus_ops;	/* struct mark */
+
+/** clock_ns() - CLOCK_MONOTONIC in nanoseconds. */
+uint64_t clock_ns(void);
+
+#endif

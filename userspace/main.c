@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* umbra: one program, a table of subcommands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "exitcode.h"
+#include "util.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{ "run", cmd_run, "boot a Linux guest" },
+	{ "check", cmd_check, "say what this machine has and lacks for running guests" },
+};
+
+#define COMMANDS	(sizeof(commands) / sizeof(commands[0]))
+
+static int help(void)
+{
+	size_t i;
+
+	printf("Usage: umbra COMMAND [OPTION]...\n\nCommands:\n");
+	for (i = 0; i < COMMANDS; i++)
+		printf("  %-8s%s\n", commands[i].name, commands[i].help);
+	printf("\n`umbra COMMAND --help` tells its options; umbra(1) tells the exit codes.\n");
+	return UMBRA_EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc < 2) {
+		complain("a command is missing; see umbra --help");
+		return UMBRA_EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return help();
+	for (i = 0; i < COMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	complain("unknown command %s; see umbra --help", argv[1]);
+	return UMBRA_EXIT_USAGE;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Small parsers of what stands on the command line. */
+#ifndef UMBRA_UTIL_H
+#define UMBRA_UTIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/**
+ * parse_size() - "256M", "1G", "65536K", or a bare number of MiB
+ *
+ * Return: 0 with *@bytes set; -EINVAL if @text is no such thing or is zero;
+ * -ERANGE if the number of bytes does not fit.
+ */
+int parse_size(const char *text, uint64_t *bytes);
+
+/** valid_name() - whether @text can name a VM: 1 to 63 of [A-Za-z0-9._-]. */
+bool valid_name(const char *text);
+
+/** complain() - one line on stderr, after "umbra: ". */
+void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/**
+ * holders() - which loaded modules could own the CPU's virtualization
+ * @modules: text in the form of /proc/modules
+ * @buf: gets their names, separated by ", "; empty if there are none
+ *
+ * Return: how many.
+ */
+unsigned int holders(const char *modules, char *buf, unsigned int size);
+
+/** read_text() - the start of a file as a string. Return: its length, or a negative errno. */
+int read_text(const char *path, char *buf, unsigned int size);
+
+/**
+ * open_failure() - why a device cannot be used, and the remedy
+ * @code: the negative errno that opening it, or creating a VM on it, gave
+ *
+ * Return: the exit code that belongs to it; @buf holds the sentence.
+ */
+int open_failure(const char *dev, int code, const char *detail, char *buf, unsigned int size);
+
+#endif

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Putting a VM together, and taking it apart. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "boot/e820.h"
+#include "exitcode.h"
+#include "util.h"
+#include "vm.h"
+
+#define HUGE_PAGE	0x200000ull
+/* KVM wants three pages and one more for itself, on Intel without unrestricted guests. */
+#define IDENTITY_MAP_ADDR	0xfffbc000ull
+#define TSS_ADDR		0xfffbd000ul
+
+#define COM1_PORT	0x3f8
+#define COM1_GSI	4
+#define COM2_PORT	0x2f8
+#define COM2_GSI	3
+
+static const struct umbra_cap needed[] = {
+	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
+	{ KVM_CAP_PIT2, "KVM_CAP_PIT2" },
+	{ KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID" },
+	{ KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR" },
+	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{ 0, NULL },
+};
+
+__attribute__((format(printf, 3, 4)))
+static int refuse(struct umbra_err *err, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	va_end(ap);
+	return code;
+}
+
+static void board_set_irq(void *ctx, unsigned int gsi, bool level)
+{
+	struct vm *vm = ctx;
+
+	umbra_irq_line(&vm->kvm, gsi, level);
+}
+
+static void board_stop(void *ctx, enum stop_why why)
+{
+	vm_stop(ctx, why);
+}
+
+static int open_device(struct vm *vm, struct umbra_err *err)
+{
+	const struct umbra_cap *missing;
+	struct umbra_err detail;
+	int ret = umbra_vm_open(&vm->kvm, vm->cfg->dev, &detail);
+
+	if (ret)
+		return open_failure(vm->cfg->dev, ret, detail.text, err->text,
+				    sizeof(err->text));
+	missing = umbra_missing_cap(vm->kvm.fd, needed);
+	if (missing)
+		return refuse(err, UMBRA_EXIT_MISSING,
+			      "%s lacks %s, which a guest needs; use a newer hypervisor module",
+			      vm->cfg->dev, missing->name);
+	if (strcmp(vm->cfg->mmu, "auto"))
+		return refuse(err, UMBRA_EXIT_MISSING,
+			      "%s has no MMU modes to choose from: --mmu %s needs Umbra's own device",
+			      vm->cfg->dev, vm->cfg->mmu);
+	return 0;
+}
+
+/* The interrupt chips must stand before the first vCPU. */
+static int create_chips(struct vm *vm, struct umbra_err *err)
+{
+	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	uint64_t identity = IDENTITY_MAP_ADDR;
+
+	if (UMBRA_IOCTL(vm->kvm.fd, KVM_SET_IDENTITY_MAP_ADDR, &identity, err) < 0 ||
+	    UMBRA_IOCTL(vm->kvm.fd, KVM_SET_TSS_ADDR, TSS_ADDR, err) < 0 ||
+	    UMBRA_IOCTL(vm->kvm.fd, KVM_CREATE_IRQCHIP, 0, err) < 0 ||
+	    UMBRA_IOCTL(vm->kvm.fd, KVM_CREATE_PIT2, &pit, err) < 0)
+		return UMBRA_EXIT_INTERNAL;
+	return 0;
+}
+
+static int create_memory(struct vm *vm, struct umbra_err *err)
+{
+	uint64_t size = vm->cfg->memory, low = mem_low(size);
+	uintptr_t base;
+
+	vm->map_size = size + HUGE_PAGE;
+	vm->map = mmap(NULL, vm->map_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (vm->map == MAP_FAILED) {
+		vm->map = NULL;
+		return refuse(err, UMBRA_EXIT_MISSING,
+			      "no %llu MiB of memory for the guest: %s; give less with --memory",
+			      (unsigned long long)(size >> 20), strerror(errno));
+	}
+	/* Huge pages of the host can back huge pages of the guest only if both are aligned. */
+	base = ((uintptr_t)vm->map + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
+	vm->ram = (struct guest_ram){ .host = (uint8_t *)base, .size = size };
+	madvise(vm->ram.host, size, MADV_HUGEPAGE);
+	if (umbra_vm_add_memory(&vm->kvm, 0, 0, 0, low, vm->ram.host, err) < 0)
+		return UMBRA_EXIT_INTERNAL;
+	if (size > low && umbra_vm_add_memory(&vm->kvm, 1, 0, MEM_HIGH_BASE, size - low,
+					      vm->ram.host + low, err) < 0)
+		return UMBRA_EXIT_INTERNAL;
+	return 0;
+}
+
+static int create_devices(struct vm *vm, struct umbra_err *err)
+{
+	const struct {
+		uint16_t base, len;
+		const struct bus_ops *ops;
+		void *dev;
+	} ports[] = {
+		{ I8042_DATA_PORT, 1, &absent_bus_ops, NULL },
+		{ I8042_CMD_PORT, 1, &i8042_bus_ops, &vm->board },
+		{ RTC_PORT, RTC_PORTS, &rtc_bus_ops, &vm->rtc },
+		{ MARK_PORT, 1, &mark_bus_ops, &vm->mark },
+		{ COM1_PORT, UART_PORTS, &uart_bus_ops, &vm->com1 },
+		{ PM_PORT, PM_PORTS, &pm_bus_ops, &vm->pm },
+		{ PCI_ADDR_PORT, 1, &absent_bus_ops, NULL },
+		{ RESET_PORT, 1, &reset_bus_ops, &vm->board },
+		{ RESET_PORT + 1, 2, &absent_bus_ops, NULL },
+		{ PCI_DATA_PORT, 4, &absent_bus_ops, NULL },
+	};
+	unsigned int i;
+	int ret;
+
+	rtc_init(&vm->rtc, NULL);
+	vm->pm = (struct pm){ .board = &vm->board, .control = 1 };
+	uart_init(&vm->com1, &vm->board, &vm->console.host, COM1_GSI);
+	uart_init(&vm->com2, &vm->board, &vm->channel.host, COM2_GSI);
+	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		ret = bus_add(&vm->pio, ports[i].base, ports[i].len, ports[i].ops, ports[i].dev);
+		if (ret)
+			return refuse(err, UMBRA_EXIT_INTERNAL, "port %#x: %s", ports[i].base,
+				      strerror(-ret));
+	}
+	if (!vm->cfg->channel)
+		return 0;
+	ret = bus_add(&vm->pio, COM2_PORT, UART_PORTS, &uart_bus_ops, &vm->com2);
+	return ret ? refuse(err, UMBRA_EXIT_INTERNAL, "port %#x: %s", COM2_PORT,
+			    strerror(-ret)) : 0;
+}
+
+static int io_failure(const char *option, const struct umbra_err *detail, int code,
+		      struct umbra_err *err)
+{
+	int exit_code = code == -EACCES || code == -EPERM ? UMBRA_EXIT_NOT_PERMITTED :
+			UMBRA_EXIT_MISSING;
+
+	return refuse(err, exit_code, "%s %.200s", option, detail->text);
+}
+
+static int open_console(struct vm *vm, struct umbra_err *err)
+{
+	const char *spec = vm->cfg->console;
+	struct umbra_err detail;
+	char name[64];
+	int ret;
+
+	if (!strcmp(spec, "stdio")) {
+		ret = port_open_stdio(&vm->console, &detail);
+	} else if (!strcmp(spec, "pty")) {
+		ret = port_open_pty(&vm->console, name, sizeof(name), &detail);
+		if (!ret)
+			complain("console on %s", name);
+	} else {
+		ret = port_open_file(&vm->console, spec + strlen("file="), &detail);
+	}
+	if (ret)
+		return io_failure("--console", &detail, ret, err);
+	if (!vm->cfg->channel)
+		return 0;
+	ret = port_open_channel(&vm->channel, vm->cfg->channel, &detail);
+	return ret ? io_failure("--channel", &detail, ret, err) : 0;
+}
+
+static int create_parts(struct vm *vm, struct umbra_err *err)
+{
+	struct boot_entry entry;
+	int ret;
+
+	ret = open_device(vm, err);
+	if (!ret)
+		ret = create_chips(vm, err);
+	if (!ret)
+		ret = create_memory(vm, err);
+	if (!ret)
+		ret = create_devices(vm, err);
+	if (!ret)
+		ret = boot_load(&vm->ram, vm->cfg->kernel, vm->cfg->initrd, vm->cfg->cmdline,
+				&entry, err);
+	if (ret)
+		return ret;
+	if (umbra_vcpu_create(&vm->kvm, 0, &vm->vcpu, err) ||
+	    boot_vcpu(&vm->kvm, &vm->vcpu, &entry, err))
+		return UMBRA_EXIT_INTERNAL;
+	/* Last, so that no failure above has to give a terminal back. */
+	return open_console(vm, err);
+}
+
+int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->cfg = cfg;
+	vm->kvm = (struct umbra_vm){ .dev_fd = -1, .fd = -1 };
+	vm->vcpu.fd = -1;
+	vm->console = PORT_CLOSED;
+	vm->channel = PORT_CLOSED;
+	vm->board = (struct board){ .ctx = vm, .set_irq = board_set_irq, .stop = board_stop };
+	vm->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (vm->done_fd < 0)
+		return refuse(err, UMBRA_EXIT_INTERNAL, "eventfd: %s", strerror(errno));
+	if (port_init(&vm->console, &vm->com1, err) || port_init(&vm->channel, &vm->com2, err))
+		return UMBRA_EXIT_INTERNAL;
+	return create_parts(vm, err);
+}
+
+void vm_stop(struct vm *vm, enum stop_why why)
+{
+	int none = STOP_NOT;
+
+	atomic_compare_exchange_strong(&vm->stop, &none, why);
+}
+
+void vm_kick(struct vm *vm)
+{
+	/* In this order: a vCPU that enters after the signal sees the flag instead. */
+	__atomic_store_n(&vm->vcpu.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	pthread_kill(vm->thread, SIGUSR1);
+}
+
+static void *vcpu_main(void *arg)
+{
+	struct vm *vm = arg;
+	sigset_t kick;
+
+	sigemptyset(&kick);
+	sigaddset(&kick, SIGUSR1);
+	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
+	vm_run_vcpu(vm);
+	eventfd_write(vm->done_fd, 1);
+	return NULL;
+}
+
+static void on_kick(int sig)
+{
+	(void)sig;	/* it has interrupted KVM_RUN: that is all */
+}
+
+int vm_start(struct vm *vm)
+{
+	struct sigaction sa = { .sa_handler = on_kick };
+	sigset_t kick;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	sigemptyset(&kick);
+	sigaddset(&kick, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &kick, NULL);
+	return -pthread_create(&vm->thread, NULL, vcpu_main, vm);
+}
+
+void vm_join(struct vm *vm)
+{
+	pthread_join(vm->thread, NULL);
+}
+
+void vm_destroy(struct vm *vm)
+{
+	port_close(&vm->console);
+	port_close(&vm->channel);
+	umbra_vcpu_close(&vm->vcpu);
+	umbra_vm_close(&vm->kvm);
+	if (vm->map)
+		munmap(vm->map, vm->map_size);
+	if (vm->done_fd >= 0)
+		close(vm->done_fd);
+	vm->map = NULL;
+	vm->done_fd = -1;
+}
+
+int vm_write_stats(const struct vm *vm, const char *path)
+{
+	FILE *f = fopen(path, "we");
+	unsigned int i;
+
+	if (!f)
+		return -errno;
+	if (vm->mark.first_ns)
+		fprintf(f, "mark_ns %llu\n",
+			(unsigned long long)(vm->mark.first_ns - vm->mark.start_ns));
+	fprintf(f, "run_ns %llu\nexits %llu\nexits_io %llu\nexits_mmio %llu\ninterrupted %llu\n"
+		"io_unclaimed %llu\n",
+		(unsigned long long)(vm->stats.end_ns - vm->mark.start_ns),
+		(unsigned long long)vm->stats.exits, (unsigned long long)vm->stats.io,
+		(unsigned long long)vm->stats.mmio, (unsigned long long)vm->stats.interrupted,
+		(unsigned long long)vm->pio.unclaimed);
+	for (i = 0; i < vm->pio.count; i++)
+		if (vm->pio.range[i].hits)
+			fprintf(f, "io_%s_%#x %llu\n", vm->pio.range[i].ops->name,
+				vm->pio.range[i].base,
+				(unsigned long long)vm->pio.range[i].hits);
+	return fclose(f) ? -errno : 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A virtual machine: everything that belongs to one stands in its struct vm. */
+#ifndef UMBRA_VM_H
+#define UMBRA_VM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "boot/boot.h"
+#include "devices/board.h"
+#include "devices/bus.h"
+#include "devices/platform.h"
+#include "devices/rtc.h"
+#include "devices/uart.h"
+#include "lib/libumbra.h"
+#include "port.h"
+
+/** struct vm_config - what the command line asked for */
+struct vm_config {
+	const char *dev;
+	const char *kernel;
+	const char *initrd;	/* or NULL */
+	const char *cmdline;
+	const char *mmu;
+	const char *name;
+	const char *console;	/* "stdio", "pty" or "file=F" */
+	const char *channel;	/* or NULL */
+	const char *stats;	/* or NULL */
+	uint64_t memory;	/* bytes */
+};
+
+/** struct vm_stats - counted by the vCPU's thread, read once it has ended */
+struct vm_stats {
+	uint64_t exits;
+	uint64_t io;
+	uint64_t mmio;
+	uint64_t interrupted;
+	uint64_t end_ns;
+};
+
+/*
+ * [C] constant once the vCPU's thread runs, [V] that thread's alone until it has
+ * ended, [M] the main thread's alone, [A] atomic, [O] has a lock of its own.
+ */
+struct vm {
+	const struct vm_config *cfg;	/* C */
+	struct umbra_vm kvm;		/* C */
+	struct umbra_vcpu vcpu;		/* C; its run page is V, but for immediate_exit */
+	struct guest_ram ram;		/* C */
+	void *map;			/* C: the mapping that ram stands in */
+	size_t map_size;		/* C */
+	struct board board;		/* C */
+	struct bus pio;			/* V */
+	struct rtc rtc;			/* V */
+	struct pm pm;			/* V */
+	struct mark mark;		/* V */
+	struct vm_stats stats;		/* V */
+	char stop_text[256];		/* V */
+	struct uart com1, com2;		/* O */
+	struct port console, channel;	/* M */
+	atomic_int stop;		/* A: enum stop_why */
+	pthread_t thread;		/* M */
+	int done_fd;			/* C: eventfd, written when the thread ends */
+};
+
+/**
+ * vm_create() - a VM with its memory, devices and loaded guest, not running yet
+ *
+ * Return: 0, or an exit code with one line written to @err. vm_destroy() either way.
+ */
+int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err);
+
+/** vm_start() - run the vCPU in a thread of its own. Return: 0 or a negative errno. */
+int vm_start(struct vm *vm);
+
+/** vm_stop() - have the VM end, for this reason if it is the first; any thread. */
+void vm_stop(struct vm *vm, enum stop_why why);
+
+/** vm_kick() - make the vCPU's thread look at what it was told; not that thread. */
+void vm_kick(struct vm *vm);
+
+/** vm_join() - wait for the vCPU's thread to end. */
+void vm_join(struct vm *vm);
+
+/** vm_destroy() - undo vm_create(), as far as it came. */
+void vm_destroy(struct vm *vm);
+
+/** vm_loop() - the main thread's work until the VM has ended. Return: 0 or a negative errno. */
+int vm_loop(struct vm *vm);
+
+/** vm_run_vcpu() - the body of the vCPU's thread: enter, and answer exits. */
+void vm_run_vcpu(struct vm *vm);
+
+/** vm_write_stats() - write the measurements to a file. Return: 0 or a negative errno. */
+int vm_write_stats(const struct vm *vm, const char *path);
+
+#endif

@@ -152,8 +152,14 @@ extern const struct umbra_backend_ops umbra_svm_ops;
 extern const struct umbra_backend_ops *umbra_backend;
 extern struct umbra_backend_caps umbra_caps;
 
-/* Called by main.c for the CPUs that run VMs; see its locking card. */
-int umbra_hardware_enable_all(void);
-void umbra_hardware_disable_all(void);
+/*
+ * hardware.c: the extension on all CPUs, while somebody needs it. init and exit
+ * are main.c's; get and put a VM's: the first get turns it on, the last put off.
+ * get: 0, -EBUSY (another owner: said in the log, with the remedy), -EIO.
+ */
+int umbra_hardware_init(void);
+void umbra_hardware_exit(void);
+int umbra_hardware_get(void);
+void umbra_hardware_put(void);
 
 #endif

@@ -97,38 +97,21 @@ struct umbra_exit {
 
 /**
  * struct umbra_io - an access that userspace must finish before the guest goes on
- * @pending: which kind; UMBRA_IO_NONE when there is none
- * @complete: what to do with userspace's answer; set with @pending, called by
- *	the next KVM_RUN before anything else; >0 enter the guest, 0 another exit
- *	to userspace is set up, <0 errno
+ * @complete: what to do with userspace's answer, called by the next KVM_RUN
+ *	before anything else, in vm->srcu; NULL: nothing is owed. >0 enter the
+ *	guest, 0 another exit to userspace is set up, <0 errno
+ * @rip: where the instruction was; userspace may have moved RIP meanwhile
+ * @port, @size, @count, @in: port I/O, as the run page said
  *
  * The run page is the user's to scribble on, so that what matters is kept here.
  */
-enum umbra_io_kind { UMBRA_IO_NONE, UMBRA_IO_PIO, UMBRA_IO_MMIO };
-
-#define UMBRA_MMIO_FRAGMENTS	4
-
 struct umbra_io {
-	enum umbra_io_kind pending;
 	int (*complete)(struct umbra_vcpu *vcpu);
-	struct {			/* PIO: what the run page said */
-		u16 port;
-		u8 size;
-		bool in;
-		u32 count;
-	} pio;
-	struct {			/* MMIO: an access in pieces of at most 8 bytes */
-		bool write;
-		bool read_done;		/* data[] answers the emulator's re-executed read */
-		u8 nr, next;
-		u8 data_len;
-		gpa_t base;
-		struct {
-			gpa_t gpa;
-			u8 len, offset;
-		} frag[UMBRA_MMIO_FRAGMENTS];
-		u8 data[64];
-	} mmio;
+	u64 rip;
+	u16 port;
+	u8 size;
+	bool in;
+	u32 count;
 };
 
 /**
@@ -140,11 +123,27 @@ struct umbra_io {
  */
 int umbra_handle_exit(struct umbra_vcpu *vcpu);
 
-/* Skip the instruction that exited: next_rip, or its decoded length. 1, or 0 with INTERNAL_ERROR set up. */
-int umbra_skip_insn(struct umbra_vcpu *vcpu);
-/* Decode and emulate the instruction at RIP; returns as umbra_handle_exit(). */
+/**
+ * umbra_skip_insn() - the exiting instruction is done: go behind it
+ * @vcpu: loaded, with its exit
+ * @insn: enum umbra_emul_known, what it must be where the CPU gives no next RIP
+ *
+ * Ends the interrupt shadow and honours RFLAGS.TF.
+ *
+ * Return: 1; 0 with an exit to userspace set up (single step, or bytes that are
+ * another instruction by now)
+ */
+int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn);
+
+/* Set up KVM_EXIT_INTERNAL_ERROR with the instruction's bytes, as far as they can be read; 0. */
+int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes, unsigned int n);
+
+/* emul_ops.c: decode and emulate the instruction at RIP; in vm->srcu; as umbra_handle_exit(). */
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
-/* Set up KVM_EXIT_INTERNAL_ERROR with the instruction's bytes; returns 0. */
-int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror);
+int umbra_emul_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
+void umbra_emul_destroy(struct umbra_vcpu *vcpu);
+/* Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. In vm->srcu. */
+int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes);
+int umbra_emul_mode(struct umbra_vcpu *vcpu);		/* enum umbra_emul_mode */
 
 #endif

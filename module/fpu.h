@@ -32,6 +32,10 @@ void umbra_fpu_put(struct umbra_vcpu *vcpu);
 void umbra_fpu_enter(struct umbra_vcpu *vcpu);
 void umbra_fpu_exit(struct umbra_vcpu *vcpu);
 
+/* The emulator's: @n is 16 or 32 bytes of a vector register; while KVM_RUN is under way. -EOPNOTSUPP */
+int umbra_fpu_get_xmm(struct umbra_vcpu *vcpu, unsigned int reg, void *buf, unsigned int n);
+int umbra_fpu_set_xmm(struct umbra_vcpu *vcpu, unsigned int reg, const void *buf, unsigned int n);
+
 int umbra_vcpu_get_fpu(struct umbra_vcpu *vcpu, struct kvm_fpu *fpu);
 int umbra_vcpu_set_fpu(struct umbra_vcpu *vcpu, const struct kvm_fpu *fpu);
 int umbra_vcpu_get_xsave(struct umbra_vcpu *vcpu, void *buf, u32 size);

@@ -69,6 +69,8 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 bool umbra_lapic_accept_events(struct umbra_vcpu *vcpu);
 bool umbra_lapic_has_init_sipi(struct umbra_vcpu *vcpu);	/* any thread */
 /* KVM_SET_VCPU_EVENTS: the vector of a latched SIPI. Owner. */
+/* KVM_SET_MP_STATE(SIPI_RECEIVED): a SIPI with that vector is latched. Owner. */
+void umbra_lapic_latch_sipi(struct umbra_vcpu *vcpu);
 void umbra_lapic_set_sipi_vector(struct umbra_vcpu *vcpu, u32 vector);
 int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state);	/* -EINVAL */
 int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state);

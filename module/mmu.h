@@ -68,6 +68,7 @@ struct umbra_vm_mmu {
 /**
  * struct umbra_mmu_ops - one mode
  * @name: as --mmu takes it
+ * @id: its UMBRA_MMU_* number in the uapi header
  * @vm_init: make what the VM shares; errno
  * @load_root: make sure vcpu->mmu.root is valid; may sleep; errno
  * @fault: a fault at @gpa with PFERR_* @error; vcpu in srcu, may sleep;
@@ -80,6 +81,7 @@ struct umbra_vm_mmu {
  */
 struct umbra_mmu_ops {
 	const char *name;
+	u32 id;
 	int (*vm_init)(struct umbra_vm *vm);
 	void (*vm_destroy)(struct umbra_vm *vm);
 	int (*load_root)(struct umbra_vcpu *vcpu);
@@ -91,8 +93,16 @@ struct umbra_mmu_ops {
 
 extern const struct umbra_mmu_ops umbra_mmu_hardware;
 
+/* What KVM_CREATE_VM takes: parameter mmu's, set at load. */
+extern const struct umbra_mmu_ops *umbra_mmu_default;
+
 /* By name, of those this machine can do; "auto" and the paging's own name too. NULL: -EINVAL */
 const struct umbra_mmu_ops *umbra_mmu_find(const char *name);
+
+/* Bits 1 << UMBRA_MMU_* that this machine can do. */
+u32 umbra_mmu_modes(void);
+/* UMBRA_SET_MMU before the first vCPU, vm->lock held: 0, -EINVAL, -EOPNOTSUPP. */
+int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id);
 
 int umbra_mmu_vm_init(struct umbra_vm *vm);
 void umbra_mmu_vm_destroy(struct umbra_vm *vm);

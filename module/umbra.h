@@ -43,6 +43,7 @@
 #define UMBRA_MAX_VCPU_ID	1024
 
 struct umbra_lapic;
+struct umbra_vcpu_emul;
 struct umbra_irqchip;
 struct umbra_pit;
 struct umbra_io_bus;
@@ -117,7 +118,7 @@ struct umbra_vcpu {
 	struct umbra_vcpu_time time;		/* (o) time.h */
 	struct umbra_vcpu_mmu mmu;		/* (o) mmu.h */
 	struct umbra_lapic *lapic;		/* (c) NULL without in-kernel irqchip */
-	struct umbra_emul *emul;		/* (c) the emulator's scratch state */
+	struct umbra_vcpu_emul *emul;		/* (c) emul_ops.c */
 	u64 exits;				/* (o) */
 };
 

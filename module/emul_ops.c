@@ -1,0 +1,792 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The emulator's way to the world: guest memory through the guest's tables,
+ * devices through the buses, and userspace for what no device in the kernel
+ * answers.
+ *
+ * A device read must happen once, though its instruction is executed again
+ * after each trip to userspace. So completed reads are remembered in order, and
+ * an execution is given those first. Device writes come after all reads of
+ * their instruction; those for userspace are queued and sent when it is done.
+ */
+#include <linux/kvm.h>
+#include <linux/slab.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+#include "emulate.h"
+#include "iodev.h"
+#include "irq.h"
+#include "umbra.h"
+
+#define MMIO_CHUNK	8	/* bytes that one KVM_EXIT_MMIO carries */
+#define MMIO_READS	16	/* two operands of 64 bytes */
+#define MMIO_WRITES	8	/* one operand of 64 bytes */
+
+struct mmio_access {
+	gpa_t gpa;
+	u8 len;
+	u8 data[MMIO_CHUNK];
+};
+
+/**
+ * struct umbra_vcpu_emul - an emulation under way
+ * @e: the emulator's part
+ * @reads: completed device reads of unit @step, @nr_reads of them, @next_read the
+ *	next to be given
+ * @writes: device writes for userspace, @nr_writes of them, @next_write the next to be sent
+ * @pio: port I/O for userspace is set up; @pio_done: its data is in vcpu->pio_data
+ * @halt: the instruction was HLT
+ */
+struct umbra_vcpu_emul {
+	struct umbra_vcpu *vcpu;
+	struct mmio_access reads[MMIO_READS], writes[MMIO_WRITES];
+	u8 nr_reads, next_read, nr_writes, next_write;
+	u32 step;
+	bool read_wanted, pio, pio_done, halt;
+	struct umbra_emul e;
+};
+
+static struct umbra_vcpu_emul *to_ve(struct umbra_emul *e)
+{
+	return container_of(e, struct umbra_vcpu_emul, e);
+}
+
+static int fault(struct umbra_emul *e, u8 vector, bool has_error, u32 error, u64 cr2)
+{
+	e->exception = (struct umbra_emul_exception) {
+		.vector = vector,
+		.has_error_code = has_error,
+		.error_code = error,
+		.cr2 = cr2,
+	};
+	return UMBRA_EMUL_FAULT;
+}
+
+static int gp(struct umbra_emul *e)
+{
+	return fault(e, X86_TRAP_GP, true, 0, 0);
+}
+
+/* ---- memory ---- */
+
+static int translate(struct umbra_emul *e, u64 la, u32 access, gpa_t *gpa)
+{
+	u32 error;
+	int r = umbra_gva_to_gpa(to_ve(e)->vcpu, la, access, gpa, &error);
+
+	if (!r)
+		return UMBRA_EMUL_OK;
+	if (r > 0)
+		return fault(e, X86_TRAP_PF, true, error, la);
+	return r == -EAGAIN ? UMBRA_EMUL_RESTART : UMBRA_EMUL_UNHANDLEABLE;
+}
+
+static u32 access_bits(struct umbra_emul *e, unsigned int acc, bool write)
+{
+	u32 access = write ? PFERR_WRITE : 0;
+
+	if (e->cpl == 3 && !(acc & EMUL_ACC_SYSTEM))
+		access |= PFERR_USER;
+	return access;
+}
+
+/* Bytes from @la on that lie in its page. */
+static unsigned int in_page(u64 la, unsigned int n)
+{
+	return min_t(u64, n, PAGE_SIZE - (la & ~PAGE_MASK));
+}
+
+static int op_fetch(struct umbra_emul *e, u64 la, void *buf, unsigned int n)
+{
+	gpa_t gpa;
+	int r = translate(e, la, PFERR_FETCH | access_bits(e, 0, false), &gpa);
+
+	if (r)
+		return r;
+	return umbra_guest_read(to_ve(e)->vcpu->vm, gpa, buf, n) ?
+		UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
+}
+
+static int device_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data)
+{
+	if (!umbra_lapic_mmio_read(vcpu, gpa, len, data))
+		return 0;
+	return umbra_io_read(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
+}
+
+static int device_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data)
+{
+	if (!umbra_lapic_mmio_write(vcpu, gpa, len, data))
+		return 0;
+	return umbra_io_write(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
+}
+
+/* One piece of at most 8 bytes of a device read: remembered, from the kernel, or wanted from userspace. */
+static int mmio_read_chunk(struct umbra_vcpu_emul *ve, gpa_t gpa, void *buf, unsigned int n)
+{
+	struct mmio_access *a;
+
+	if (ve->next_read < ve->nr_reads) {
+		a = &ve->reads[ve->next_read];
+		if (a->gpa != gpa || a->len != n)
+			return UMBRA_EMUL_UNHANDLEABLE;
+		memcpy(buf, a->data, n);
+		ve->next_read++;
+		return UMBRA_EMUL_OK;
+	}
+	if (ve->nr_reads == MMIO_READS)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	a = &ve->reads[ve->nr_reads];
+	a->gpa = gpa;
+	a->len = n;
+	if (device_read(ve->vcpu, gpa, n, a->data)) {
+		ve->read_wanted = true;
+		return UMBRA_EMUL_IO;
+	}
+	memcpy(buf, a->data, n);
+	ve->nr_reads++;
+	ve->next_read++;
+	return UMBRA_EMUL_OK;
+}
+
+static int mmio_read(struct umbra_vcpu_emul *ve, gpa_t gpa, void *buf, unsigned int n)
+{
+	unsigned int piece;
+	int r;
+
+	/* A new unit of a string instruction: what the last one read is used up. */
+	if (ve->step != ve->e.step) {
+		ve->step = ve->e.step;
+		ve->nr_reads = 0;
+		ve->next_read = 0;
+	}
+	for (; n; n -= piece, gpa += piece, buf += piece) {
+		piece = min_t(unsigned int, n, MMIO_CHUNK);
+		r = mmio_read_chunk(ve, gpa, buf, piece);
+		if (r)
+			return r;
+	}
+	return UMBRA_EMUL_OK;
+}
+
+static int mmio_write(struct umbra_vcpu_emul *ve, gpa_t gpa, const void *buf, unsigned int n)
+{
+	struct mmio_access *a;
+	unsigned int piece;
+
+	for (; n; n -= piece, gpa += piece, buf += piece) {
+		piece = min_t(unsigned int, n, MMIO_CHUNK);
+		/* Behind a write that waits for userspace none may overtake. */
+		if (!ve->nr_writes && !device_write(ve->vcpu, gpa, piece, buf))
+			continue;
+		if (ve->nr_writes == MMIO_WRITES)
+			return UMBRA_EMUL_UNHANDLEABLE;
+		a = &ve->writes[ve->nr_writes++];
+		a->gpa = gpa;
+		a->len = piece;
+		memcpy(a->data, buf, piece);
+		ve->e.stop_rep = true;
+	}
+	return UMBRA_EMUL_OK;
+}
+
+/* Is @gpa memory for this kind of access? A read-only slot takes no writes: they are MMIO. */
+static bool is_ram(struct umbra_vcpu *vcpu, gpa_t gpa, bool write)
+{
+	bool writable;
+
+	return umbra_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, &writable) && (writable || !write);
+}
+
+static int op_read_mem(struct umbra_emul *e, u64 la, void *buf, unsigned int n, unsigned int acc)
+{
+	struct umbra_vcpu_emul *ve = to_ve(e);
+	u32 access = access_bits(e, acc, acc & EMUL_ACC_WRITE);
+	unsigned int piece;
+	gpa_t gpa;
+	int r;
+
+	for (; n; n -= piece, la += piece, buf += piece) {
+		piece = in_page(la, n);
+		r = translate(e, la, access, &gpa);
+		if (r)
+			return r;
+		if (!umbra_guest_read(ve->vcpu->vm, gpa, buf, piece))
+			continue;
+		if (is_ram(ve->vcpu, gpa, false))
+			return UMBRA_EMUL_UNHANDLEABLE;
+		r = mmio_read(ve, gpa, buf, piece);
+		if (r)
+			return r;
+	}
+	return UMBRA_EMUL_OK;
+}
+
+static int write_piece(struct umbra_vcpu_emul *ve, gpa_t gpa, const void *buf, unsigned int n)
+{
+	if (!umbra_guest_write(ve->vcpu->vm, gpa, buf, n))
+		return UMBRA_EMUL_OK;
+	if (is_ram(ve->vcpu, gpa, true))
+		return UMBRA_EMUL_UNHANDLEABLE;
+	return mmio_write(ve, gpa, buf, n);
+}
+
+static int op_write_mem(struct umbra_emul *e, u64 la, const void *buf, unsigned int n, unsigned int acc)
+{
+	u32 access = access_bits(e, acc, true);
+	unsigned int first = in_page(la, n);
+	gpa_t gpa, gpa2 = 0;
+	int r;
+
+	/* Both pages are checked before the first byte is written. */
+	r = translate(e, la, access, &gpa);
+	if (!r && first < n)
+		r = translate(e, la + first, access, &gpa2);
+	if (r)
+		return r;
+	r = write_piece(to_ve(e), gpa, buf, first);
+	if (!r && first < n)
+		r = write_piece(to_ve(e), gpa2, buf + first, n - first);
+	return r;
+}
+
+static int op_probe(struct umbra_emul *e, u64 la, unsigned int n, unsigned int acc, bool *ram)
+{
+	bool write = acc & EMUL_ACC_WRITE;
+	gpa_t gpa;
+	int r = translate(e, la, access_bits(e, acc, write), &gpa);
+
+	if (!r)
+		*ram = is_ram(to_ve(e)->vcpu, gpa, write);
+	return r;
+}
+
+static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *new,
+			  unsigned int n, unsigned int acc)
+{
+	struct umbra_vcpu_emul *ve = to_ve(e);
+	gpa_t gpa;
+	int r;
+
+	/* Across pages, or unaligned, the CPU locks the bus; here the write is merely done. */
+	if (la & (n - 1))
+		return op_write_mem(e, la, new, n, acc);
+	r = translate(e, la, access_bits(e, acc, true), &gpa);
+	if (r)
+		return r;
+	if (!is_ram(ve->vcpu, gpa, true))
+		return mmio_write(ve, gpa, new, n);
+	return umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n) ?
+		UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
+}
+
+/* ---- ports ---- */
+
+static void pio_to_user(struct umbra_vcpu_emul *ve, bool in, u16 port, unsigned int size,
+			unsigned int count)
+{
+	struct kvm_run *run = ve->vcpu->run;
+
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = count;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	ve->pio = true;
+}
+
+static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *buf, unsigned int count)
+{
+	struct umbra_vcpu_emul *ve = to_ve(e);
+	unsigned int i;
+
+	if (ve->pio_done) {
+		ve->pio_done = false;
+		memcpy(buf, ve->vcpu->pio_data, size * count);
+		return UMBRA_EMUL_OK;
+	}
+	for (i = 0; i < count; i++) {
+		if (!umbra_io_read(ve->vcpu, UMBRA_BUS_PIO, port, size, buf + i * size))
+			continue;
+		if (i)		/* a device that answers once and then no more */
+			memset(buf + i * size, 0xff, size);
+		else {
+			pio_to_user(ve, true, port, size, count);
+			return UMBRA_EMUL_IO;
+		}
+	}
+	return UMBRA_EMUL_OK;
+}
+
+static int op_pio_out(struct umbra_emul *e, u16 port, unsigned int size, const void *buf,
+		      unsigned int count)
+{
+	struct umbra_vcpu_emul *ve = to_ve(e);
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		if (umbra_io_write(ve->vcpu, UMBRA_BUS_PIO, port, size, buf + i * size) && !i) {
+			memcpy(ve->vcpu->pio_data, buf, size * count);
+			pio_to_user(ve, false, port, size, count);
+			break;
+		}
+	}
+	return UMBRA_EMUL_OK;
+}
+
+/* ---- registers ---- */
+
+/* LDTR and TR stand the other way round in the emulator's list. */
+static int sreg(unsigned int nr)
+{
+	if (nr == EMUL_LDTR)
+		return VCPU_SREG_LDTR;
+	return nr == EMUL_TR ? VCPU_SREG_TR : nr;
+}
+
+static void op_get_seg(struct umbra_emul *e, unsigned int nr, struct umbra_emul_seg *seg)
+{
+	struct kvm_segment s;
+
+	umbra_backend->get_segment(to_ve(e)->vcpu, &s, sreg(nr));
+	seg->base = s.base;
+	seg->limit = s.limit;
+	seg->sel = s.selector;
+	seg->attr = s.type | s.s << 4 | s.dpl << EMUL_SEG_DPL_SHIFT |
+		    (s.present && !s.unusable ? EMUL_SEG_P : 0) |
+		    s.avl << 8 | s.l << 9 | s.db << 10 | s.g << 11;
+}
+
+static int op_set_seg(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_seg *seg)
+{
+	struct kvm_segment s = {
+		.base = seg->base,
+		.limit = seg->limit,
+		.selector = seg->sel,
+		.type = seg->attr & EMUL_SEG_TYPE,
+		.s = !!(seg->attr & EMUL_SEG_S),
+		.dpl = (seg->attr >> EMUL_SEG_DPL_SHIFT) & 3,
+		.present = !!(seg->attr & EMUL_SEG_P),
+		.avl = !!(seg->attr & EMUL_SEG_AVL),
+		.l = !!(seg->attr & EMUL_SEG_L),
+		.db = !!(seg->attr & EMUL_SEG_DB),
+		.g = !!(seg->attr & EMUL_SEG_G),
+		.unusable = !(seg->attr & EMUL_SEG_P),
+	};
+
+	umbra_backend->set_segment(to_ve(e)->vcpu, &s, sreg(nr));
+	return UMBRA_EMUL_OK;
+}
+
+static u64 op_get_cr(struct umbra_emul *e, unsigned int nr)
+{
+	struct umbra_vcpu *vcpu = to_ve(e)->vcpu;
+
+	switch (nr) {
+	case 0:
+		return umbra_cr0(vcpu);
+	case 2:
+		return vcpu->regs.cr2;
+	case 3:
+		return umbra_cr3(vcpu);
+	case 4:
+		return umbra_cr4(vcpu);
+	default:
+		return umbra_cr8(vcpu);
+	}
+}
+
+static int op_set_cr(struct umbra_emul *e, unsigned int nr, u64 val)
+{
+	struct umbra_vcpu *vcpu = to_ve(e)->vcpu;
+	int r = 0;
+
+	switch (nr) {
+	case 0:
+		r = umbra_set_cr0(vcpu, val);
+		break;
+	case 2:
+		vcpu->regs.cr2 = val;
+		break;
+	case 3:
+		r = umbra_set_cr3(vcpu, val);
+		break;
+	case 4:
+		r = umbra_set_cr4(vcpu, val);
+		break;
+	default:
+		r = umbra_set_cr8(vcpu, val);
+		break;
+	}
+	return r ? gp(e) : UMBRA_EMUL_OK;
+}
+
+static u64 op_get_dr(struct umbra_emul *e, unsigned int nr)
+{
+	u64 val = 0;
+
+	umbra_get_dr(to_ve(e)->vcpu, nr, &val);
+	return val;
+}
+
+static int op_set_dr(struct umbra_emul *e, unsigned int nr, u64 val)
+{
+	if (nr >= 4 && val >> 32)
+		return gp(e);
+	umbra_set_dr(to_ve(e)->vcpu, nr, val);
+	return UMBRA_EMUL_OK;
+}
+
+static int op_rdmsr(struct umbra_emul *e, u32 index, u64 *val)
+{
+	return umbra_msr_read(to_ve(e)->vcpu, index, val, false) ? gp(e) : UMBRA_EMUL_OK;
+}
+
+static int op_wrmsr(struct umbra_emul *e, u32 index, u64 val)
+{
+	return umbra_msr_write(to_ve(e)->vcpu, index, val, false) ? gp(e) : UMBRA_EMUL_OK;
+}
+
+static int op_cpuid(struct umbra_emul *e, u32 regs[4])
+{
+	umbra_cpuid(to_ve(e)->vcpu, &regs[0], &regs[1], &regs[2], &regs[3]);
+	return UMBRA_EMUL_OK;
+}
+
+static void op_get_dtable(struct umbra_emul *e, unsigned int nr, struct umbra_emul_dtable *dt)
+{
+	struct kvm_dtable t;
+
+	umbra_backend->get_dt(to_ve(e)->vcpu, &t, nr == EMUL_IDTR);
+	dt->base = t.base;
+	dt->limit = t.limit;
+}
+
+static int op_set_dtable(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_dtable *dt)
+{
+	struct kvm_dtable t = { .base = dt->base, .limit = dt->limit };
+
+	umbra_backend->set_dt(to_ve(e)->vcpu, &t, nr == EMUL_IDTR);
+	return UMBRA_EMUL_OK;
+}
+
+static u64 op_tsc(struct umbra_emul *e, u32 *aux)
+{
+	struct umbra_vcpu *vcpu = to_ve(e)->vcpu;
+
+	*aux = vcpu->msrs.tsc_aux;
+	return umbra_guest_tsc(vcpu);
+}
+
+static int op_get_xmm(struct umbra_emul *e, unsigned int reg, void *buf, unsigned int n)
+{
+	return umbra_fpu_get_xmm(to_ve(e)->vcpu, reg, buf, n) ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
+}
+
+static int op_set_xmm(struct umbra_emul *e, unsigned int reg, const void *buf, unsigned int n)
+{
+	return umbra_fpu_set_xmm(to_ve(e)->vcpu, reg, buf, n) ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
+}
+
+static int op_hlt(struct umbra_emul *e)
+{
+	to_ve(e)->halt = true;
+	return UMBRA_EMUL_OK;
+}
+
+static int op_wbinvd(struct umbra_emul *e)
+{
+	return UMBRA_EMUL_OK;
+}
+
+static int op_invlpg(struct umbra_emul *e, u64 la)
+{
+	if (umbra_backend->flush_gva)
+		umbra_backend->flush_gva(to_ve(e)->vcpu, la);
+	else
+		umbra_backend->flush_all(to_ve(e)->vcpu);
+	return UMBRA_EMUL_OK;
+}
+
+static const struct umbra_emul_ops emul_ops = {
+	.fetch = op_fetch,
+	.read_mem = op_read_mem,
+	.write_mem = op_write_mem,
+	.probe = op_probe,
+	.cmpxchg_mem = op_cmpxchg_mem,
+	.pio_in = op_pio_in,
+	.pio_out = op_pio_out,
+	.get_seg = op_get_seg,
+	.set_seg = op_set_seg,
+	.get_cr = op_get_cr,
+	.set_cr = op_set_cr,
+	.get_dr = op_get_dr,
+	.set_dr = op_set_dr,
+	.rdmsr = op_rdmsr,
+	.wrmsr = op_wrmsr,
+	.cpuid = op_cpuid,
+	.get_dtable = op_get_dtable,
+	.set_dtable = op_set_dtable,
+	.tsc = op_tsc,
+	.get_xmm = op_get_xmm,
+	.set_xmm = op_set_xmm,
+	.hlt = op_hlt,
+	.wbinvd = op_wbinvd,
+	.invlpg = op_invlpg,
+};
+
+/* ---- from the exit to the commit ---- */
+
+int umbra_emul_mode(struct umbra_vcpu *vcpu)
+{
+	struct kvm_segment cs;
+
+	if (!umbra_is_protected(vcpu))
+		return UMBRA_EMUL_REAL;
+	if (umbra_rflags(vcpu) & X86_EFLAGS_VM)
+		return UMBRA_EMUL_VM86;
+	umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
+	if (umbra_is_long(vcpu) && cs.l)
+		return UMBRA_EMUL_LONG64;
+	return cs.db ? UMBRA_EMUL_PROT32 : UMBRA_EMUL_PROT16;
+}
+
+int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes)
+{
+	u32 access = PFERR_FETCH | (umbra_backend->get_cpl(vcpu) == 3 ? PFERR_USER : 0);
+	struct kvm_segment cs = {};
+	unsigned int first;
+	u32 error;
+	gpa_t gpa;
+	u64 la = umbra_rip(vcpu);
+
+	if (!umbra_is_64bit_code(vcpu)) {
+		umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
+		la = (u32)(la + cs.base);
+	}
+	first = in_page(la, UMBRA_MAX_INSN);
+	if (umbra_gva_to_gpa(vcpu, la, access, &gpa, &error) ||
+	    umbra_guest_read(vcpu->vm, gpa, bytes, first))
+		return 0;
+	/* What lies behind the page's end counts only where it can be read. */
+	if (first < UMBRA_MAX_INSN &&
+	    (umbra_gva_to_gpa(vcpu, la + first, access, &gpa, &error) ||
+	     umbra_guest_read(vcpu->vm, gpa, bytes + first, UMBRA_MAX_INSN - first)))
+		return first;
+	return UMBRA_MAX_INSN;
+}
+
+static void commit(struct umbra_vcpu *vcpu, struct umbra_emul *e)
+{
+	memcpy(vcpu->regs.gpr, e->gpr, sizeof(vcpu->regs.gpr));
+	umbra_set_gpr(vcpu, UMBRA_RSP, e->gpr[UMBRA_RSP]);
+	umbra_set_rflags(vcpu, e->rflags);
+}
+
+static int complete_mmio_read(struct umbra_vcpu *vcpu);
+static int send_mmio_writes(struct umbra_vcpu *vcpu);
+static int complete_pio_in(struct umbra_vcpu *vcpu);
+
+static int complete_nothing(struct umbra_vcpu *vcpu)
+{
+	return 1;
+}
+
+static void mmio_exit(struct umbra_vcpu *vcpu, const struct mmio_access *a, bool write)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = a->gpa;
+	run->mmio.len = a->len;
+	run->mmio.is_write = write;
+	if (write)
+		memcpy(run->mmio.data, a->data, a->len);
+	vcpu->io.complete = write ? send_mmio_writes : complete_mmio_read;
+	vcpu->io.rip = umbra_rip(vcpu);
+}
+
+static int send_mmio_writes(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+
+	if (ve->next_write == ve->nr_writes)
+		return 1;
+	mmio_exit(vcpu, &ve->writes[ve->next_write++], true);
+	return 0;
+}
+
+static int wait_for_read(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+
+	if (ve->read_wanted) {
+		mmio_exit(vcpu, &ve->reads[ve->nr_reads], false);
+	} else {
+		vcpu->io.complete = complete_pio_in;
+		vcpu->io.rip = umbra_rip(vcpu);
+		ve->pio = false;
+	}
+	return 0;
+}
+
+static int debug_trap(struct umbra_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (!(vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
+		umbra_queue_debug(vcpu, DR_STEP);
+		return 1;
+	}
+	run->exit_reason = KVM_EXIT_DEBUG;
+	run->debug.arch = (struct kvm_debug_exit_arch) {
+		.exception = X86_TRAP_DB,
+		.pc = umbra_rip(vcpu),
+		.dr6 = DR_STEP | DR6_RESERVED,
+		.dr7 = vcpu->regs.debug_dr7,
+	};
+	return 0;
+}
+
+/* The instruction, or a part of a string one, is done. */
+static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool whole)
+{
+	struct umbra_emul *e = &ve->e;
+	u32 shadow = 0;
+
+	commit(vcpu, e);
+	if (whole) {
+		umbra_set_rip(vcpu, e->rip);
+		if (e->int_shadow & UMBRA_EMUL_SHADOW_STI)
+			shadow |= KVM_X86_SHADOW_INT_STI;
+		if (e->int_shadow & UMBRA_EMUL_SHADOW_MOV_SS)
+			shadow |= KVM_X86_SHADOW_INT_MOV_SS;
+		umbra_backend->set_interrupt_shadow(vcpu, shadow);
+	}
+	if (ve->pio) {
+		ve->pio = false;
+		vcpu->io.complete = complete_nothing;
+		if (e->trap_step)
+			umbra_queue_debug(vcpu, DR_STEP);
+		return 0;
+	}
+	if (ve->nr_writes) {
+		if (e->trap_step)
+			umbra_queue_debug(vcpu, DR_STEP);
+		return send_mmio_writes(vcpu);
+	}
+	if (ve->halt && whole) {
+		if (!vcpu->lapic) {
+			vcpu->run->exit_reason = KVM_EXIT_HLT;
+			return 0;
+		}
+		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
+	}
+	return e->trap_step ? debug_trap(vcpu) : 1;
+}
+
+static int finish_fault(struct umbra_vcpu *vcpu, struct umbra_emul *e)
+{
+	const struct umbra_emul_exception *x = &e->exception;
+
+	commit(vcpu, e);
+	if (x->vector == X86_TRAP_PF)
+		umbra_queue_page_fault(vcpu, x->cr2, x->error_code);
+	else if (x->has_error_code)
+		umbra_queue_exception_e(vcpu, x->vector, x->error_code);
+	else
+		umbra_queue_exception(vcpu, x->vector);
+	return 1;
+}
+
+static int finish(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, int result)
+{
+	switch (result) {
+	case UMBRA_EMUL_OK:
+		return finish_done(vcpu, ve, true);
+	case UMBRA_EMUL_RESTART:
+		return finish_done(vcpu, ve, false);
+	case UMBRA_EMUL_FAULT:
+		return finish_fault(vcpu, &ve->e);
+	case UMBRA_EMUL_IO:
+		commit(vcpu, &ve->e);
+		return wait_for_read(vcpu);
+	default:
+		return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION,
+					    ve->e.bytes, min_t(u8, ve->e.nbytes, UMBRA_MAX_INSN));
+	}
+}
+
+static int execute(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
+{
+	ve->next_read = 0;
+	ve->nr_writes = 0;
+	ve->next_write = 0;
+	ve->read_wanted = false;
+	return finish(vcpu, ve, umbra_emul_execute(&ve->e));
+}
+
+/* Userspace answered a read: give the same execution what it asked for. */
+static int complete_mmio_read(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+	struct mmio_access *a = &ve->reads[ve->nr_reads];
+
+	if (umbra_rip(vcpu) != vcpu->io.rip)
+		return 1;
+	memcpy(a->data, vcpu->run->mmio.data, a->len);
+	ve->nr_reads++;
+	return execute(vcpu, ve);
+}
+
+static int complete_pio_in(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+
+	if (umbra_rip(vcpu) != vcpu->io.rip)
+		return 1;
+	ve->pio_done = true;
+	return execute(vcpu, ve);
+}
+
+int umbra_emulate_insn(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+	struct umbra_emul *e = &ve->e;
+	int r;
+
+	umbra_gpr(vcpu, UMBRA_RSP);	/* make the cache whole */
+	memcpy(e->gpr, vcpu->regs.gpr, sizeof(e->gpr));
+	e->ops = &emul_ops;
+	e->rip = umbra_rip(vcpu);
+	e->rflags = umbra_rflags(vcpu);
+	e->mode = umbra_emul_mode(vcpu);
+	e->cpl = umbra_backend->get_cpl(vcpu);
+	e->la_bits = umbra_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
+	ve->nr_reads = 0;
+	ve->pio = false;
+	ve->pio_done = false;
+	ve->halt = false;
+
+	r = umbra_emul_decode(e, vcpu->exit.insn_len ? vcpu->exit.insn : NULL, vcpu->exit.insn_len);
+	if (r)
+		return finish(vcpu, ve, r);
+	ve->step = e->step;
+	return execute(vcpu, ve);
+}
+
+int umbra_emul_create(struct umbra_vcpu *vcpu)
+{
+	vcpu->emul = kzalloc(sizeof(*vcpu->emul), GFP_KERNEL_ACCOUNT);
+	if (!vcpu->emul)
+		return -ENOMEM;
+	vcpu->emul->vcpu = vcpu;
+	return 0;
+}
+
+void umbra_emul_destroy(struct umbra_vcpu *vcpu)
+{
+	kfree(vcpu->emul);
+}

@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an exit means: one table from neutral reasons to handlers. A handler
+ * returns >0 to enter the guest again, 0 to go to userspace with the run page
+ * filled, <0 as KVM_RUN's errno.
+ */
+#include <linux/kvm.h>
+#include <linux/kvm_para.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+#include "emulate.h"
+#include "iodev.h"
+#include "irq.h"
+#include "umbra.h"
+
+int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes, unsigned int n)
+{
+	struct kvm_run *run = vcpu->run;
+
+	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = suberror;
+	run->internal.ndata = 0;
+	if (!n)
+		return 0;
+	/* The count of u64 words that follow: flags, then size and bytes. */
+	run->emulation_failure.ndata = 3;
+	run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+	run->emulation_failure.insn_size = n;
+	memcpy(run->emulation_failure.insn_bytes, bytes, n);
+	return 0;
+}
+
+static int debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_DEBUG;
+	run->debug.arch = (struct kvm_debug_exit_arch) {
+		.exception = vector,
+		.pc = umbra_rip(vcpu),
+		.dr6 = dr6 | DR6_RESERVED,
+		.dr7 = vcpu->regs.debug_dr7,
+	};
+	return 0;
+}
+
+/* After an instruction that was not executed by the CPU: its single-step trap, if due. */
+static int after_insn(struct umbra_vcpu *vcpu, bool trap)
+{
+	if (!trap)
+		return 1;
+	if (vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		return debug_exit(vcpu, X86_TRAP_DB, DR_STEP);
+	umbra_queue_debug(vcpu, DR_STEP);
+	return 1;
+}
+
+/* The hardware told no length: find it out from the bytes, which the guest may have changed. */
+static int decoded_length(struct umbra_vcpu *vcpu, int insn)
+{
+	u8 bytes[UMBRA_MAX_INSN];
+	int idx, n, len;
+
+	if (vcpu->exit.insn_len) {
+		len = umbra_emul_length(vcpu->exit.insn, vcpu->exit.insn_len,
+					umbra_emul_mode(vcpu), insn);
+		if (len > 0)
+			return len;
+	}
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	n = umbra_fetch_insn(vcpu, bytes);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	len = n ? umbra_emul_length(bytes, n, umbra_emul_mode(vcpu), insn) : 0;
+	if (len <= 0)
+		umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes, n);
+	return len;
+}
+
+int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
+{
+	u64 rip = vcpu->exit.next_rip, rflags = umbra_rflags(vcpu);
+	int len;
+
+	if (!rip) {
+		len = decoded_length(vcpu, insn);
+		if (len <= 0)
+			return 0;
+		rip = umbra_rip(vcpu) + len;
+		if (!umbra_is_64bit_code(vcpu))
+			rip = (u32)rip;
+	}
+	umbra_set_rip(vcpu, rip);
+	umbra_backend->set_interrupt_shadow(vcpu, 0);
+	if (unlikely(rflags & X86_EFLAGS_RF))
+		umbra_set_rflags(vcpu, rflags & ~X86_EFLAGS_RF);
+	return after_insn(vcpu, rflags & X86_EFLAGS_TF);
+}
+
+static int inject_gp(struct umbra_vcpu *vcpu)
+{
+	umbra_queue_exception_e(vcpu, X86_TRAP_GP, 0);
+	return 1;
+}
+
+static int handle_resume(struct umbra_vcpu *vcpu)
+{
+	return 1;
+}
+
+static int handle_unknown(struct umbra_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON, NULL, 0);
+	run->internal.ndata = 2;
+	run->internal.data[0] = vcpu->exit.hw.code;
+	run->internal.data[1] = raw_smp_processor_id();
+	return 0;
+}
+
+static int handle_fail_entry(struct umbra_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	run->fail_entry.hardware_entry_failure_reason = umbra_backend->dump(vcpu);
+	run->fail_entry.cpu = raw_smp_processor_id();
+	return 0;
+}
+
+static int handle_shutdown(struct umbra_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return 0;
+}
+
+static int handle_cpuid(struct umbra_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->regs.gpr;
+	u32 eax = gpr[UMBRA_RAX], ebx, ecx = gpr[UMBRA_RCX], edx;
+
+	umbra_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	gpr[UMBRA_RAX] = eax;
+	gpr[UMBRA_RBX] = ebx;
+	gpr[UMBRA_RCX] = ecx;
+	gpr[UMBRA_RDX] = edx;
+	return umbra_skip_insn(vcpu, UMBRA_INSN_CPUID);
+}
+
+static int handle_msr_read(struct umbra_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->regs.gpr;
+	u64 value;
+
+	if (umbra_msr_read(vcpu, gpr[UMBRA_RCX], &value, false))
+		return inject_gp(vcpu);
+	gpr[UMBRA_RAX] = (u32)value;
+	gpr[UMBRA_RDX] = value >> 32;
+	return umbra_skip_insn(vcpu, UMBRA_INSN_RDMSR);
+}
+
+static int handle_msr_write(struct umbra_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->regs.gpr;
+	u64 value = (u32)gpr[UMBRA_RAX] | gpr[UMBRA_RDX] << 32;
+
+	if (umbra_msr_write(vcpu, gpr[UMBRA_RCX], value, false))
+		return inject_gp(vcpu);
+	return umbra_skip_insn(vcpu, UMBRA_INSN_WRMSR);
+}
+
+static void set_in_result(struct umbra_vcpu *vcpu, u8 size, const void *data)
+{
+	u64 *rax = &vcpu->regs.gpr[UMBRA_RAX];
+	u32 value = 0;
+
+	memcpy(&value, data, size);
+	if (size == 4)
+		*rax = value;		/* a 32-bit result clears the upper half */
+	else
+		*rax = (*rax & ~(BIT_ULL(size * 8) - 1)) | value;
+}
+
+static int skip_io(struct umbra_vcpu *vcpu, bool in)
+{
+	return umbra_skip_insn(vcpu, in ? UMBRA_INSN_IN : UMBRA_INSN_OUT);
+}
+
+static int complete_pio(struct umbra_vcpu *vcpu)
+{
+	struct umbra_io *io = &vcpu->io;
+
+	/* Userspace went elsewhere, by a reset for example: the instruction is no more. */
+	if (umbra_rip(vcpu) != io->rip)
+		return 1;
+	if (io->in)
+		set_in_result(vcpu, io->size, vcpu->pio_data);
+	return skip_io(vcpu, io->in);
+}
+
+static int pio_to_user(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in)
+{
+	struct kvm_run *run = vcpu->run;
+	struct umbra_io *io = &vcpu->io;
+
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = 1;
+	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+	io->complete = complete_pio;
+	io->rip = umbra_rip(vcpu);
+	io->in = in;
+	io->size = size;
+	return 0;
+}
+
+static int handle_io(struct umbra_vcpu *vcpu)
+{
+	u8 size = vcpu->exit.io.size;
+	u16 port = vcpu->exit.io.port;
+	bool in = vcpu->exit.io.in;
+	u32 value = vcpu->regs.gpr[UMBRA_RAX];
+	int r;
+
+	if (vcpu->exit.io.string)
+		return umbra_emulate_insn(vcpu);
+	if (in)
+		r = umbra_io_read(vcpu, UMBRA_BUS_PIO, port, size, &value);
+	else
+		r = umbra_io_write(vcpu, UMBRA_BUS_PIO, port, size, &value);
+	if (r) {
+		if (!in)
+			memcpy(vcpu->pio_data, &value, size);
+		return pio_to_user(vcpu, port, size, in);
+	}
+	if (in)
+		set_in_result(vcpu, size, &value);
+	return skip_io(vcpu, in);
+}
+
+static int handle_page_fault(struct umbra_vcpu *vcpu)
+{
+	int r = umbra_mmu_fault(vcpu, vcpu->exit.fault.gpa, vcpu->exit.fault.error);
+
+	if (r == UMBRA_FAULT_DONE)
+		return 1;
+	if (r == UMBRA_FAULT_MMIO)
+		return umbra_emulate_insn(vcpu);
+	return r;
+}
+
+static int handle_hlt(struct umbra_vcpu *vcpu)
+{
+	int r = umbra_skip_insn(vcpu, UMBRA_INSN_HLT);
+
+	if (r <= 0)
+		return r;
+	if (!vcpu->lapic) {
+		vcpu->run->exit_reason = KVM_EXIT_HLT;
+		return 0;
+	}
+	WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
+	return 1;
+}
+
+/* No call of KVM's is offered in CPUID but the one that does nothing. */
+static int handle_hypercall(struct umbra_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->regs.gpr;
+	bool wide = umbra_is_64bit_code(vcpu);
+	u64 nr = wide ? gpr[UMBRA_RAX] : (u32)gpr[UMBRA_RAX];
+	long result = -KVM_ENOSYS;
+
+	if (umbra_backend->get_cpl(vcpu))
+		result = -KVM_EPERM;
+	else if (nr == KVM_HC_VAPIC_POLL_IRQ)
+		result = 0;
+	gpr[UMBRA_RAX] = wide ? result : (u32)result;
+	return umbra_skip_insn(vcpu, UMBRA_INSN_VMMCALL);
+}
+
+static int write_cr(struct umbra_vcpu *vcpu, u8 nr, u64 value)
+{
+	if (!umbra_is_64bit_code(vcpu))
+		value = (u32)value;
+	switch (nr) {
+	case 0:
+		return umbra_set_cr0(vcpu, value);
+	case 3:
+		return umbra_set_cr3(vcpu, value);
+	case 4:
+		return umbra_set_cr4(vcpu, value);
+	case 8:
+		return umbra_set_cr8(vcpu, value);
+	default:
+		return 1;
+	}
+}
+
+/* A CPU with decode assists names the register; without, the emulator looks. */
+static int handle_cr(struct umbra_vcpu *vcpu)
+{
+	s8 gpr = vcpu->exit.reg.gpr;
+
+	if (gpr < 0 || !vcpu->exit.reg.write)
+		return umbra_emulate_insn(vcpu);
+	if (write_cr(vcpu, vcpu->exit.reg.nr, umbra_gpr(vcpu, gpr & 15)))
+		return inject_gp(vcpu);
+	return umbra_skip_insn(vcpu, UMBRA_INSN_MOV_TO_CR);
+}
+
+static int handle_emulate(struct umbra_vcpu *vcpu)
+{
+	return umbra_emulate_insn(vcpu);
+}
+
+static bool debugger_wants(struct umbra_vcpu *vcpu, u8 vector)
+{
+	u32 debug = vcpu->regs.guest_debug;
+
+	if (!(debug & KVM_GUESTDBG_ENABLE))
+		return false;
+	if (vector == X86_TRAP_BP)
+		return debug & KVM_GUESTDBG_USE_SW_BP;
+	return vector == X86_TRAP_DB && (debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP));
+}
+
+static int handle_exception(struct umbra_vcpu *vcpu)
+{
+	u8 vector = vcpu->exit.exc.vector;
+	u64 payload = vcpu->exit.exc.payload;
+
+	if (debugger_wants(vcpu, vector))
+		return debug_exit(vcpu, vector, payload);
+	if (vector == X86_TRAP_DB)
+		umbra_queue_debug(vcpu, payload);
+	else if (vector == X86_TRAP_PF)
+		umbra_queue_page_fault(vcpu, payload, vcpu->exit.exc.error);
+	else if (vcpu->exit.exc.has_error)
+		umbra_queue_exception_e(vcpu, vector, vcpu->exit.exc.error);
+	else
+		umbra_queue_exception(vcpu, vector);
+	return 1;
+}
+
+static int handle_undefined(struct umbra_vcpu *vcpu)
+{
+	umbra_queue_exception(vcpu, X86_TRAP_UD);
+	return 1;
+}
+
+static int handle_xsetbv(struct umbra_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->regs.gpr;
+	u64 value = (u32)gpr[UMBRA_RAX] | gpr[UMBRA_RDX] << 32;
+
+	if (umbra_backend->get_cpl(vcpu) || (u32)gpr[UMBRA_RCX] || umbra_set_xcr0(vcpu, value))
+		return inject_gp(vcpu);
+	return umbra_skip_insn(vcpu, UMBRA_INSN_XSETBV);
+}
+
+/* No counters are offered. */
+static int handle_rdpmc(struct umbra_vcpu *vcpu)
+{
+	return inject_gp(vcpu);
+}
+
+static int handle_pause(struct umbra_vcpu *vcpu)
+{
+	return umbra_skip_insn(vcpu, UMBRA_INSN_PAUSE);
+}
+
+/* Hidden in CPUID; a guest that tries them all the same gets a no-op, as under KVM. */
+static int handle_monitor(struct umbra_vcpu *vcpu)
+{
+	return umbra_skip_insn(vcpu, UMBRA_INSN_MONITOR);
+}
+
+static int handle_mwait(struct umbra_vcpu *vcpu)
+{
+	return umbra_skip_insn(vcpu, UMBRA_INSN_MWAIT);
+}
+
+/* A task switch needs the whole of its semantics, which the emulator does not have. */
+static int handle_task_switch(struct umbra_vcpu *vcpu)
+{
+	u8 bytes[UMBRA_MAX_INSN];
+
+	return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes,
+				    umbra_fetch_insn(vcpu, bytes));
+}
+
+/* @srcu: the handler reads slots or buses. */
+static const struct {
+	int (*handle)(struct umbra_vcpu *vcpu);
+	bool srcu;
+} handlers[UMBRA_EXIT_NR] = {
+	[UMBRA_EXIT_UNKNOWN]		= { handle_unknown },
+	[UMBRA_EXIT_FAIL_ENTRY]		= { handle_fail_entry },
+	[UMBRA_EXIT_INTERRUPT]		= { handle_resume },
+	[UMBRA_EXIT_NMI]		= { handle_resume },
+	[UMBRA_EXIT_INTR_WINDOW]	= { handle_resume },
+	[UMBRA_EXIT_NMI_WINDOW]		= { handle_resume },
+	[UMBRA_EXIT_EXCEPTION]		= { handle_exception },
+	[UMBRA_EXIT_PAGE_FAULT]		= { handle_page_fault, true },
+	[UMBRA_EXIT_IO]			= { handle_io, true },
+	[UMBRA_EXIT_CPUID]		= { handle_cpuid },
+	[UMBRA_EXIT_MSR_READ]		= { handle_msr_read },
+	[UMBRA_EXIT_MSR_WRITE]		= { handle_msr_write, true },
+	[UMBRA_EXIT_CR]			= { handle_cr, true },
+	[UMBRA_EXIT_DR]			= { handle_emulate, true },
+	[UMBRA_EXIT_HLT]		= { handle_hlt },
+	[UMBRA_EXIT_HYPERCALL]		= { handle_hypercall },
+	[UMBRA_EXIT_INVLPG]		= { handle_emulate, true },
+	[UMBRA_EXIT_CACHE]		= { handle_emulate, true },
+	[UMBRA_EXIT_XSETBV]		= { handle_xsetbv },
+	[UMBRA_EXIT_RDPMC]		= { handle_rdpmc },
+	[UMBRA_EXIT_PAUSE]		= { handle_pause },
+	[UMBRA_EXIT_MONITOR]		= { handle_monitor },
+	[UMBRA_EXIT_MWAIT]		= { handle_mwait },
+	[UMBRA_EXIT_UNDEFINED]		= { handle_undefined },
+	[UMBRA_EXIT_TASK_SWITCH]	= { handle_task_switch, true },
+	[UMBRA_EXIT_SHUTDOWN]		= { handle_shutdown },
+	[UMBRA_EXIT_SPURIOUS]		= { handle_resume },
+};
+
+int umbra_handle_exit(struct umbra_vcpu *vcpu)
+{
+	u32 reason = vcpu->exit.reason;
+	int idx, r;
+
+	if (WARN_ON_ONCE(reason >= UMBRA_EXIT_NR || !handlers[reason].handle))
+		return handle_unknown(vcpu);
+	if (!handlers[reason].srcu)
+		return handlers[reason].handle(vcpu);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = handlers[reason].handle(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}

@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The run loop: requests, entry, exit, and what a vCPU does while it must wait.
+ * Documentation/requests.rst draws the protocol of requests and kicks.
+ */
+#include <linux/entry-kvm.h>
+#include <linux/kvm.h>
+#include <linux/rcuwait.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/stat.h>
+#include <linux/smp.h>
+
+#include "backend.h"
+#include "compat.h"
+#include "guest_state.h"
+#include "irq.h"
+#include "umbra.h"
+#include "vcpu.h"
+
+static DEFINE_PER_CPU(struct umbra_vcpu *, running_vcpu);
+
+/** umbra_running_vcpu() - the vCPU loaded on this CPU, or NULL. Preemption off. */
+struct umbra_vcpu *umbra_running_vcpu(void)
+{
+	return __this_cpu_read(running_vcpu);
+}
+
+static void load_here(struct umbra_vcpu *vcpu, int cpu)
+{
+	__this_cpu_write(running_vcpu, vcpu);
+	umbra_backend->vcpu_load(vcpu, cpu);
+	WRITE_ONCE(vcpu->cpu, cpu);
+}
+
+static void put_here(struct umbra_vcpu *vcpu)
+{
+	umbra_backend->vcpu_put(vcpu);
+	__this_cpu_write(running_vcpu, NULL);
+}
+
+static void sched_in(struct preempt_notifier *pn, int cpu)
+{
+	load_here(container_of(pn, struct umbra_vcpu, preempt), cpu);
+}
+
+static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
+{
+	put_here(container_of(pn, struct umbra_vcpu, preempt));
+}
+
+static struct preempt_ops preempt_ops = {
+	.sched_in = sched_in,
+	.sched_out = sched_out,
+};
+
+void umbra_vcpu_init_preempt(struct umbra_vcpu *vcpu)
+{
+	preempt_notifier_init(&vcpu->preempt, &preempt_ops);
+}
+
+/** umbra_vcpu_load() - this thread works on the vCPU now. vcpu->mutex held, preemption on. */
+void umbra_vcpu_load(struct umbra_vcpu *vcpu)
+{
+	int cpu = get_cpu();
+
+	preempt_notifier_register(&vcpu->preempt);
+	load_here(vcpu, cpu);
+	put_cpu();
+}
+
+/** umbra_vcpu_put() - the counterpart of umbra_vcpu_load() */
+void umbra_vcpu_put(struct umbra_vcpu *vcpu)
+{
+	preempt_disable();
+	put_here(vcpu);
+	preempt_notifier_unregister(&vcpu->preempt);
+	preempt_enable();
+}
+
+/** umbra_vcpu_wake() - wake it if it is halted; requests and events were set before. Any context. */
+void umbra_vcpu_wake(struct umbra_vcpu *vcpu)
+{
+	rcuwait_wake_up(&vcpu->wait);
+}
+
+/**
+ * umbra_vcpu_kick() - make a vCPU look at its requests: wake it, or leave the guest
+ * @vcpu: any vCPU of a VM that the caller holds
+ *
+ * Any context. The request must be set before; the cmpxchg is a full barrier
+ * that pairs with the one in enter_guest().
+ */
+void umbra_vcpu_kick(struct umbra_vcpu *vcpu)
+{
+	int me, cpu;
+
+	umbra_vcpu_wake(vcpu);
+	me = get_cpu();
+	if (cmpxchg(&vcpu->mode, UMBRA_IN_GUEST, UMBRA_EXITING) == UMBRA_IN_GUEST) {
+		cpu = READ_ONCE(vcpu->cpu);
+		if (cpu != me && cpu >= 0 && cpu_online(cpu))
+			smp_send_reschedule(cpu);
+	}
+	put_cpu();
+}
+
+/** umbra_request_all() - a request to every vCPU, each kicked. Any context. */
+void umbra_request_all(struct umbra_vm *vm, enum umbra_request req)
+{
+	struct umbra_vcpu *vcpu;
+	int i;
+
+	umbra_for_each_vcpu(vm, i, vcpu) {
+		umbra_request(vcpu, req);
+		umbra_vcpu_kick(vcpu);
+	}
+}
+
+/**
+ * umbra_vcpu_reset() - the state after power-up or INIT
+ * @vcpu: loaded, owned
+ * @init: INIT, which leaves what the manual's table says; else power-up
+ */
+void umbra_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
+{
+	umbra_lapic_reset(vcpu, init);
+	umbra_events_init(vcpu);
+	vcpu->io.complete = NULL;
+	umbra_regs_reset(vcpu, init);
+	umbra_backend->vcpu_reset(vcpu, init);
+	umbra_msrs_reset(vcpu, init);
+	umbra_fpu_reset(vcpu, init);
+	umbra_mmu_paging_changed(vcpu);
+	if (!init)
+		WRITE_ONCE(vcpu->mp_state, vcpu->id == (int)vcpu->vm->boot_vcpu_id || !vcpu->lapic ?
+			   KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED);
+}
+
+static bool vcpu_runnable(struct umbra_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->mp_state) == KVM_MP_STATE_RUNNABLE;
+}
+
+/* Something that ends a wait, whatever the vCPU waits for. */
+static bool wait_is_over(struct umbra_vcpu *vcpu)
+{
+	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests) ||
+	    test_bit(UMBRA_REQ_TRIPLE_FAULT, &vcpu->requests) ||
+	    umbra_lapic_has_init_sipi(vcpu))
+		return true;
+	if (READ_ONCE(vcpu->mp_state) != KVM_MP_STATE_HALTED)
+		return vcpu_runnable(vcpu);
+	return test_bit(UMBRA_REQ_UNBLOCK, &vcpu->requests) ||
+	       umbra_lapic_timer_pending(vcpu) || umbra_has_event(vcpu);
+}
+
+static void sleep_until_woken(struct umbra_vcpu *vcpu)
+{
+	prepare_to_rcuwait(&vcpu->wait);
+	for (;;) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		if (wait_is_over(vcpu) || signal_pending(current))
+			break;
+		schedule();
+	}
+	finish_rcuwait(&vcpu->wait);
+}
+
+/* The vCPU is halted, or waits for INIT or SIPI: >0 look again. */
+static int block(struct umbra_vcpu *vcpu)
+{
+	if (!wait_is_over(vcpu))
+		sleep_until_woken(vcpu);
+	umbra_lapic_accept_events(vcpu);
+	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
+		umbra_lapic_timer_expired(vcpu);
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED &&
+	    (umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK) || umbra_has_event(vcpu)))
+		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
+	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests))
+		return -EIO;
+	return 1;
+}
+
+static int serve_requests(struct umbra_vcpu *vcpu)
+{
+	int idx;
+
+	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests))
+		return -EIO;
+	if (umbra_test_request(vcpu, UMBRA_REQ_TRIPLE_FAULT)) {
+		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+		return 0;
+	}
+	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
+		umbra_lapic_timer_expired(vcpu);
+	if (umbra_lapic_has_init_sipi(vcpu)) {
+		umbra_lapic_accept_events(vcpu);
+		if (!vcpu_runnable(vcpu))
+			return 1;
+	}
+	if (umbra_test_request(vcpu, UMBRA_REQ_CLOCK)) {
+		idx = srcu_read_lock(&vcpu->vm->srcu);
+		umbra_clock_update(vcpu);
+		srcu_read_unlock(&vcpu->vm->srcu, idx);
+	}
+	if (umbra_test_request(vcpu, UMBRA_REQ_LOAD_ROOT))
+		vcpu->mmu.root = INVALID_PAGE;
+	if (umbra_test_request(vcpu, UMBRA_REQ_FLUSH_TLB))
+		umbra_backend->flush_all(vcpu);
+	umbra_test_request(vcpu, UMBRA_REQ_EVENT);
+	umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK);
+	umbra_test_request(vcpu, UMBRA_REQ_NONE_KICK);
+	return 1;
+}
+
+/* Preemption and irqs off. Work that must be done before the guest may run. */
+static bool must_back_out(struct umbra_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->requests) || __xfer_to_guest_mode_work_pending();
+}
+
+/*
+ * One trip into the guest and what its exit means: as umbra_handle_exit().
+ * The order is design: see «The way of one exit» in Documentation/architecture.rst.
+ */
+static int enter_guest(struct umbra_vcpu *vcpu)
+{
+	int r;
+
+	if (READ_ONCE(vcpu->requests)) {
+		r = serve_requests(vcpu);
+		if (r <= 0 || !vcpu_runnable(vcpu))
+			return r;
+	}
+	r = umbra_mmu_load_root(vcpu);
+	if (r)
+		return r;
+	umbra_inject_events(vcpu);
+
+	preempt_disable();
+	umbra_backend->prepare_switch(vcpu);
+	local_irq_disable();
+	/*
+	 * A full barrier: either we see the request, or who made it sees
+	 * IN_GUEST and interrupts us. Pairs with umbra_vcpu_kick().
+	 */
+	smp_store_mb(vcpu->mode, UMBRA_IN_GUEST);
+	if (must_back_out(vcpu)) {
+		smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
+		local_irq_enable();
+		preempt_enable();
+		umbra_backend->cancel_inject(vcpu);
+		return 1;
+	}
+
+	umbra_fpu_enter(vcpu);
+	umbra_guest_timing_enter();
+	umbra_backend->enter(vcpu);
+	smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
+	umbra_fpu_exit(vcpu);
+	umbra_backend->exit_irqoff(vcpu);
+	vcpu->exits++;
+	/* The interrupt that ended the guest's time is served here, on the guest's bill. */
+	local_irq_enable();
+	local_irq_disable();
+	umbra_guest_timing_exit();
+	local_irq_enable();
+	preempt_enable();
+
+	umbra_backend->decode(vcpu);
+	return umbra_handle_exit(vcpu);
+}
+
+/* Without in-kernel chips userspace asks to know when the guest can take an interrupt. */
+static bool window_for_user(struct umbra_vcpu *vcpu)
+{
+	return !vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window) &&
+	       vcpu->events.ext_irq < 0 && !vcpu->events.irq.injected &&
+	       umbra_backend->interrupt_allowed(vcpu);
+}
+
+/*
+ * Signals, and the kernel's work that is done on the way to userspace, end the
+ * call: EINTR costs a VMM one loop. The kernel's xfer_to_guest_mode_handle_work()
+ * would do that work here, but writes to KVM's own private vCPU structure.
+ */
+static int host_work(struct umbra_vcpu *vcpu)
+{
+	unsigned long work = read_thread_flags();
+
+	if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME)) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		return -EINTR;
+	}
+	cond_resched();
+	if (work & _TIF_NEED_RESCHED && need_resched())
+		schedule();
+	return 1;
+}
+
+static int run_loop(struct umbra_vcpu *vcpu)
+{
+	int r;
+
+	for (;;) {
+		r = vcpu_runnable(vcpu) ? enter_guest(vcpu) : block(vcpu);
+		if (r <= 0)
+			return r;
+		if (window_for_user(vcpu)) {
+			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+			return 0;
+		}
+		if (unlikely(__xfer_to_guest_mode_work_pending())) {
+			r = host_work(vcpu);
+			if (r <= 0)
+				return r;
+		}
+	}
+}
+
+/* What the run page tells userspace at every return. */
+static void fill_run_page(struct umbra_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->if_flag = !!(umbra_rflags(vcpu) & X86_EFLAGS_IF);
+	run->cr8 = umbra_cr8(vcpu);
+	run->apic_base = umbra_apic_base(vcpu);
+	run->flags = 0;
+	run->ready_for_interrupt_injection =
+		vcpu->lapic || (vcpu->events.ext_irq < 0 && !vcpu->events.irq.injected &&
+				umbra_backend->interrupt_allowed(vcpu));
+}
+
+/* An AP that nobody has started: wait for it here, then let userspace look. */
+static int run_unstarted(struct umbra_vcpu *vcpu)
+{
+	int r;
+
+	if (READ_ONCE(vcpu->run->immediate_exit))
+		return -EINTR;
+	r = block(vcpu);
+	if (r < 0)
+		return r;
+	if (signal_pending(current)) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		return -EINTR;
+	}
+	return -EAGAIN;
+}
+
+static int finish_user_io(struct umbra_vcpu *vcpu)
+{
+	int (*complete)(struct umbra_vcpu *vcpu) = vcpu->io.complete;
+	int idx, r;
+
+	if (!complete)
+		return 1;
+	vcpu->io.complete = NULL;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = complete(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}
+
+static int run_prepared(struct umbra_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	int r;
+
+	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED)
+		return run_unstarted(vcpu);
+	if (READ_ONCE(run->kvm_valid_regs) || READ_ONCE(run->kvm_dirty_regs))
+		return -EINVAL;		/* KVM_CAP_SYNC_REGS is 0 */
+	if (!vcpu->lapic && umbra_set_cr8(vcpu, READ_ONCE(run->cr8)))
+		return -EINVAL;
+	r = finish_user_io(vcpu);
+	if (r <= 0)
+		return r;
+	if (READ_ONCE(run->immediate_exit))
+		return -EINTR;
+	return run_loop(vcpu);
+}
+
+static void note_thread(struct umbra_vcpu *vcpu)
+{
+	struct pid *pid = task_pid(current);
+
+	if (likely(rcu_access_pointer(vcpu->pid) == pid))
+		return;
+	put_pid(rcu_access_pointer(vcpu->pid));
+	rcu_assign_pointer(vcpu->pid, get_pid(pid));
+	/* umbra_vcpu_put() of another thread's CPU flushed nothing speculative: see svm.c. */
+}
+
+/**
+ * umbra_vcpu_run() - KVM_RUN
+ * @vcpu: its mutex is held by this thread
+ *
+ * Return: 0 with the run page filled; -EINTR (signal, immediate_exit, work that
+ * the kernel does on its way to userspace); -EAGAIN (an AP was started);
+ * -EIO (the VM is dead); -EFAULT (memory behind a slot is not there); -EINVAL
+ */
+int umbra_vcpu_run(struct umbra_vcpu *vcpu)
+{
+	sigset_t old;
+	int r;
+
+	note_thread(vcpu);
+	umbra_vcpu_load(vcpu);
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &vcpu->sigset, &old);
+	umbra_fpu_load(vcpu);
+	vcpu->cpuid.ran = true;
+
+	r = run_prepared(vcpu);
+
+	umbra_fpu_put(vcpu);
+	fill_run_page(vcpu);
+	if (vcpu->sigset_active)
+		sigprocmask(SIG_SETMASK, &old, NULL);
+	umbra_vcpu_put(vcpu);
+	return r;
+}
+
+int umbra_vcpu_get_mp_state(struct umbra_vcpu *vcpu, struct kvm_mp_state *state)
+{
+	umbra_lapic_accept_events(vcpu);
+	state->mp_state = vcpu->mp_state;
+	return 0;
+}
+
+/* KVM_SET_MP_STATE: -EINVAL for a state that x86 lacks, or one that needs a LAPIC in the kernel. */
+int umbra_vcpu_set_mp_state(struct umbra_vcpu *vcpu, const struct kvm_mp_state *state)
+{
+	switch (state->mp_state) {
+	case KVM_MP_STATE_UNINITIALIZED:
+	case KVM_MP_STATE_HALTED:
+		if (!vcpu->lapic)
+			return -EINVAL;
+		break;
+	case KVM_MP_STATE_INIT_RECEIVED:
+		if (!vcpu->lapic)
+			return -EINVAL;
+		break;
+	case KVM_MP_STATE_SIPI_RECEIVED:
+		/* The SIPI is acted on at the next KVM_RUN. */
+		if (!vcpu->lapic)
+			return -EINVAL;
+		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_INIT_RECEIVED);
+		umbra_lapic_latch_sipi(vcpu);
+		return 0;
+	case KVM_MP_STATE_RUNNABLE:
+		break;
+	default:
+		return -EINVAL;
+	}
+	WRITE_ONCE(vcpu->mp_state, state->mp_state);
+	umbra_request(vcpu, UMBRA_REQ_EVENT);
+	return 0;
+}

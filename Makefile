@@ -1,2 +1,62 @@
-lab-build:
-	@true
+# SPDX-License-Identifier: GPL-2.0-only
+# Everything is built below build/; the sources stay clean. Each target installs
+# what it needs and lacks from Debian's packages, after saying what and how big.
+#
+#   make               all of the following
+#   make module        build/<release>/umbra.ko for Debian's 6.1 and 6.12, or for
+#                      the kernel whose headers KDIR= names
+#   make userspace     the runner           make selftests   the test programs
+#   make guest         the small guest's initial RAM disk
+#   make run           a Linux guest's console on this terminal; RUN='CMDS' runs
+#                      CMDS in it instead; WHERE=lab|here says where
+#   make check         all tests, in emulated hosts    make check-here   here
+#   make lint          what compilers and checkers find
+#   make soak          the long tests
+#   make clean         undo the build    make clean-cache   drop the lab's cache
+
+export TOP := $(CURDIR)
+need := scripts/need
+series := 6.1 6.12
+module_sources := Kbuild $(wildcard module/*.[chS] uapi/linux/*.h)
+initrd_sources := scripts/build-initrd guest/init lab/agent.c
+# A part whose sources are not in the tree is left out.
+parts := $(shell sed -n 's/^umbra-y += \(.*\)\.o$$/\1/p' Kbuild)
+has_module := $(if $(strip $(foreach p,$(parts),$(if $(wildcard $(p).[cS]),,$(p)))),,yes)
+has_userspace := $(wildcard userspace/Makefile)
+has_selftests := $(wildcard selftests/Makefile)
+has_unit := $(wildcard selftests/unit/Makefile)
+
+.PHONY: all module userspace selftests guest unit lint check check-here soak run \
+	clean clean-cache lab-build toolchain
+all: module userspace selftests guest
+
+toolchain:
+	@$(need) gcc make libc6-dev linux-libc-dev
+
+module:
+	$(if $(has_module),$(if $(KDIR),scripts/build-module $(KDIR),$(foreach s,$(series),scripts/build-module $(s) &&) :))
+
+userspace: toolchain
+	$(if $(has_userspace),+$(MAKE) -C userspace O=$(CURDIR)/build/userspace)
+
+selftests: toolchain
+	$(if $(has_selftests),+$(MAKE) -C selftests O=$(CURDIR)/build/selftests)
+
+unit: toolchain
+	$(if $(has_unit),+$(MAKE) -C selftests/unit O=$(CURDIR)/build/unit run)
+	$(if $(has_userspace),+$(MAKE) -C userspace O=$(CURDIR)/build/userspace test)
+
+guest: build/guest/initrd.img
+build/guest/initrd.img: $(initrd_sources)
+	scripts/build-initrd
+
+# For lab/run: what is stale, for the one kernel that it boots.
+lab-build: userspace selftests guest $(if $(has_module),build/$(RELEASE)/umbra.ko)
+build/$(RELEASE)/umbra.ko: $(module_sources)
+	scripts/build-module $(if $(KDIR),$(KDIR),$(patsubst 6.1.%,6.1,$(patsubst 6.12.%,6.12,$(RELEASE))))
+
+clean:
+	rm -rf build
+
+clean-cache:
+	rm -rf "$${UMBRA_CACHE:-$$HOME/.cache/umbra}"

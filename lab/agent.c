@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The emulated host's first process. It runs the one COMMAND of lab/run and
- * carries its input, output and status over the channel to lab/run, as frames:
+ * The first process of the emulated host and of the small guest. It runs one
+ * command and carries its input, output and status over a channel, as frames:
  * a type byte, three zero bytes, a little-endian 32-bit length, the payload.
+ *
+ *   agent CHANNEL           emulated host: waits for the command on the channel
+ *   agent CHANNEL FILE      guest: the command is FILE's content; sends only
+ *                           'o', 'e' and 'x' and powers off
  *
  *   to the host:   'C' command (struct start, TERM, NUL, command, NUL)
  *                  'i' input   'z' end of input   'w' window size
@@ -20,7 +24,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
-#include <sys/mount.h>
+#include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -155,8 +159,6 @@ static void run_command(const int *fds, int slave, char *term, const char *comma
 			die("dup2");
 	if (*term)
 		setenv("TERM", term, 1);
-	if (chdir("/umbra"))
-		die("/umbra");
 	execl("/bin/sh", "sh", "-c", command, (char *)NULL);
 	die("/bin/sh");
 }
@@ -329,6 +331,30 @@ static uint32_t serve(struct agent *a)
 	return status;
 }
 
+/* The guest's way: run the command that stands in a file, report, power off. */
+static void run_file(struct agent *a, const char *path)
+{
+	static char buf[sizeof(struct start) + 1 + FRAME_MAX + 1];
+	size_t head = sizeof(struct start) + 1;	/* no terminal, no TERM */
+	uint32_t status;
+	ssize_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		die(path);
+	n = read(fd, buf + head, FRAME_MAX);
+	if (n < 0)
+		die(path);
+	start_command(a, buf, head + n + 1);
+	close_input(a);
+	status = serve(a);
+	send_frame(a, 'x', &status, sizeof(status));
+	tcdrain(a->channel);
+	sync();
+	reboot(RB_POWER_OFF);
+	die("power-off");
+}
+
 static void send_kernel_log(struct agent *a)
 {
 	char buf[8192], *text, *end;
@@ -348,24 +374,30 @@ static void send_kernel_log(struct agent *a)
 	}
 }
 
+static void open_channel(struct agent *a, const char *path)
+{
+	struct termios raw;
+
+	a->channel = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (a->channel < 0)
+		die(path);
+	if (!tcgetattr(a->channel, &raw)) {
+		cfmakeraw(&raw);
+		cfsetspeed(&raw, B115200);
+		tcsetattr(a->channel, TCSANOW, &raw);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct agent a = { .in = -1, .out = { -1, -1 }, .pty = -1 };
 	static char buf[FRAME_MAX + 1];
-	struct termios raw;
 	uint32_t len, status;
 	sigset_t chld;
 
-	if (argc != 2)
+	if (argc != 2 && argc != 3)
 		return 1;
-	a.channel = open(argv[1], O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (a.channel < 0)
-		die(argv[1]);
-	if (!tcgetattr(a.channel, &raw)) {
-		cfmakeraw(&raw);
-		cfsetspeed(&raw, B115200);
-		tcsetattr(a.channel, TCSANOW, &raw);
-	}
+	open_channel(&a, argv[1]);
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &chld, NULL);
@@ -373,6 +405,8 @@ int main(int argc, char **argv)
 	a.kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (a.sigs < 0 || a.kmsg < 0)
 		die("set-up");
+	if (argc == 3)
+		run_file(&a, argv[2]);
 
 	send_frame(&a, 'r', NULL, 0);
 	if (receive_frame(&a, buf, &len) != 'C')

@@ -7,6 +7,7 @@
 #define UMBRA_BACKEND_H
 
 #include <linux/kvm.h>
+#include <linux/kvm_types.h>
 #include <linux/types.h>
 
 struct umbra_vm;

@@ -10,7 +10,9 @@
  * their instruction; those for userspace are queued and sent when it is done.
  */
 #include <linux/kvm.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
+#include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
 #include "backend.h"
@@ -31,12 +33,19 @@ struct mmio_access {
 
 /**
  * struct umbra_vcpu_emul - an emulation under way
- * @e: the emulator's part
- * @reads: completed device reads of unit @step, @nr_reads of them, @next_read the
- *	next to be given
- * @writes: device writes for userspace, @nr_writes of them, @next_write the next to be sent
- * @pio: port I/O for userspace is set up; @pio_done: its data is in vcpu->pio_data
+ * @vcpu: whose
+ * @reads: completed device reads of one unit
+ * @writes: device writes for userspace
+ * @nr_reads: how many @reads hold data
+ * @next_read: the next of them to be given
+ * @nr_writes: how many @writes there are
+ * @next_write: the next of them to be sent
+ * @step: which unit of the instruction @reads belong to
+ * @read_wanted: the entry behind the last of @reads waits for userspace
+ * @pio: port I/O for userspace is set up in the run page
+ * @pio_done: its data is in vcpu->pio_data
  * @halt: the instruction was HLT
+ * @e: the emulator's part
  */
 struct umbra_vcpu_emul {
 	struct umbra_vcpu *vcpu;

@@ -4,12 +4,16 @@
  * of it when its delivery exits.
  */
 #include <linux/kvm.h>
+#include <linux/sched.h>
+#include <asm/debugreg.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
 
 #include "backend.h"
 #include "irq.h"
 #include "umbra.h"
+
+#define DR7_GD			BIT(13)
 
 /* Vectors below 32 that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP. */
 #define ERROR_CODE_VECTORS	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | \

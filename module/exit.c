@@ -6,6 +6,8 @@
  */
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
+#include <linux/sched.h>
+#include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
 #include "backend.h"

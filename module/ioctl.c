@@ -36,7 +36,8 @@
 
 /**
  * struct ioctl_call - one call under way
- * @vm, @vcpu: whose fd it came on; NULL where there is none
+ * @vm: whose fd it came on; NULL on the system's
+ * @vcpu: likewise; NULL but on a vCPU's
  * @user: the argument as a pointer
  * @value: the argument as a number
  */

@@ -4,6 +4,7 @@
 #define UMBRA_IRQ_H
 
 #include <linux/kvm.h>
+#include <linux/kvm_types.h>
 #include <linux/types.h>
 
 struct umbra_vm;

@@ -34,6 +34,8 @@ enum umbra_fault_result {
 
 #define UMBRA_MMU_CACHE	16
 
+#define INVALID_PAGE	(~(hpa_t)0)
+
 /**
  * struct umbra_vcpu_mmu - a vCPU's part
  * @root: hpa of the root it runs on, INVALID_PAGE before load_root

@@ -99,7 +99,7 @@ void umbra_vcpu_kick(struct umbra_vcpu *vcpu)
 	if (cmpxchg(&vcpu->mode, UMBRA_IN_GUEST, UMBRA_EXITING) == UMBRA_IN_GUEST) {
 		cpu = READ_ONCE(vcpu->cpu);
 		if (cpu != me && cpu >= 0 && cpu_online(cpu))
-			smp_send_reschedule(cpu);
+			umbra_send_reschedule(cpu);
 	}
 	put_cpu();
 }
@@ -338,7 +338,7 @@ static int run_unstarted(struct umbra_vcpu *vcpu)
 {
 	int r;
 
-	if (READ_ONCE(vcpu->run->immediate_exit))
+	if (umbra_immediate_exit(vcpu->run))
 		return -EINTR;
 	r = block(vcpu);
 	if (r < 0)
@@ -378,7 +378,7 @@ static int run_prepared(struct umbra_vcpu *vcpu)
 	r = finish_user_io(vcpu);
 	if (r <= 0)
 		return r;
-	if (READ_ONCE(run->immediate_exit))
+	if (umbra_immediate_exit(run))
 		return -EINTR;
 	return run_loop(vcpu);
 }

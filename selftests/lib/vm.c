@@ -5,12 +5,14 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -422,6 +424,41 @@ struct vcpu *vm_long_mode(struct vm *vm, unsigned int flags,
 int vcpu_run_raw(struct vcpu *v)
 {
 	return ioctl(v->fd, KVM_RUN, 0UL);
+}
+
+static struct kvm_run *run_to_stop;
+
+static void stop_run(int sig)
+{
+	(void)sig;
+	run_to_stop->immediate_exit = 1;
+}
+
+/*
+ * KVM_RUN, broken off by a signal after about @ms milliseconds: what
+ * vcpu_run_raw() gives, EINTR when it was broken off. One thread only.
+ */
+int vcpu_run_for(struct vcpu *v, unsigned int ms)
+{
+	struct sigaction act = { .sa_handler = stop_run }, old;
+	struct itimerval on = {
+		.it_value.tv_sec = ms / 1000,
+		.it_value.tv_usec = ms % 1000 * 1000,
+		/* Again and again, should the first one come too early. */
+		.it_interval.tv_usec = 20000,
+	}, off = { 0 };
+	int r, e;
+
+	run_to_stop = v->run;
+	ASSERT(!sigaction(SIGALRM, &act, &old));
+	ASSERT(!setitimer(ITIMER_REAL, &on, NULL));
+	r = vcpu_run_raw(v);
+	e = errno;
+	ASSERT(!setitimer(ITIMER_REAL, &off, NULL));
+	ASSERT(!sigaction(SIGALRM, &old, NULL));
+	v->run->immediate_exit = 0;
+	errno = e;
+	return r;
 }
 
 /* KVM_RUN that has to succeed; the exit reason. */

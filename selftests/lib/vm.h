@@ -99,6 +99,7 @@ struct vcpu *vm_long_mode(struct vm *vm, unsigned int flags,
 			  void (*entry)(void));
 
 int vcpu_run_raw(struct vcpu *v);
+int vcpu_run_for(struct vcpu *v, unsigned int ms);
 uint32_t vcpu_run(struct vcpu *v);
 void vcpu_run_to_sync(struct vcpu *v, uint32_t step);
 void vcpu_run_to_end(struct vcpu *v);

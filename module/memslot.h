@@ -8,7 +8,9 @@
 
 #include <linux/kvm.h>
 #include <linux/kvm_types.h>
+#include <linux/nospec.h>
 #include <linux/types.h>
+#include <asm/page.h>
 
 struct umbra_vm;
 struct umbra_vcpu;
@@ -35,18 +37,24 @@ struct umbra_slot {
 };
 
 /**
- * struct umbra_slots - all slots of a VM, sorted by @base; replaced as a whole
- * @generation: grows with each change
+ * struct umbra_slots - all slots of a VM, replaced as a whole
+ * @nr: how many
+ * @slot: @nr of them sorted by @base, which never overlap, then the same @nr
+ *	sorted by @id
  */
 struct umbra_slots {
-	u64 generation;
 	u32 nr;
 	struct umbra_slot *slot[];
 };
 
-/* All of these read the slots: the caller is in vm->srcu (a running vCPU is), but for the ioctls. */
+static inline gfn_t gpa_to_gfn(gpa_t gpa)
+{
+	return gpa >> PAGE_SHIFT;
+}
+
+/* All of these read the slots: the caller is in vm->srcu or holds slots_lock. */
 struct umbra_slot *umbra_gfn_to_slot(struct umbra_vm *vm, gfn_t gfn);
-/* The address that backs @gfn, or 0 for none; *@writable: not a KVM_MEM_READONLY slot. */
+/* The address that backs @gfn, or 0 for none; *@writable (if not NULL): not a KVM_MEM_READONLY slot. */
 unsigned long umbra_gfn_to_hva(struct umbra_vm *vm, gfn_t gfn, bool *writable);
 
 /**
@@ -61,12 +69,17 @@ unsigned long umbra_gfn_to_hva(struct umbra_vm *vm, gfn_t gfn, bool *writable);
 int umbra_guest_read(struct umbra_vm *vm, gpa_t gpa, void *data, unsigned int len);
 /** umbra_guest_write() - its counterpart; marks the pages dirty; -EFAULT for read-only slots too */
 int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned int len);
+/* One aligned entry of a page table, 4 or 8 bytes (@size), in a single access: 0, -EFAULT. */
+int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 /*
  * Atomic compare and exchange of 1, 2, 4, 8 or 16 naturally aligned bytes
- * through the user mapping: 0 with *@old updated to what was there, -EFAULT.
+ * through the user mapping: 0 with *@old updated to what was there (equal to
+ * what it was before: exchanged), -EFAULT, -EINVAL for another size.
  */
 int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *new, unsigned int size);
+/* Somebody wrote to @gfn: the dirty log must know. */
 void umbra_mark_dirty(struct umbra_vm *vm, gfn_t gfn);
+void umbra_slot_mark_dirty(const struct umbra_slot *slot, gfn_t gfn);
 
 /**
  * struct umbra_pfn - a host page found for a gfn
@@ -81,19 +94,57 @@ struct umbra_pfn {
 	struct page *page;
 };
 
-/*
- * Find and fault in the page behind @gfn. 0; -EFAULT; -EHWPOISON; -EAGAIN: a
- * signal is pending. Sleeps. -EROFS: @write into a read-only slot. -ENOENT: no slot.
+/**
+ * umbra_gfn_to_pfn() - find, and fault in, the page behind a gfn
+ * @slot: the slot that holds @gfn
+ * @gfn: the page
+ * @write: the page is about to be written
+ * @out: the page; put it with umbra_pfn_put()
+ *
+ * Sleeps. The page may be mapped into the guest only under mmu_lock and while
+ * umbra_mmu_stale() says no: see there.
+ *
+ * Return: 0; -EFAULT: nothing behind that address, or it can't be written;
+ * -EHWPOISON: the page is broken memory; -EINTR: a signal is pending;
+ * -EROFS: @write into a read-only slot
  */
-int umbra_gfn_to_pfn(struct umbra_vm *vm, const struct umbra_slot *slot, gfn_t gfn, bool write,
-		     struct umbra_pfn *out);
-void umbra_pfn_put(struct umbra_pfn *pfn, bool dirtied);
+int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, struct umbra_pfn *out);
+/*
+ * The guest has it now: let the host take it as used, and as dirty if it is
+ * writable. mmu_lock is still held, or the host could have cleaned it before.
+ */
+void umbra_pfn_mapped(const struct umbra_pfn *pfn);
+/* Drop the reference, once it is mapped or given up. */
+void umbra_pfn_put(struct umbra_pfn *pfn);
+
+/* The address of a page of @slot; @gfn lies in it. Not steered out of it by speculation. */
+static inline unsigned long umbra_slot_hva(const struct umbra_slot *slot, gfn_t gfn)
+{
+	return slot->hva + (array_index_nospec(gfn - slot->base, slot->npages) << PAGE_SHIFT);
+}
 
 int umbra_slots_create(struct umbra_vm *vm);		/* empty; -ENOMEM */
 void umbra_slots_destroy(struct umbra_vm *vm);
-/* KVM_SET_USER_MEMORY_REGION; takes slots_lock. 0, -EINVAL, -EEXIST, -ENOMEM, -EFAULT */
+/**
+ * umbra_set_memory_region() - KVM_SET_USER_MEMORY_REGION
+ * @vm: slots_lock is not held, nor vm->srcu
+ * @mem: the kernel's copy of the argument
+ *
+ * Return: 0; -EINVAL: flags, alignment, slot number, size, wrap, beyond what
+ * the guest can address, an address that is not the user's, a slot that changes
+ * size, memory or KVM_MEM_READONLY, a slot to delete that is not there;
+ * -EEXIST: it overlaps another slot; -ENOMEM
+ */
 int umbra_set_memory_region(struct umbra_vm *vm, const struct kvm_userspace_memory_region *mem);
-/* KVM_GET_DIRTY_LOG: @bitmap user pointer; 0, -ENOENT, -EINVAL, -EFAULT, -ENOMEM */
+/**
+ * umbra_get_dirty_log() - KVM_GET_DIRTY_LOG: which pages were written since the last call
+ * @vm: slots_lock is not held, nor vm->srcu
+ * @id: slot number
+ * @bitmap: room for a bit a page, in whole 64-bit words
+ *
+ * Return: 0; -EINVAL: @id; -ENOENT: no such slot, or it keeps no log; -EFAULT
+ * (no bit is lost then); -ENOMEM
+ */
 int umbra_get_dirty_log(struct umbra_vm *vm, u32 id, void __user *bitmap);
 /* mmu_notifier: register for current->mm, and the end of it. */
 int umbra_notifier_register(struct umbra_vm *vm);

@@ -32,14 +32,29 @@ enum umbra_fault_result {
 	UMBRA_FAULT_MMIO,	/* no memory there, or a write to read-only memory: emulate */
 };
 
+/* A vCPU's mmu.root before load_root; UMBRA_REQ_LOAD_ROOT sets it to ask for another. */
+#define INVALID_PAGE	(~(hpa_t)0)
+
 #define UMBRA_MMU_CACHE	16
+#define UMBRA_MAX_LEVELS	5
+
+/* Tables of every mode that walks from the gfn: 512 entries, 9 bits a level. */
+#define UMBRA_TABLE_ENTRIES	512
+#define UMBRA_LEVEL_PAGES(level)	(1UL << (9 * ((level) - 1)))
+
+static inline unsigned int umbra_table_index(gfn_t gfn, int level)
+{
+	return (gfn >> (9 * (level - 1))) & (UMBRA_TABLE_ENTRIES - 1);
+}
 
 #define INVALID_PAGE	(~(hpa_t)0)
 
 /**
  * struct umbra_vcpu_mmu - a vCPU's part
- * @root: hpa of the root it runs on, INVALID_PAGE before load_root
+ * @root: hpa of the root it runs on (without the host's memory encryption
+ *	bit), INVALID_PAGE before load_root
  * @level: levels of that root
+ * @nr_cached: of @cache
  * @cache: zeroed table pages, topped up before mmu_lock is taken
  */
 struct umbra_vcpu_mmu {
@@ -52,9 +67,15 @@ struct umbra_vcpu_mmu {
 /**
  * struct umbra_vm_mmu - a VM's part
  * @ops: the mode (c, until switching exists)
- * @root: hardware mode's root table, shared by all vCPUs (M)
- * @invalidate_seq: grows at the end of each invalidation (M)
+ * @root: hardware mode's root table, shared by all vCPUs (c)
+ * @root_level: its levels (c)
+ * @invalidate_seq: grows at the end of each invalidation of host memory, and
+ *	when the slots change (M)
  * @invalidate_active: invalidations in flight (M)
+ * @invalidate_start: with @invalidate_end a span of host addresses that holds
+ *	all of them (M)
+ * @dead: unlinked table pages that a CPU may still walk: to be freed after the
+ *	next flush (M)
  * @pages: table pages in use, for accounting (a)
  */
 struct umbra_vm_mmu {
@@ -63,7 +84,8 @@ struct umbra_vm_mmu {
 	u8 root_level;
 	unsigned long invalidate_seq;
 	int invalidate_active;
-	gfn_t invalidate_start, invalidate_end;
+	unsigned long invalidate_start, invalidate_end;
+	struct list_head dead;
 	atomic_long_t pages;
 };
 
@@ -71,35 +93,42 @@ struct umbra_vm_mmu {
  * struct umbra_mmu_ops - one mode
  * @name: as --mmu takes it
  * @id: its UMBRA_MMU_* number in the uapi header
+ * @max_gfn: gfns from here on can't be mapped
  * @vm_init: make what the VM shares; errno
+ * @vm_destroy: nobody runs and no notifier comes any more; sleeps
  * @load_root: make sure vcpu->mmu.root is valid; may sleep; errno
  * @fault: a fault at @gpa with PFERR_* @error; vcpu in srcu, may sleep;
  *	enum umbra_fault_result or errno
- * @zap: mmu_lock held for writing: forget [start, end); true: flush is needed
+ * @zap: mmu_lock held for writing: forget [start, end); table pages go to
+ *	vm->mmu.dead; true: a flush is needed
  * @age: mmu_lock held for writing: was [start, end) used since asked last
  *	(@clear: and forget that it was)
- * @write_protect: mmu_lock held for writing: @mask of 64 pages from @gfn;
- *	true: flush is needed
+ * @write_protect: mmu_lock held for writing: of the 64 pages from @gfn those in
+ *	@mask; true: flush is needed
+ * @start_log: mmu_lock held for writing: from now on each write to a page of
+ *	[start, end) must be seen alone: no large pages, none writable; true: a
+ *	flush is needed
  */
 struct umbra_mmu_ops {
 	const char *name;
 	u32 id;
+	gfn_t (*max_gfn)(void);
 	int (*vm_init)(struct umbra_vm *vm);
 	void (*vm_destroy)(struct umbra_vm *vm);
 	int (*load_root)(struct umbra_vcpu *vcpu);
 	int (*fault)(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error);
 	bool (*zap)(struct umbra_vm *vm, gfn_t start, gfn_t end);
 	bool (*age)(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear);
-	bool (*write_protect)(struct umbra_vm *vm, const struct umbra_slot *slot, gfn_t gfn, u64 mask);
+	bool (*write_protect)(struct umbra_vm *vm, gfn_t gfn, u64 mask);
+	bool (*start_log)(struct umbra_vm *vm, gfn_t start, gfn_t end);
 };
 
 extern const struct umbra_mmu_ops umbra_mmu_hardware;
 
+/* By name, of those this machine can do: "auto", a mode's name, or its paging's ("npt"). Else NULL. */
+const struct umbra_mmu_ops *umbra_mmu_find(const char *name);
 /* What KVM_CREATE_VM takes: parameter mmu's, set at load. */
 extern const struct umbra_mmu_ops *umbra_mmu_default;
-
-/* By name, of those this machine can do; "auto" and the paging's own name too. NULL: -EINVAL */
-const struct umbra_mmu_ops *umbra_mmu_find(const char *name);
 
 /* Bits 1 << UMBRA_MMU_* that this machine can do. */
 u32 umbra_mmu_modes(void);
@@ -112,18 +141,70 @@ int umbra_mmu_vcpu_init(struct umbra_vcpu *vcpu);
 void umbra_mmu_vcpu_destroy(struct umbra_vcpu *vcpu);
 /* The loop's: a valid root in the backend; 0, errno. */
 int umbra_mmu_load_root(struct umbra_vcpu *vcpu);
-/* exit.c's. */
+/* exit.c's: enum umbra_fault_result, or errno. The caller is in vm->srcu. */
 int umbra_mmu_fault(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error);
 /* regs.c's: CR0, CR3, CR4 or EFER changed what translates. */
 void umbra_mmu_paging_changed(struct umbra_vcpu *vcpu);
-/* Ask every vCPU of the VM to flush, and wait until none runs on old translations. */
+/**
+ * umbra_mmu_flush_remote() - no vCPU uses an old translation when this returns
+ * @vm: any context with interrupts on; mmu_lock may be held
+ *
+ * Each vCPU is asked to flush before it enters its guest again, and those that
+ * are in their guest are interrupted and waited for.
+ */
 void umbra_mmu_flush_remote(struct umbra_vm *vm);
+
+/* For the modes: table pages. Top up before mmu_lock is taken, so that taking one can't fail. */
+int umbra_mmu_topup(struct umbra_vcpu *vcpu, int count);
+static inline void *umbra_mmu_take_page(struct umbra_vcpu_mmu *mmu)
+{
+	return mmu->cache[--mmu->nr_cached];
+}
+
+/* A page that was taken and not used; it is still zero. */
+static inline void umbra_mmu_untake_page(struct umbra_vcpu_mmu *mmu, void *page)
+{
+	mmu->cache[mmu->nr_cached++] = page;
+}
+
+void *umbra_mmu_alloc_root(struct umbra_vm *vm);
+/* Unlinked under mmu_lock for writing: free it after the flush. */
+void umbra_mmu_bury_page(struct umbra_vm *vm, void *page);
+/* Nobody can see it any more. */
+void umbra_mmu_free_page(struct umbra_vm *vm, void *page);
+
+/**
+ * umbra_mmu_stale() - may a page found for a fault no longer be mapped?
+ * @vm: mmu_lock held, for reading at least
+ * @seq: vm->mmu.invalidate_seq as it was before the slot was looked up, read
+ *	by umbra_mmu_read_seq()
+ * @hva: the page's user address
+ *
+ * True while an invalidation of that address is in flight, and when one ended or
+ * the slots changed since @seq was read. The fault is taken again then.
+ */
+bool umbra_mmu_stale(struct umbra_vm *vm, unsigned long seq, unsigned long hva);
+unsigned long umbra_mmu_read_seq(struct umbra_vm *vm);
+/* For a signal or two: the page behind @hva is broken memory. */
+void umbra_mmu_send_hwpoison(unsigned long hva);
+
+/*
+ * For memslot.c. Forget a range, flush, and free its tables, in bounded pieces:
+ * mmu_lock is taken for each, and others run in between if it @may_sleep.
+ */
+void umbra_mmu_zap(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep);
+/* A slot begins to keep a log; takes mmu_lock, sleeps. */
+void umbra_mmu_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end);
 
 /*
  * gva to gpa by the guest's own tables, with the rights of @access (PFERR_WRITE,
- * _USER, _FETCH) at the current CR0, CR4, EFER, RFLAGS.AC: 0 with *@gpa, or 1
- * with the #PF's error code in *@error, or -EFAULT: tables in a hole.
+ * _USER, _FETCH) at the current CR0, CR4, EFER, RFLAGS.AC: 0 with *@gpa; 1 with
+ * the #PF's error code in *@error; -EFAULT: tables in a hole; -EINVAL: @gva is
+ * not canonical; -EAGAIN: other vCPUs keep changing the tables, enter again.
  */
 int umbra_gva_to_gpa(struct umbra_vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, u32 *error);
+struct umbra_gwalk;
+/* The whole walk: @access is UMBRA_GWALK_*, returns enum umbra_gwalk_result. */
+int umbra_walk_gva(struct umbra_vcpu *vcpu, gva_t gva, u32 access, struct umbra_gwalk *walk);
 
 #endif

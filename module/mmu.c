@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What every way of virtualizing memory shares: table pages and their
+ * accounting, flushes of other CPUs, whether a fault is stale, and the choice of
+ * the mode.
+ */
+#include <linux/cpumask.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+#include <linux/umbra.h>
+
+#include "backend.h"
+#include "gwalk.h"
+#include "umbra.h"
+
+/* ------------------------------ table pages ------------------------------ */
+
+/**
+ * umbra_mmu_topup() - make sure that @count table pages can be taken
+ * @vcpu: by its owner, no spinlock held: it sleeps
+ * @count: at most UMBRA_MMU_CACHE
+ *
+ * Return: 0 or -ENOMEM
+ */
+int umbra_mmu_topup(struct umbra_vcpu *vcpu, int count)
+{
+	struct umbra_vcpu_mmu *mmu = &vcpu->mmu;
+
+	while (mmu->nr_cached < count) {
+		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+		if (!page)
+			return -ENOMEM;
+		mmu->cache[mmu->nr_cached++] = page;
+	}
+	return 0;
+}
+
+/** umbra_mmu_alloc_root() - a zeroed table page, or NULL. Sleeps. */
+void *umbra_mmu_alloc_root(struct umbra_vm *vm)
+{
+	void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+	if (page)
+		atomic_long_inc(&vm->mmu.pages);
+	return page;
+}
+
+/** umbra_mmu_free_page() - free a table page that nobody can see any more */
+void umbra_mmu_free_page(struct umbra_vm *vm, void *page)
+{
+	atomic_long_dec(&vm->mmu.pages);
+	free_page((unsigned long)page);
+}
+
+/** umbra_mmu_bury_page() - a table page was unlinked; mmu_lock is held for writing */
+void umbra_mmu_bury_page(struct umbra_vm *vm, void *page)
+{
+	lockdep_assert_held_write(&vm->mmu_lock);
+	atomic_long_dec(&vm->mmu.pages);
+	list_add(&virt_to_page(page)->lru, &vm->mmu.dead);
+}
+
+static void free_dead(struct rcu_head *head)
+{
+	__free_page(container_of(head, struct page, rcu_head));
+}
+
+/* The CPUs have flushed; who still walks the dead tables in software does so under RCU. */
+static void free_dead_pages(struct umbra_vm *vm)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, &vm->mmu.dead, lru) {
+		list_del(&page->lru);
+		call_rcu(&page->rcu_head, free_dead);
+	}
+}
+
+/* ------------------------------ flushes ------------------------------ */
+
+/* The CPUs to interrupt. A CPU's own mask is used with preemption off, and never from an interrupt. */
+static DEFINE_PER_CPU(cpumask_t, flush_mask);
+
+/* That it ran is enough: the CPU has left its guest. */
+static void acknowledge(void *unused)
+{
+}
+
+void umbra_mmu_flush_remote(struct umbra_vm *vm)
+{
+	struct umbra_vcpu *vcpu;
+	struct cpumask *mask;
+	int i, me, cpu;
+
+	me = get_cpu();
+	mask = this_cpu_ptr(&flush_mask);
+	cpumask_clear(mask);
+	umbra_for_each_vcpu(vm, i, vcpu) {
+		umbra_request(vcpu, UMBRA_REQ_FLUSH_TLB);
+		/*
+		 * A full barrier, as the vCPU has one between IN_GUEST and its
+		 * look at the requests: either it sees ours, or we see it in
+		 * the guest. One that is EXITING may still be there too.
+		 */
+		if (cmpxchg(&vcpu->mode, UMBRA_IN_GUEST, UMBRA_EXITING) == UMBRA_OUTSIDE_GUEST)
+			continue;
+		cpu = READ_ONCE(vcpu->cpu);
+		if (cpu >= 0 && cpu != me)
+			cpumask_set_cpu(cpu, mask);
+	}
+	if (!cpumask_empty(mask))
+		smp_call_function_many(mask, acknowledge, NULL, true);
+	put_cpu();
+}
+
+/* ------------------------------ changes of memory ------------------------------ */
+
+/*
+ * As long as a mode's tables that a piece covers are unlinked as a whole, a piece
+ * of 1 GiB means at most some 512 entries to look at.
+ */
+#define PIECE_PAGES	UMBRA_LEVEL_PAGES(3)
+
+typedef bool (*piece_fn)(struct umbra_vm *vm, gfn_t start, gfn_t end);
+
+static void in_pieces(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep, piece_fn fn)
+{
+	gfn_t to;
+
+	for (; start < end; start = to) {
+		to = min(end, ALIGN_DOWN(start, PIECE_PAGES) + PIECE_PAGES);
+		write_lock(&vm->mmu_lock);
+		if (fn(vm, start, to))
+			umbra_mmu_flush_remote(vm);
+		free_dead_pages(vm);
+		write_unlock(&vm->mmu_lock);
+		if (may_sleep)
+			cond_resched();
+	}
+}
+
+void umbra_mmu_zap(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep)
+{
+	in_pieces(vm, start, end, may_sleep, vm->mmu.ops->zap);
+}
+
+void umbra_mmu_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end)
+{
+	in_pieces(vm, start, end, true, vm->mmu.ops->start_log);
+}
+
+/** umbra_mmu_read_seq() - before a fault looks up its slot: see umbra_mmu_stale() */
+unsigned long umbra_mmu_read_seq(struct umbra_vm *vm)
+{
+	/* What is looked up after this is at least as new as the number. */
+	return smp_load_acquire(&vm->mmu.invalidate_seq);
+}
+
+bool umbra_mmu_stale(struct umbra_vm *vm, unsigned long seq, unsigned long hva)
+{
+	const struct umbra_vm_mmu *mmu = &vm->mmu;
+
+	lockdep_assert_held(&vm->mmu_lock);
+	if (mmu->invalidate_active && hva >= mmu->invalidate_start && hva < mmu->invalidate_end)
+		return true;
+	return mmu->invalidate_seq != seq;
+}
+
+void umbra_mmu_send_hwpoison(unsigned long hva)
+{
+	send_sig_mceerr(BUS_MCEERR_AR, (void __user *)hva, PAGE_SHIFT, current);
+}
+
+/* ------------------------------ modes ------------------------------ */
+
+static bool is_hardware_name(const char *name)
+{
+	return sysfs_streq(name, umbra_mmu_hardware.name) ||
+	       !strcasecmp(name, umbra_backend->paging_name);
+}
+
+const struct umbra_mmu_ops *umbra_mmu_default;
+
+/** umbra_mmu_find() - a mode by name, if this machine can do it; else NULL */
+const struct umbra_mmu_ops *umbra_mmu_find(const char *name)
+{
+	if (!umbra_caps.hardware_paging)
+		return NULL;
+	if (!strcmp(name, "auto") || is_hardware_name(name))
+		return &umbra_mmu_hardware;
+	return NULL;
+}
+
+/** umbra_mmu_modes() - bits 1 << UMBRA_MMU_* that this machine can do */
+u32 umbra_mmu_modes(void)
+{
+	return umbra_caps.hardware_paging ? BIT(UMBRA_MMU_AUTO) | BIT(UMBRA_MMU_HARDWARE) : 0;
+}
+
+/**
+ * umbra_mmu_set_mode() - UMBRA_SET_MMU
+ * @vm: vm->lock held, without a vCPU
+ * @id: UMBRA_MMU_*
+ *
+ * Return: 0; -EINVAL: no such mode; -EOPNOTSUPP: not here
+ */
+int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id)
+{
+	if (id > UMBRA_MMU_SHADOW_EAGER)
+		return -EINVAL;
+	/* What can be done here is the one mode that a VM has. */
+	return umbra_mmu_modes() & BIT(id) ? 0 : -EOPNOTSUPP;
+}
+
+/** umbra_mmu_vm_init() - a new VM gets the default mode; errno */
+int umbra_mmu_vm_init(struct umbra_vm *vm)
+{
+	INIT_LIST_HEAD(&vm->mmu.dead);
+	vm->mmu.ops = umbra_mmu_default;
+	return vm->mmu.ops->vm_init(vm);
+}
+
+/** umbra_mmu_vm_destroy() - after the notifier's end and that of the vCPUs */
+void umbra_mmu_vm_destroy(struct umbra_vm *vm)
+{
+	vm->mmu.ops->vm_destroy(vm);
+	WARN_ON_ONCE(atomic_long_read(&vm->mmu.pages));
+}
+
+/** umbra_mmu_vcpu_init() - a new vCPU has no root yet */
+int umbra_mmu_vcpu_init(struct umbra_vcpu *vcpu)
+{
+	vcpu->mmu.root = INVALID_PAGE;
+	return 0;
+}
+
+void umbra_mmu_vcpu_destroy(struct umbra_vcpu *vcpu)
+{
+	while (vcpu->mmu.nr_cached)
+		free_page((unsigned long)umbra_mmu_take_page(&vcpu->mmu));
+}
+
+int umbra_mmu_load_root(struct umbra_vcpu *vcpu)
+{
+	int r;
+
+	if (likely(vcpu->mmu.root != INVALID_PAGE))
+		return 0;
+	r = vcpu->vm->mmu.ops->load_root(vcpu);
+	if (r)
+		return r;
+	umbra_backend->load_root(vcpu, vcpu->mmu.root, vcpu->mmu.level);
+	return 0;
+}
+
+int umbra_mmu_fault(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error)
+{
+	return vcpu->vm->mmu.ops->fault(vcpu, gpa, error);
+}
+
+/**
+ * umbra_mmu_paging_changed() - a control register that translation hangs on has changed
+ * @vcpu: its owner
+ *
+ * The guest's CPU would have dropped its translations. Under nested paging they
+ * are the hardware's, tagged with this guest's ASID.
+ */
+void umbra_mmu_paging_changed(struct umbra_vcpu *vcpu)
+{
+	umbra_request(vcpu, UMBRA_REQ_FLUSH_TLB);
+}
+
+/* ------------------------------ the guest's own tables ------------------------------ */
+
+/* The walk knows memory only through its context, so that it can be tested outside the kernel. */
+struct vcpu_walk {
+	struct umbra_gwalk_ctx ctx;
+	struct umbra_vm *vm;
+};
+
+static struct umbra_vm *vm_of_walk(const struct umbra_gwalk_ctx *ctx)
+{
+	return container_of(ctx, struct vcpu_walk, ctx)->vm;
+}
+
+static int read_gpte(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *val, unsigned int size)
+{
+	return umbra_guest_read_entry(vm_of_walk(ctx), gpa, val, size);
+}
+
+static int cmpxchg_gpte(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 old, u64 new,
+			unsigned int size)
+{
+	u64 seen = old;
+	int r = umbra_guest_cmpxchg(vm_of_walk(ctx), gpa, &seen, &new, size);
+
+	return r ? r : seen != old;
+}
+
+static const struct umbra_gwalk_ops walk_ops = {
+	.read_gpte = read_gpte,
+	.cmpxchg_gpte = cmpxchg_gpte,
+};
+
+/**
+ * umbra_walk_gva() - translate by the guest's tables at its current state
+ * @vcpu: its owner, in vm->srcu and the VM's mm
+ * @gva: linear address
+ * @access: UMBRA_GWALK_*
+ * @walk: the result
+ *
+ * Return: enum umbra_gwalk_result
+ */
+int umbra_walk_gva(struct umbra_vcpu *vcpu, gva_t gva, u32 access, struct umbra_gwalk *walk)
+{
+	struct vcpu_walk w = {
+		.ctx = {
+			.ops = &walk_ops,
+			.cr0 = umbra_cr0(vcpu),
+			.cr3 = umbra_cr3(vcpu),
+			.cr4 = umbra_cr4(vcpu),
+			.efer = vcpu->regs.efer,
+			.rflags = umbra_rflags(vcpu),
+			.pkru = vcpu->fpu.pkru,
+			.maxphyaddr = umbra_maxphyaddr(vcpu),
+			.gbpages = vcpu->cpuid.gbpages,
+		},
+		.vm = vcpu->vm,
+	};
+
+	if (umbra_is_paging(vcpu) && umbra_is_pae(vcpu) && !umbra_is_long(vcpu)) {
+		if (!(vcpu->regs.avail & BIT(UMBRA_REG_PDPTR)))
+			umbra_cache_reg(vcpu, UMBRA_REG_PDPTR);
+		memcpy(w.ctx.pdpte, vcpu->regs.pdptr, sizeof(w.ctx.pdpte));
+	}
+	return umbra_gwalk(&w.ctx, gva, access, walk);
+}
+
+static u32 walk_access(u32 error)
+{
+	return (error & PFERR_WRITE ? UMBRA_GWALK_WRITE : 0) |
+	       (error & PFERR_FETCH ? UMBRA_GWALK_EXEC : 0) |
+	       (error & PFERR_USER ? UMBRA_GWALK_USER : 0);
+}
+
+int umbra_gva_to_gpa(struct umbra_vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, u32 *error)
+{
+	struct umbra_gwalk walk;
+
+	switch (umbra_walk_gva(vcpu, gva, walk_access(access), &walk)) {
+	case UMBRA_GWALK_OK:
+		*gpa = walk.gpa;
+		return 0;
+	case UMBRA_GWALK_FAULT:
+		*error = walk.error_code;
+		return 1;
+	case UMBRA_GWALK_NONCANONICAL:
+		return -EINVAL;
+	case UMBRA_GWALK_RACE:
+		return -EAGAIN;
+	default:
+		return -EFAULT;
+	}
+}

@@ -11,7 +11,6 @@
 #                      CMDS in it instead; WHERE=lab|here says where
 #   make check         all tests, in emulated hosts    make check-here   here
 #   make lint          what compilers and checkers find
-#   make soak          the long tests
 #   make clean         undo the build    make clean-cache   drop the lab's cache
 
 export TOP := $(CURDIR)
@@ -26,7 +25,7 @@ has_userspace := $(wildcard userspace/Makefile)
 has_selftests := $(wildcard selftests/Makefile)
 has_unit := $(wildcard selftests/unit/Makefile)
 
-.PHONY: all module userspace selftests guest unit lint check check-here soak run \
+.PHONY: all module userspace selftests guest unit lint check check-here run \
 	clean clean-cache lab-build toolchain
 all: module userspace selftests guest
 
@@ -49,6 +48,21 @@ unit: toolchain
 guest: build/guest/initrd.img
 build/guest/initrd.img: $(initrd_sources)
 	scripts/build-initrd
+
+# RUN's text reaches the script by the environment, as it was typed.
+run: export UMBRA_RUN = $(value RUN)
+run: export WHERE := $(WHERE)
+run:
+	@scripts/run-guest
+
+check:
+	@scripts/check
+
+check-here:
+	@scripts/check-here
+
+lint:
+	@scripts/lint
 
 # For lab/run: what is stale, for the one kernel that it boots.
 lab-build: userspace selftests guest $(if $(has_module),build/$(RELEASE)/umbra.ko)

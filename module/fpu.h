@@ -4,6 +4,7 @@
 #define UMBRA_FPU_H
 
 #include <linux/types.h>
+#include <asm/page.h>
 #include <asm/fpu/types.h>
 
 struct umbra_vcpu;

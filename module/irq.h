@@ -43,8 +43,9 @@ int umbra_lapic_create(struct umbra_vcpu *vcpu);	/* -ENOMEM */
 void umbra_lapic_destroy(struct umbra_vcpu *vcpu);
 void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init);
 /*
- * An interrupt (PIC through LINT0, or LAPIC above PPR) waits for this vCPU: its vector, or -1; any
- * thread. TPR is CR8: umbra_lapic_set_tpr().
+ * An interrupt waits for this vCPU: the LAPIC's vector above PPR; 0: the PIC's,
+ * whose vector only umbra_ack_irq() can tell; -1: none. Any thread. TPR is CR8:
+ * umbra_lapic_set_tpr().
  */
 int umbra_pending_irq(struct umbra_vcpu *vcpu);
 /* An interrupt waits that only the TPR holds back. Owner. */
@@ -63,15 +64,15 @@ void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value);
 /* The timer's interrupt, at UMBRA_REQ_APIC_TIMER. Owner. */
 void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu);
 bool umbra_lapic_timer_pending(struct umbra_vcpu *vcpu);
-/* The LAPIC's own page: 0 handled, -EOPNOTSUPP not in its window. Owner. */
+/* The LAPIC's own page, 1 to 8 bytes: 0 handled, -EOPNOTSUPP not in its window. Owner. */
 int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data);
 int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data);
 /* INIT and SIPI that reached the LAPIC while blocked or between entries: act on them. Owner. true: mp_state changed */
 bool umbra_lapic_accept_events(struct umbra_vcpu *vcpu);
 bool umbra_lapic_has_init_sipi(struct umbra_vcpu *vcpu);	/* any thread */
-/* KVM_SET_VCPU_EVENTS: the vector of a latched SIPI. Owner. */
 /* KVM_SET_MP_STATE(SIPI_RECEIVED): a SIPI with that vector is latched. Owner. */
 void umbra_lapic_latch_sipi(struct umbra_vcpu *vcpu);
+/* KVM_SET_VCPU_EVENTS: the vector of a latched SIPI. Owner. */
 void umbra_lapic_set_sipi_vector(struct umbra_vcpu *vcpu, u32 vector);
 int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state);	/* -EINVAL */
 int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state);

@@ -118,6 +118,7 @@ struct umbra_vcpu {
 	struct umbra_vcpu_time time;		/* (o) time.h */
 	struct umbra_vcpu_mmu mmu;		/* (o) mmu.h */
 	struct umbra_lapic *lapic;		/* (c) NULL without in-kernel irqchip */
+	u64 apic_base;				/* (o) MSR_IA32_APICBASE, LAPIC or not */
 	struct umbra_vcpu_emul *emul;		/* (c) emul_ops.c */
 	u64 exits;				/* (o) */
 };

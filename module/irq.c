@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Routes: what a GSI is wired to, and the life of the chips.
+ *
+ * Delivery is done with RCU and raw locks only, for the PIT raises its line in
+ * hard interrupt context.
+ */
+#include <linux/bitops.h>
+#include <linux/nospec.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "irqchip.h"
+#include "umbra.h"
+
+#define PIC_PINS	8
+
+/* A pin or a message at the end of a route. */
+struct route {
+	u16 gsi;
+	u8 kind;		/* ROUTE_* */
+	u8 pin;
+	struct umbra_irq_msg msg;
+};
+
+enum { ROUTE_PIC, ROUTE_IOAPIC, ROUTE_MSI };
+
+/*
+ * All routes, sorted by GSI; those of GSI n are route[first[n]] up to
+ * route[first[n + 1]].
+ */
+struct umbra_routes {
+	struct rcu_head rcu;
+	u32 nr_gsis;
+	u16 *first;
+	struct route route[];
+};
+
+static void free_routes(struct umbra_routes *routes)
+{
+	kvfree(routes);
+}
+
+/* Room for @nr routes of GSIs below @nr_gsis, in one piece. */
+static struct umbra_routes *alloc_routes(u32 nr, u32 nr_gsis)
+{
+	struct umbra_routes *routes;
+	size_t size = struct_size(routes, route, nr);
+
+	routes = kvzalloc(size + (nr_gsis + 1) * sizeof(*routes->first), GFP_KERNEL_ACCOUNT);
+	if (!routes)
+		return NULL;
+	routes->nr_gsis = nr_gsis;
+	routes->first = (void *)routes + size;
+	return routes;
+}
+
+/* --- MSI ---------------------------------------------------------------- */
+
+#define MSI_BASE		0xfee00000u
+#define MSI_BASE_MASK		0xfff00000u
+#define MSI_LOGICAL		BIT(2)
+#define MSI_REDIRECT		BIT(3)
+#define MSI_DEST_SHIFT		12
+#define MSI_MODE_SHIFT		8
+#define MSI_LEVEL		BIT(15)
+
+/* What an address and data of x86 mean. false: no interrupt message. */
+static bool decode_msi(u32 lo, u32 hi, u32 data, struct umbra_irq_msg *msg)
+{
+	if ((lo & MSI_BASE_MASK) != MSI_BASE || hi)
+		return false;
+	*msg = (struct umbra_irq_msg){
+		.dest = (lo >> MSI_DEST_SHIFT) & 0xff,
+		.mode = (data >> MSI_MODE_SHIFT) & 7,
+		.vector = data & 0xff,
+		.logical = lo & MSI_LOGICAL,
+		.level = data & MSI_LEVEL,
+	};
+	if (msg->mode == UMBRA_DM_FIXED && (lo & MSI_REDIRECT) && msg->logical)
+		msg->mode = UMBRA_DM_LOWEST;
+	return true;
+}
+
+int umbra_signal_msi(struct umbra_vm *vm, const struct kvm_msi *msi)
+{
+	struct umbra_irq_msg msg;
+
+	if (!umbra_irqchip_in_kernel(vm) || msi->flags ||
+	    !decode_msi(msi->address_lo, msi->address_hi, msi->data, &msg))
+		return -EINVAL;
+	return umbra_lapic_deliver(vm, &msg, NULL);
+}
+
+/* --- lines -------------------------------------------------------------- */
+
+static int follow(struct umbra_irqchip *chip, const struct route *r, int source, int level)
+{
+	switch (r->kind) {
+	case ROUTE_PIC:
+		return umbra_pic_set_pin(chip, source, r->pin, level);
+	case ROUTE_IOAPIC:
+		return umbra_ioapic_set_pin(chip, source, r->pin, level);
+	default:
+		return level ? umbra_lapic_deliver(chip->vm, &r->msg, NULL) : -1;
+	}
+}
+
+int umbra_set_irq(struct umbra_vm *vm, int source, u32 gsi, int level)
+{
+	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
+	const struct umbra_routes *routes;
+	int ret = -1;
+	u32 i;
+
+	if (!chip)
+		return -1;
+	rcu_read_lock();
+	routes = rcu_dereference(chip->routes);
+	if (gsi < routes->nr_gsis) {
+		gsi = array_index_nospec(gsi, routes->nr_gsis);
+		for (i = routes->first[gsi]; i < routes->first[gsi + 1]; i++) {
+			int r = follow(chip, &routes->route[i], source, level);
+
+			if (r >= 0)
+				ret = max(ret, 0) + r;
+		}
+	}
+	rcu_read_unlock();
+	return ret;
+}
+
+/* --- tables ------------------------------------------------------------- */
+
+static int parse_pin(const struct kvm_irq_routing_entry *e, struct route *r)
+{
+	u32 pin = e->u.irqchip.pin;
+
+	switch (e->u.irqchip.irqchip) {
+	case KVM_IRQCHIP_PIC_MASTER:
+	case KVM_IRQCHIP_PIC_SLAVE:
+		if (pin >= PIC_PINS)
+			return -EINVAL;
+		r->kind = ROUTE_PIC;
+		r->pin = pin + (e->u.irqchip.irqchip == KVM_IRQCHIP_PIC_SLAVE ? PIC_PINS : 0);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		if (pin >= UMBRA_IOAPIC_PINS)
+			return -EINVAL;
+		r->kind = ROUTE_IOAPIC;
+		r->pin = pin;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int parse_entry(const struct kvm_irq_routing_entry *e, struct route *r)
+{
+	const struct kvm_irq_routing_msi *msi = &e->u.msi;
+
+	if (e->gsi >= UMBRA_NR_GSIS || e->flags)
+		return -EINVAL;
+	r->gsi = e->gsi;
+	switch (e->type) {
+	case KVM_IRQ_ROUTING_IRQCHIP:
+		return parse_pin(e, r);
+	case KVM_IRQ_ROUTING_MSI:
+		r->kind = ROUTE_MSI;
+		return decode_msi(msi->address_lo, msi->address_hi, msi->data, &r->msg) ?
+			0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+/* One GSI may have a pin of each chip, or one message. */
+static bool routes_clash(const struct route *a, const struct route *b)
+{
+	if (a->kind == ROUTE_MSI || b->kind == ROUTE_MSI)
+		return true;
+	return a->kind == b->kind && (a->kind == ROUTE_IOAPIC || a->pin / 8 == b->pin / 8);
+}
+
+/* Put @parsed into @routes, sorted by counting. */
+static int sort_routes(struct umbra_routes *routes, const struct route *parsed, u32 nr)
+{
+	u16 *first = routes->first;
+	u32 i, j;
+
+	/* first[n + 1] counts, then becomes the end, of GSI n's routes. */
+	for (i = 0; i < nr; i++)
+		first[parsed[i].gsi + 1]++;
+	for (i = 0; i < routes->nr_gsis; i++)
+		first[i + 1] += first[i];
+	/* Filled from behind: first[n + 1] walks down to the start of n's. */
+	for (i = nr; i-- > 0;) {
+		u32 gsi = parsed[i].gsi;
+
+		routes->route[--first[gsi + 1]] = parsed[i];
+	}
+	for (i = 0; i < routes->nr_gsis; i++)
+		first[i] = first[i + 1];
+	first[routes->nr_gsis] = nr;
+
+	for (i = 0; i < nr; i++)
+		for (j = i + 1; j < nr && routes->route[j].gsi == routes->route[i].gsi; j++)
+			if (routes_clash(&routes->route[i], &routes->route[j]))
+				return -EINVAL;
+	return 0;
+}
+
+static int build_routes(const struct kvm_irq_routing_entry *entries, u32 nr,
+			struct umbra_routes **result)
+{
+	struct umbra_routes *routes;
+	struct route *parsed;
+	u32 i, nr_gsis = 0;
+	int ret = 0;
+
+	parsed = kvcalloc(max(nr, 1u), sizeof(*parsed), GFP_KERNEL_ACCOUNT);
+	if (!parsed)
+		return -ENOMEM;
+	for (i = 0; i < nr && !ret; i++) {
+		ret = parse_entry(&entries[i], &parsed[i]);
+		nr_gsis = max(nr_gsis, parsed[i].gsi + 1u);
+	}
+	if (ret)
+		goto out;
+
+	routes = alloc_routes(nr, nr_gsis);
+	if (!routes) {
+		ret = -ENOMEM;
+		goto out;
+	}
+	ret = sort_routes(routes, parsed, nr);
+	if (ret)
+		free_routes(routes);
+	else
+		*result = routes;
+out:
+	kvfree(parsed);
+	return ret;
+}
+
+int umbra_set_routing(struct umbra_vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr)
+{
+	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
+	struct umbra_routes *new = NULL, *old;
+	int ret;
+
+	if (!chip || nr > UMBRA_NR_GSIS)
+		return -EINVAL;
+	ret = build_routes(entries, nr, &new);
+	if (ret)
+		return ret;
+
+	mutex_lock(&vm->irq_lock);
+	old = rcu_replace_pointer(chip->routes, new, lockdep_is_held(&vm->irq_lock));
+	mutex_unlock(&vm->irq_lock);
+	/* An interrupt on its way may still take the old one, as on any bus. */
+	kvfree_rcu(old, rcu);
+	return 0;
+}
+
+/* GSI n is pin n of the IOAPIC, and below 16 pin n of the PICs too. */
+static int default_routes(struct umbra_irqchip *chip)
+{
+	struct umbra_routes *routes = NULL;
+	struct kvm_irq_routing_entry *e;
+	u32 i, n = 0;
+	int ret;
+
+	e = kcalloc(UMBRA_IOAPIC_PINS + 2 * PIC_PINS, sizeof(*e), GFP_KERNEL_ACCOUNT);
+	if (!e)
+		return -ENOMEM;
+	for (i = 0; i < UMBRA_IOAPIC_PINS; i++, n++) {
+		e[n].gsi = i;
+		e[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+		e[n].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		e[n].u.irqchip.pin = i;
+	}
+	for (i = 0; i < 2 * PIC_PINS; i++, n++) {
+		e[n].gsi = i;
+		e[n].type = KVM_IRQ_ROUTING_IRQCHIP;
+		e[n].u.irqchip.irqchip = i / PIC_PINS ? KVM_IRQCHIP_PIC_SLAVE :
+							KVM_IRQCHIP_PIC_MASTER;
+		e[n].u.irqchip.pin = i % PIC_PINS;
+	}
+	ret = build_routes(e, n, &routes);
+	if (!ret)
+		rcu_assign_pointer(chip->routes, routes);
+	kfree(e);
+	return ret;
+}
+
+/* --- the chips ---------------------------------------------------------- */
+
+static int put_on_buses(struct umbra_irqchip *chip)
+{
+	struct umbra_vm *vm = chip->vm;
+	int ret;
+
+	mutex_lock(&vm->slots_lock);
+	ret = umbra_pic_register(chip);
+	if (!ret) {
+		ret = umbra_ioapic_register(chip);
+		if (ret)
+			umbra_pic_unregister(chip);
+	}
+	mutex_unlock(&vm->slots_lock);
+	return ret;
+}
+
+int umbra_irqchip_create(struct umbra_vm *vm)
+{
+	struct umbra_irqchip *chip;
+	int ret;
+
+	lockdep_assert_held(&vm->lock);
+	if (vm->irqchip)
+		return -EEXIST;
+	if (vm->created_vcpus)
+		return -EINVAL;
+	chip = kzalloc(sizeof(*chip), GFP_KERNEL_ACCOUNT);
+	if (!chip)
+		return -ENOMEM;
+	chip->vm = vm;
+	umbra_pic_init(chip);
+	umbra_ioapic_init(chip);
+	ret = default_routes(chip);
+	if (!ret)
+		ret = put_on_buses(chip);
+	if (ret) {
+		free_routes(rcu_dereference_protected(chip->routes, true));
+		kfree(chip);
+		return ret;
+	}
+	/* Whoever sees it finds it complete. */
+	smp_store_release(&vm->irqchip, chip);
+	return 0;
+}
+
+void umbra_irqchip_destroy(struct umbra_vm *vm)
+{
+	struct umbra_irqchip *chip = vm->irqchip;
+
+	if (!chip)
+		return;
+	vm->irqchip = NULL;
+	umbra_ioapic_destroy(chip);
+	free_routes(rcu_dereference_protected(chip->routes, true));
+	kfree(chip);
+}
+
+bool umbra_irqchip_in_kernel(struct umbra_vm *vm)
+{
+	return smp_load_acquire(&vm->irqchip) != NULL;
+}
+
+int umbra_irqchip_get(struct umbra_vm *vm, struct kvm_irqchip *state)
+{
+	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
+
+	if (!chip)
+		return -ENXIO;
+	memset(&state->chip, 0, sizeof(state->chip));
+	state->pad = 0;
+	switch (state->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+		umbra_pic_get(chip, 0, &state->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_PIC_SLAVE:
+		umbra_pic_get(chip, 1, &state->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		umbra_ioapic_get(chip, &state->chip.ioapic);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int umbra_irqchip_set(struct umbra_vm *vm, const struct kvm_irqchip *state)
+{
+	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
+
+	if (!chip)
+		return -ENXIO;
+	switch (state->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+		umbra_pic_set(chip, 0, &state->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_PIC_SLAVE:
+		umbra_pic_set(chip, 1, &state->chip.pic);
+		return 0;
+	case KVM_IRQCHIP_IOAPIC:
+		return umbra_ioapic_set(chip, &state->chip.ioapic);
+	}
+	return -EINVAL;
+}

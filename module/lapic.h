@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A LAPIC's insides, for lapic.c and lapic_timer.c. */
+#ifndef UMBRA_LAPIC_H
+#define UMBRA_LAPIC_H
+
+#include <asm/apicdef.h>
+#include <linux/atomic.h>
+#include <linux/compiler.h>
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <linux/types.h>
+
+struct umbra_vcpu;
+
+#define LAPIC_REGS_SIZE		sizeof(struct kvm_lapic_state)
+
+#define LVT_TIMER_MODE		(3u << 17)
+#define LVT_VECTOR		0xffu
+
+/* Bits of @latched. */
+enum { LAPIC_LATCHED_INIT, LAPIC_LATCHED_SIPI };
+
+/**
+ * struct lapic_timer - the LAPIC's timer
+ * @hrtimer: runs on the CPU where the vCPU last armed it
+ * @expired: the callback was there; the owner raises the interrupt
+ * @deadline: MSR_IA32_TSC_DEADLINE; 0 when disarmed
+ * @period: ns between expiries in periodic mode, else 0; the callback reads it
+ * @cpu: where @hrtimer was started
+ * @armed: @hrtimer was started for the current programming
+ */
+struct lapic_timer {
+	struct hrtimer hrtimer;
+	int expired;
+	u64 deadline;
+	u64 period;
+	int cpu;
+	bool armed;
+};
+
+/**
+ * struct umbra_lapic - a local APIC
+ * @vcpu: whose
+ * @base: MSR_IA32_APICBASE; written by the owner, others look at its mode bits
+ * @irr_pending: false only if no bit of IRR is set
+ * @isr_top: highest vector in service, or -1
+ * @isr_count: bits set in ISR
+ * @extint: an ExtINT message has come for which INTA is to be done
+ * @latched: LAPIC_LATCHED_*: INIT and SIPI that wait for the owner
+ * @sipi_vector: the last SIPI's, valid with its bit in @latched
+ * @errors: ESR bits since the guest last wrote ESR
+ * @arbitrated: lowest-priority messages won; for turns among equals
+ * @timer: the timer
+ * @regs: the register page as the ABI has it
+ *
+ * There is no lock. IRR, TMR, @latched and @errors are changed by any thread
+ * with atomic bit operations; every other register only by the owner, and
+ * others read it with READ_ONCE: a message that races with the write of a
+ * register may meet the old value or the new one, as on the bus.
+ */
+struct umbra_lapic {
+	struct umbra_vcpu *vcpu;
+	u64 base;
+	bool irr_pending;
+	bool extint;
+	s16 isr_top;
+	u16 isr_count;
+	unsigned long latched;
+	u8 sipi_vector;
+	atomic_t errors;
+	u32 arbitrated;
+	struct lapic_timer timer;
+	u8 regs[LAPIC_REGS_SIZE] __aligned(64);
+};
+
+static inline u32 lapic_reg(const struct umbra_lapic *apic, unsigned int reg)
+{
+	return READ_ONCE(*(const u32 *)(apic->regs + reg));
+}
+
+static inline void lapic_set_reg(struct umbra_lapic *apic, unsigned int reg, u32 val)
+{
+	WRITE_ONCE(*(u32 *)(apic->regs + reg), val);
+}
+
+static inline bool lapic_x2(const struct umbra_lapic *apic)
+{
+	return READ_ONCE(apic->base) & X2APIC_ENABLE;
+}
+
+/* Raise what an LVT entry says, unless it is masked; @src is @apic in its owner. true: raised. */
+bool lapic_raise_lvt(struct umbra_lapic *apic, unsigned int reg, const struct umbra_lapic *src);
+
+/* lapic_timer.c; all but the hrtimer's callback run in the owner. */
+void lapic_timer_init(struct umbra_lapic *apic);
+/* Stop; an expiry that was not raised yet is raised when @flush, else forgotten. */
+void lapic_timer_stop(struct umbra_lapic *apic, bool flush);
+/* Forget programming and expiry: reset, or before new state comes. */
+void lapic_timer_reset(struct umbra_lapic *apic);
+void lapic_timer_write_lvtt(struct umbra_lapic *apic, u32 val);
+void lapic_timer_write_tmict(struct umbra_lapic *apic, u32 val);
+void lapic_timer_write_tdcr(struct umbra_lapic *apic, u32 val);
+u32 lapic_timer_current(struct umbra_lapic *apic);
+/* After KVM_SET_LAPIC: run on from a current count of @count, or up to @deadline. */
+void lapic_timer_restore(struct umbra_lapic *apic, u32 count, u64 deadline);
+
+#endif

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The LAPIC's timer, on a host timer.
+ *
+ * The callback only notes the expiry and wakes the vCPU; its owner raises the
+ * interrupt, so that LVTT and the registers have one writer. The host's timer
+ * stands on the CPU where it was armed; a periodic one moves to the vCPU's CPU
+ * when its owner next meets an expiry.
+ */
+#include <linux/hrtimer.h>
+#include <linux/smp.h>
+
+#include "irqchip.h"
+#include "lapic.h"
+#include "lapic_math.h"
+#include "umbra.h"
+
+static u32 timer_mode(const struct umbra_lapic *apic)
+{
+	return lapic_reg(apic, APIC_LVTT) & LVT_TIMER_MODE;
+}
+
+static bool deadline_mode(const struct umbra_lapic *apic)
+{
+	return timer_mode(apic) == APIC_LVT_TIMER_TSCDEADLINE;
+}
+
+static u32 divider(const struct umbra_lapic *apic)
+{
+	return lapic_divider(lapic_reg(apic, APIC_TDCR));
+}
+
+static enum hrtimer_restart timer_fired(struct hrtimer *hrtimer)
+{
+	struct umbra_lapic *apic = container_of(hrtimer, struct umbra_lapic, timer.hrtimer);
+	u64 period = READ_ONCE(apic->timer.period);
+
+	WRITE_ONCE(apic->timer.expired, 1);
+	umbra_request(apic->vcpu, UMBRA_REQ_APIC_TIMER);
+	umbra_vcpu_kick(apic->vcpu);
+	if (!period)
+		return HRTIMER_NORESTART;
+	/* Periods that nobody could notice are skipped, the phase is kept. */
+	hrtimer_forward_now(hrtimer, ns_to_ktime(period));
+	return HRTIMER_RESTART;
+}
+
+void lapic_timer_init(struct umbra_lapic *apic)
+{
+	hrtimer_init(&apic->timer.hrtimer, CLOCK_MONOTONIC, HRTIMER_MODE_ABS_PINNED_HARD);
+	apic->timer.hrtimer.function = timer_fired;
+}
+
+static void start_at(struct umbra_lapic *apic, ktime_t when)
+{
+	apic->timer.armed = true;
+	apic->timer.cpu = raw_smp_processor_id();
+	hrtimer_start(&apic->timer.hrtimer, when, HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+static void start_in(struct umbra_lapic *apic, u64 ns)
+{
+	start_at(apic, ktime_add_ns(ktime_get(), ns));
+}
+
+void lapic_timer_stop(struct umbra_lapic *apic, bool flush)
+{
+	if (apic->timer.armed) {
+		hrtimer_cancel(&apic->timer.hrtimer);
+		apic->timer.armed = false;
+	}
+	if (!READ_ONCE(apic->timer.expired))
+		return;
+	if (flush)
+		umbra_lapic_timer_expired(apic->vcpu);
+	else
+		WRITE_ONCE(apic->timer.expired, 0);
+}
+
+void lapic_timer_reset(struct umbra_lapic *apic)
+{
+	lapic_timer_stop(apic, false);
+	apic->timer.deadline = 0;
+	WRITE_ONCE(apic->timer.period, 0);
+}
+
+/* Run for @count ticks, then, if periodic, for TMICT ticks again and again. */
+static void run_count(struct umbra_lapic *apic, u32 count)
+{
+	u32 initial = lapic_reg(apic, APIC_TMICT);
+	u64 period = 0, ns = lapic_count_to_ns(count, divider(apic));
+
+	if (timer_mode(apic) == APIC_LVT_TIMER_PERIODIC) {
+		period = lapic_period_ns(initial, divider(apic));
+		/* A short first period alone would be the way around the limit. */
+		if (count == initial)
+			ns = period;
+	}
+	WRITE_ONCE(apic->timer.period, period);
+	if (count)
+		start_in(apic, ns);
+}
+
+void lapic_timer_write_tmict(struct umbra_lapic *apic, u32 val)
+{
+	if (deadline_mode(apic))
+		return;
+	lapic_timer_stop(apic, true);
+	lapic_set_reg(apic, APIC_TMICT, val);
+	run_count(apic, val);
+}
+
+void lapic_timer_write_tdcr(struct umbra_lapic *apic, u32 val)
+{
+	u32 count = lapic_timer_current(apic);
+	bool running = apic->timer.armed && !deadline_mode(apic);
+
+	if (running)
+		lapic_timer_stop(apic, true);
+	lapic_set_reg(apic, APIC_TDCR, val & 0xb);
+	if (running)
+		run_count(apic, count);
+}
+
+void lapic_timer_write_lvtt(struct umbra_lapic *apic, u32 val)
+{
+	u32 old = timer_mode(apic), new = val & LVT_TIMER_MODE;
+	u32 count = 0;
+
+	/* What expired under the old entry is raised by it. */
+	if (READ_ONCE(apic->timer.expired))
+		umbra_lapic_timer_expired(apic->vcpu);
+	if (old == new) {
+		lapic_set_reg(apic, APIC_LVTT, val);
+		return;
+	}
+
+	if (old != APIC_LVT_TIMER_TSCDEADLINE)
+		count = lapic_timer_current(apic);
+	lapic_timer_stop(apic, true);
+	lapic_set_reg(apic, APIC_LVTT, val);
+	if (old == APIC_LVT_TIMER_TSCDEADLINE || new == APIC_LVT_TIMER_TSCDEADLINE) {
+		/* In and out of deadline mode disarms. */
+		apic->timer.deadline = 0;
+		lapic_set_reg(apic, APIC_TMICT, 0);
+		WRITE_ONCE(apic->timer.period, 0);
+	} else {
+		run_count(apic, count);
+	}
+}
+
+u32 lapic_timer_current(struct umbra_lapic *apic)
+{
+	if (!apic->timer.armed || deadline_mode(apic))
+		return 0;
+	return lapic_ns_to_count(ktime_to_ns(hrtimer_get_remaining(&apic->timer.hrtimer)),
+				 divider(apic), lapic_reg(apic, APIC_TMICT));
+}
+
+void lapic_timer_restore(struct umbra_lapic *apic, u32 count, u64 deadline)
+{
+	u32 initial = lapic_reg(apic, APIC_TMICT);
+
+	if (deadline_mode(apic))
+		umbra_set_tsc_deadline(apic->vcpu, deadline);
+	else
+		run_count(apic, min(count, initial));
+}
+
+u64 umbra_tsc_deadline(struct umbra_vcpu *vcpu)
+{
+	struct umbra_lapic *apic = vcpu->lapic;
+
+	if (!apic || !deadline_mode(apic) || READ_ONCE(apic->timer.expired))
+		return 0;
+	return apic->timer.deadline;
+}
+
+void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value)
+{
+	struct umbra_lapic *apic = vcpu->lapic;
+	u64 ns;
+
+	if (!apic || !deadline_mode(apic))
+		return;
+	lapic_timer_stop(apic, true);
+	apic->timer.deadline = value;
+	if (!value)
+		return;
+	ns = lapic_deadline_ns(value, umbra_guest_tsc(vcpu), vcpu->time.tsc_khz);
+	if (ns) {
+		start_in(apic, ns);
+	} else {
+		apic->timer.deadline = 0;
+		lapic_raise_lvt(apic, APIC_LVTT, apic);
+	}
+}
+
+bool umbra_lapic_timer_pending(struct umbra_vcpu *vcpu)
+{
+	return vcpu->lapic && READ_ONCE(vcpu->lapic->timer.expired);
+}
+
+void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu)
+{
+	struct umbra_lapic *apic = vcpu->lapic;
+	struct lapic_timer *timer = &apic->timer;
+
+	if (!xchg(&timer->expired, 0))
+		return;
+	if (deadline_mode(apic)) {
+		u64 ns = lapic_deadline_ns(timer->deadline, umbra_guest_tsc(vcpu),
+					   vcpu->time.tsc_khz);
+
+		/* The host's clock may be slewed: never show a TSC below the deadline. */
+		if (ns && timer->armed) {
+			start_in(apic, ns);
+			return;
+		}
+		timer->deadline = 0;
+	}
+	lapic_raise_lvt(apic, APIC_LVTT, apic);
+
+	if (!timer->period) {
+		timer->armed = false;
+	} else if (timer->armed && timer->cpu != raw_smp_processor_id()) {
+		hrtimer_cancel(&timer->hrtimer);
+		start_at(apic, hrtimer_get_expires(&timer->hrtimer));
+	}
+}

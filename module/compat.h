@@ -7,12 +7,34 @@
 #define UMBRA_COMPAT_H
 
 #include <linux/version.h>
+#include <asm/nospec-branch.h>
 
 #define UMBRA_KERNEL_6_12	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0))
 
-#ifndef __ASSEMBLY__
+#ifdef __ASSEMBLY__
 
+/*
+ * After a guest: untrain returns, or IBPB, as the host has chosen; reset the
+ * call depth. Clobbers RAX, RCX and RDX; needs the host's GS.
+ */
+#if UMBRA_KERNEL_6_12
+#define UMBRA_UNTRAIN_RET	UNTRAIN_RET_VM
+#else
+.macro UMBRA_UNTRAIN_RET
+	UNTRAIN_RET
+#ifdef CONFIG_CPU_SRSO
+	ALTERNATIVE "", "call entry_ibpb", X86_FEATURE_IBPB_ON_VMEXIT
+#endif
+.endm
+#endif
+
+#else /* !__ASSEMBLY__ */
+
+#include <linux/context_tracking.h>
+#include <linux/cpuhotplug.h>
 #include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/smp.h>
 
 /* A signal ends a wait for memory that userspace must supply; before 6.2 only a deadly one does. */
 #if UMBRA_KERNEL_6_12
@@ -50,6 +72,46 @@ static inline int umbra_follow_pfnmap(struct vm_area_struct *vma, unsigned long 
 	*writable = pte_write(*pte);
 	pte_unmap_unlock(pte, lock);
 	return 0;
+#endif
+}
+
+/*
+ * The hotplug state that KVM uses, because it is placed right: no user task runs
+ * on the CPU any more when it goes down. Two owners can't have it: that is meant.
+ */
+#if UMBRA_KERNEL_6_12
+#define UMBRA_CPUHP_STATE	CPUHP_AP_KVM_ONLINE
+#else
+#define UMBRA_CPUHP_STATE	CPUHP_AP_KVM_STARTING
+#endif
+
+/*
+ * KVM's vendor modules take the kernel's one slot for turning virtualization off
+ * in an emergency: until 6.11 when they load, later when they turn the CPUs on.
+ */
+#define UMBRA_KVM_HOOKS_AT_LOAD	(!UMBRA_KERNEL_6_12)
+/* The other owner may turn the extension on as soon as it is loaded. */
+#define UMBRA_KVM_ENABLES_AT_LOAD	UMBRA_KERNEL_6_12
+
+/* A guest counts as a quiescent state of RCU where no context tracking says so. */
+static __always_inline void umbra_rcu_note_guest(void)
+{
+	instrumentation_begin();
+#if UMBRA_KERNEL_6_12
+	rcu_virt_note_context_switch();
+#else
+	rcu_virt_note_context_switch(smp_processor_id());
+#endif
+	instrumentation_end();
+}
+
+static __always_inline void umbra_context_guest_exit(void)
+{
+#if UMBRA_KERNEL_6_12
+	if (!context_tracking_guest_exit())
+		umbra_rcu_note_guest();
+#else
+	context_tracking_guest_exit();
 #endif
 }
 

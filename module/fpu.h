@@ -12,16 +12,26 @@ struct kvm_fpu;
 struct kvm_xsave;
 struct kvm_xcrs;
 
+/**
+ * struct umbra_fpu - a vCPU's extended state; all of it belongs to the owner
+ * @guest: the kernel's container, swapped in while KVM_RUN is under way
+ * @loaded: it is
+ * @xcrs_switched: XCR0 and XSS are the guest's: between umbra_fpu_enter() and _exit()
+ * @pkru_switched: PKRU is
+ * @pkru: the guest's, which its XSAVE area does not hold
+ * @host_pkru: the thread's, meanwhile
+ */
 struct umbra_fpu {
-	struct fpu_guest guest;		/* (o) swapped in while KVM_RUN is under way */
+	struct fpu_guest guest;
 	bool loaded;
+	bool xcrs_switched, pkru_switched;
 	u32 pkru, host_pkru;
 };
 
 /* At load: what of XCR0 guests may have. */
 void umbra_fpu_setup(void);
 u64 umbra_fpu_supported_xcr0(void);
-u32 umbra_fpu_uabi_size(struct umbra_vcpu *vcpu);	/* KVM_CAP_XSAVE2's answer */
+u32 umbra_fpu_uabi_size(void);	/* KVM_CAP_XSAVE2's answer: bytes, 4096 at least */
 
 int umbra_fpu_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
 void umbra_fpu_destroy(struct umbra_vcpu *vcpu);
@@ -37,6 +47,10 @@ void umbra_fpu_exit(struct umbra_vcpu *vcpu);
 int umbra_fpu_get_xmm(struct umbra_vcpu *vcpu, unsigned int reg, void *buf, unsigned int n);
 int umbra_fpu_set_xmm(struct umbra_vcpu *vcpu, unsigned int reg, const void *buf, unsigned int n);
 
+/*
+ * The ioctls; kernel copies, and the vCPU is not in KVM_RUN. 0; -EINVAL with nothing
+ * changed: bits, sizes or features that this vCPU lacks; -ENOMEM.
+ */
 int umbra_vcpu_get_fpu(struct umbra_vcpu *vcpu, struct kvm_fpu *fpu);
 int umbra_vcpu_set_fpu(struct umbra_vcpu *vcpu, const struct kvm_fpu *fpu);
 int umbra_vcpu_get_xsave(struct umbra_vcpu *vcpu, void *buf, u32 size);

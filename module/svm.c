@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * AMD's SVM: the machine, its CPUs, the vCPUs' control blocks, and the way into
+ * the guest and out of it. Titles in «» are sections of the manual, volume 2.
+ */
+#include <linux/atomic.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/mce.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/spec-ctrl.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+#include "guest_state.h"
+#include "hardware.h"
+#include "svm.h"
+#include "svm_judge.h"
+
+static bool npt = true;
+module_param(npt, bool, 0444);
+MODULE_PARM_DESC(npt, "use AMD's nested paging where the CPU has it (default on)");
+
+static bool nrips = true;
+module_param(nrips, bool, 0444);
+MODULE_PARM_DESC(nrips, "use the next RIP that AMD CPUs save at an exit where they do (default on)");
+
+/**
+ * struct svm_cpu - a CPU that runs guests; its own, with preemption off
+ * @enabled: SVM is on here, by us
+ * @asid_generation: grows when all ASIDs were used up, and whenever SVM is turned
+ *	on; never starts anew, so that an ASID of before is never taken for valid
+ * @next_asid: the next to give out in this generation
+ * @last_vcpu: &svm_vcpu.id of the guest that ran last
+ * @hsave: page where VMRUN keeps the host's state
+ * @host: page where VMSAVE keeps the rest of it
+ */
+struct svm_cpu {
+	bool enabled;
+	u64 asid_generation;
+	u32 next_asid;
+	u64 last_vcpu;
+	struct page *hsave;
+	struct page *host;
+};
+
+static DEFINE_PER_CPU(struct svm_cpu, svm_cpu);
+
+static u32 max_asid __ro_after_init;
+static struct page *iopm __ro_after_init;
+static atomic64_t last_id;
+
+/* «I/O Intercepts»: a bit a port, and those of an access beyond port 65535. */
+#define IOPM_ORDER	2
+
+static u32 svm_probe(void)
+{
+	struct svm_words words = { .max_extended = cpuid_eax(0x80000000) };
+
+	if (words.max_extended >= 0x80000001)
+		words.extended_ecx = cpuid_ecx(0x80000001);
+	if (rdmsrl_safe(MSR_VM_CR, &words.vm_cr))
+		words.vm_cr = 0;
+	rdmsrl(MSR_EFER, words.efer);
+	return svm_judge(&words);
+}
+
+static void free_pages_of_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpu, cpu);
+
+		if (c->hsave)
+			__free_page(c->hsave);
+		if (c->host)
+			__free_page(c->host);
+		c->hsave = NULL;
+		c->host = NULL;
+	}
+}
+
+static int alloc_pages_of_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *c = per_cpu_ptr(&svm_cpu, cpu);
+
+		c->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		c->host = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		if (!c->hsave || !c->host)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void svm_unsetup(void)
+{
+	free_pages_of_cpus();
+	if (iopm)
+		__free_pages(iopm, IOPM_ORDER);
+	iopm = NULL;
+}
+
+static int svm_setup(struct umbra_backend_caps *caps)
+{
+	/* sysfs then tells what is used. */
+	npt = npt && boot_cpu_has(X86_FEATURE_NPT);
+	nrips = nrips && boot_cpu_has(X86_FEATURE_NRIPS);
+	caps->hardware_paging = npt;
+	/* «Nested Table Walk»: nested tables are as deep as the host's own. */
+	caps->paging_levels = __read_cr4() & X86_CR4_LA57 ? 5 : 4;
+	caps->gbpages = boot_cpu_has(X86_FEATURE_GBPAGES);
+	caps->next_rip = nrips;
+	caps->tsc_scaling = false;
+	rdmsrl(MSR_EFER, caps->host_efer);
+
+	/* ASID 0 is the host's. */
+	max_asid = cpuid_ebx(SVM_CPUID_FUNC);
+	if (max_asid < 2)
+		return -ENODEV;
+	max_asid--;
+
+	iopm = alloc_pages(GFP_KERNEL, IOPM_ORDER);
+	if (!iopm || alloc_pages_of_cpus()) {
+		svm_unsetup();
+		return -ENOMEM;
+	}
+	memset(page_address(iopm), 0xff, PAGE_SIZE << IOPM_ORDER);
+	return 0;
+}
+
+static int svm_enable_cpu(void)
+{
+	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
+	u64 efer;
+
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY;
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(c->hsave));
+	/* Translations of before may have survived: a new generation begins with a flush. */
+	c->asid_generation++;
+	c->next_asid = max_asid + 1;
+	c->enabled = true;
+	return 0;
+}
+
+/* Also called in an emergency, from NMI: nothing here may lock or trace. */
+static void svm_disable_cpu(void)
+{
+	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
+	u64 efer;
+
+	if (!c->enabled)
+		return;
+	c->enabled = false;
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	rdmsrl(MSR_EFER, efer);
+	if (!(efer & EFER_SVME))
+		return;
+	/* INIT must not stay blocked, should a crash have come with GIF clear. */
+	asm volatile("stgi" ::: "memory");
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+/* «Intercepts»: what the guest must not do by itself. */
+static const u8 fixed_intercepts[] = {
+	INTERCEPT_CR4_WRITE, INTERCEPT_SELECTIVE_CR0,
+	INTERCEPT_INTR, INTERCEPT_NMI, INTERCEPT_SMI, INTERCEPT_INIT,
+	INTERCEPT_RDPMC, INTERCEPT_CPUID, INTERCEPT_RSM, INTERCEPT_INVD, INTERCEPT_HLT,
+	INTERCEPT_INVLPGA, INTERCEPT_IOIO_PROT, INTERCEPT_MSR_PROT, INTERCEPT_TASK_SWITCH,
+	INTERCEPT_FERR_FREEZE, INTERCEPT_SHUTDOWN,
+	INTERCEPT_VMRUN, INTERCEPT_VMMCALL, INTERCEPT_VMLOAD, INTERCEPT_VMSAVE, INTERCEPT_STGI,
+	INTERCEPT_CLGI, INTERCEPT_SKINIT, INTERCEPT_WBINVD, INTERCEPT_MONITOR, INTERCEPT_MWAIT,
+	INTERCEPT_MWAIT_COND, INTERCEPT_XSETBV, INTERCEPT_RDPRU,
+};
+
+static void init_control(struct svm_vcpu *svm)
+{
+	struct vmcb_control_area *c = &svm->vmcb->control;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(fixed_intercepts); i++)
+		svm_intercept(svm, fixed_intercepts[i], true);
+	c->intercepts[INTERCEPT_DR] = SVM_DR_INTERCEPTS;
+	/* Machine checks are the host's; the others can recur in their own delivery for ever. */
+	svm_intercept_exception(svm, X86_TRAP_MC, true);
+	svm_intercept_exception(svm, X86_TRAP_AC, true);
+	svm_intercept_exception(svm, X86_TRAP_DB, true);
+
+	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
+		c->pause_filter_count = 3000;
+		c->pause_filter_thresh = boot_cpu_has(X86_FEATURE_PFTHRESHOLD) ? 128 : 0;
+		svm_intercept(svm, INTERCEPT_PAUSE, true);
+	}
+	c->iopm_base_pa = page_to_phys(iopm);
+	c->msrpm_base_pa = virt_to_phys(svm->msrpm);
+	c->int_ctl = V_INTR_MASKING_MASK;
+	c->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+}
+
+static int svm_vcpu_create(struct umbra_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = kzalloc(sizeof(*svm), GFP_KERNEL_ACCOUNT);
+
+	if (!svm)
+		return -ENOMEM;
+	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	svm->msrpm = (void *)__get_free_pages(GFP_KERNEL_ACCOUNT, SVM_MSRPM_ORDER);
+	if (!svm->vmcb || !svm->msrpm) {
+		free_pages((unsigned long)svm->msrpm, SVM_MSRPM_ORDER);
+		free_page((unsigned long)svm->vmcb);
+		kfree(svm);
+		return -ENOMEM;
+	}
+	svm->vmcb_pa = virt_to_phys(svm->vmcb);
+	svm->id = atomic64_inc_return(&last_id);
+	svm->cpu = -1;
+	svm_init_msrpm(svm);
+	init_control(svm);
+	vcpu->hw = svm;
+	return 0;
+}
+
+static void svm_vcpu_destroy(struct umbra_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (!svm)
+		return;
+	vcpu->hw = NULL;
+	free_pages((unsigned long)svm->msrpm, SVM_MSRPM_ORDER);
+	free_page((unsigned long)svm->vmcb);
+	kfree(svm);
+}
+
+static void svm_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *c = &svm->vmcb->control;
+
+	c->event_inj = 0;
+	c->int_state = 0;
+	c->intercepts[INTERCEPT_DR] = SVM_DR_INTERCEPTS;
+	svm->dr_guest = false;
+	svm->irq_window = false;
+	svm->nmi_step = false;
+	svm->injected_trap = false;
+	svm_intercept(svm, INTERCEPT_VINTR, false);
+	svm_set_nmi_mask(vcpu, false);
+	svm->flush = true;
+	svm_reset_save(vcpu, init);
+}
+
+static void svm_vcpu_load(struct umbra_vcpu *vcpu, int cpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (svm->cpu == cpu)
+		return;
+	/* What this CPU has cached of the VMCB and the guest is older than what another did. */
+	svm->cpu = cpu;
+	svm->clean = 0;
+	svm->asid_generation = 0;
+}
+
+static void svm_vcpu_put(struct umbra_vcpu *vcpu)
+{
+	to_svm(vcpu)->host_saved = false;
+}
+
+static void svm_prepare_switch(struct umbra_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *here = this_cpu_ptr(&svm_cpu);
+
+	if (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID))
+		umbra_load_tsc_aux(vcpu->msrs.tsc_aux);
+	if (here->last_vcpu == svm->id)
+		return;
+	/* Another guest ran here: it must not have trained the branches of this one. */
+	here->last_vcpu = svm->id;
+	if (!cpu_feature_enabled(X86_FEATURE_IBPB_ON_VMEXIT))
+		indirect_branch_prediction_barrier();
+}
+
+/*
+ * VMSAVE what VMLOAD will bring back after the guest: FS, GS, TR, LDTR, and the
+ * MSRs of SYSCALL and SYSENTER. They can't change while the vCPU is loaded, but
+ * for the LDT: another thread may replace it and tell this CPU so by an IPI.
+ */
+static void save_host(struct svm_vcpu *svm, struct svm_cpu *here)
+{
+	u16 ldt;
+
+	asm volatile("sldt %0" : "=rm" (ldt));
+	if (svm->host_saved && !svm->host_had_ldt && !ldt)
+		return;
+	asm volatile("vmsave %0" : : "a" (page_to_phys(here->host)) : "memory");
+	svm->host_had_ldt = ldt;
+	svm->host_saved = true;
+}
+
+/* «TLB Management»: each guest has an ASID of this CPU's; a new one needs no flush. */
+static void choose_asid(struct svm_vcpu *svm, struct svm_cpu *here)
+{
+	struct vmcb_control_area *c = &svm->vmcb->control;
+
+	c->tlb_ctl = TLB_CONTROL_DO_NOTHING;
+	if (svm->asid_generation == here->asid_generation) {
+		if (!svm->flush)
+			return;
+		if (boot_cpu_has(X86_FEATURE_FLUSHBYASID)) {
+			c->tlb_ctl = TLB_CONTROL_FLUSH_ASID;
+			svm->flush = false;
+			return;
+		}
+	}
+	if (here->next_asid > max_asid) {
+		here->asid_generation++;
+		here->next_asid = 1;
+		c->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
+	}
+	c->asid = here->next_asid++;
+	svm->asid_generation = here->asid_generation;
+	svm->flush = false;
+	svm_dirty(svm, SVM_CLEAN_ASID);
+}
+
+/* Does the guest run with breakpoints of its own or of its debugger's? */
+static bool needs_drs(struct umbra_vcpu *vcpu)
+{
+	return to_svm(vcpu)->dr_guest ||
+	       (vcpu->regs.effective_dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK));
+}
+
+static void load_drs(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_regs *regs = &vcpu->regs;
+	struct svm_vcpu *svm = to_svm(vcpu);
+	const u64 *dr = regs->guest_debug & KVM_GUESTDBG_USE_HW_BP ? regs->debug_dr : regs->dr;
+
+	/* No breakpoint of the host's may hit on an address of the guest's, or the reverse. */
+	set_debugreg(0, 7);
+	set_debugreg(dr[0], 0);
+	set_debugreg(dr[1], 1);
+	set_debugreg(dr[2], 2);
+	set_debugreg(dr[3], 3);
+	svm->vmcb->save.dr6 = svm->dr_guest ? regs->dr6 : DR6_RESERVED;
+	svm_dirty(svm, SVM_CLEAN_DR);
+}
+
+/* The guest's turn with the debug registers ends with the exit. */
+static void take_drs_back(struct umbra_vcpu *vcpu)
+{
+	struct umbra_regs *regs = &vcpu->regs;
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->dr_guest = false;
+	get_debugreg(regs->dr[0], 0);
+	get_debugreg(regs->dr[1], 1);
+	get_debugreg(regs->dr[2], 2);
+	get_debugreg(regs->dr[3], 3);
+	regs->dr6 = svm->vmcb->save.dr6;
+	regs->dr7 = svm->vmcb->save.dr7;
+	regs->effective_dr7 = regs->dr7;
+	svm->vmcb->control.intercepts[INTERCEPT_DR] = SVM_DR_INTERCEPTS;
+	svm_dirty(svm, SVM_CLEAN_INTERCEPTS);
+}
+
+static void write_vmcb(struct umbra_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *c = &svm->vmcb->control;
+	struct vmcb_save_area *save = &svm->vmcb->save;
+	const struct umbra_regs *regs = &vcpu->regs;
+
+	save->rax = regs->gpr[UMBRA_RAX];
+	save->rsp = regs->gpr[UMBRA_RSP];
+	save->rip = regs->rip;
+	save->rflags = regs->rflags | (svm->nmi_step ? X86_EFLAGS_TF : 0);
+	save->cr2 = regs->cr2;
+	/* A soft event returns behind its instruction, where RIP is already. */
+	if (svm->injected_trap)
+		c->next_rip = regs->rip;
+
+	svm->tpr = umbra_cr8(vcpu) & V_TPR_MASK;
+	c->int_ctl = V_INTR_MASKING_MASK | svm->tpr;
+	if (svm->irq_window)
+		c->int_ctl |= V_IRQ_MASK | V_IGN_TPR_MASK | V_INTR_PRIO_MASK;
+	/* Without a LAPIC here userspace wants to know of each lowering. */
+	svm_intercept(svm, INTERCEPT_CR8_WRITE, vcpu->lapic ? svm->tpr_intercept : svm->tpr);
+
+	c->clean = boot_cpu_has(X86_FEATURE_VMCBCLEAN) ? svm->clean & ~SVM_CLEAN_NEVER : 0;
+}
+
+static void read_vmcb(struct umbra_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	const struct vmcb_save_area *save = &svm->vmcb->save;
+	struct umbra_regs *regs = &vcpu->regs;
+
+	regs->gpr[UMBRA_RAX] = save->rax;
+	regs->gpr[UMBRA_RSP] = save->rsp;
+	regs->rip = save->rip;
+	regs->rflags = save->rflags;
+	regs->cr2 = save->cr2;
+	/* TS and MP change without an exit while the guest sees what runs. */
+	if (!svm_intercepts(svm, INTERCEPT_CR0_WRITE))
+		regs->cr0 = save->cr0;
+	regs->avail &= ~BIT(UMBRA_REG_CR3);
+	svm->clean = SVM_CLEAN_ALL;
+}
+
+/*
+ * GIF stays clear until the host's GS and TR are back: the NMI or the machine
+ * check that waits is taken at STGI, by a whole host.
+ */
+static noinstr void switch_worlds(struct umbra_vcpu *vcpu, u64 host_pa, u64 guest_spec,
+				  u64 host_spec)
+{
+	struct svm_vcpu *svm = vcpu->hw;
+
+	asm volatile("1: clgi\n2:\n" _ASM_EXTABLE(1b, 2b) ::: "memory");
+	umbra_guest_state_enter();
+	amd_clear_divider();
+	svm_world_switch(vcpu->regs.gpr, svm->vmcb_pa, host_pa, guest_spec, host_spec);
+	umbra_guest_state_exit();
+	asm volatile("1: stgi\n2:\n" _ASM_EXTABLE(1b, 2b) ::: "memory");
+}
+
+static void svm_enter(struct umbra_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct svm_cpu *here = this_cpu_ptr(&svm_cpu);
+	u64 host_spec = this_cpu_read(x86_spec_ctrl_current);
+	u64 guest_spec = cpu_feature_enabled(X86_FEATURE_V_SPEC_CTRL) ?
+			 host_spec : vcpu->msrs.spec_ctrl;
+	u64 debugctl = 0;
+
+	if (unlikely(!here->enabled)) {
+		/* A reboot has turned SVM off: to the VMM that is a failed entry. */
+		svm->vmcb->control.exit_code = SVM_EXIT_ERR;
+		svm->vmcb->control.exit_code_hi = SVM_EXIT_ERR;
+		return;
+	}
+	save_host(svm, here);
+	choose_asid(svm, here);
+	write_vmcb(vcpu);
+	if (unlikely(needs_drs(vcpu)))
+		load_drs(vcpu);
+	/* Block-stepping of this very task by a debugger is not for its guest. */
+	if (unlikely(test_thread_flag(TIF_BLOCKSTEP))) {
+		debugctl = get_debugctlmsr();
+		update_debugctlmsr(0);
+	}
+
+	switch_worlds(vcpu, page_to_phys(here->host), guest_spec, host_spec);
+
+	if (unlikely(debugctl))
+		update_debugctlmsr(debugctl);
+	if (unlikely(svm->dr_guest))
+		take_drs_back(vcpu);
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+	read_vmcb(vcpu);
+}
+
+/* Interrupts that ended the guest's time come by themselves once they are enabled. */
+static void svm_exit_irqoff(struct umbra_vcpu *vcpu)
+{
+	if (svm_exit_code(to_svm(vcpu)) == SVM_EXIT_EXCP_BASE + X86_TRAP_MC) {
+		/* To the handler it came from userspace: the kernel itself is not hurt. */
+		struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+		do_machine_check(&regs);
+	}
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+	/* XFD can't have changed: no guest sees it, and its MSRs exit. */
+}
+
+static void svm_load_root(struct umbra_vcpu *vcpu, hpa_t root, int level)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (svm->vmcb->control.nested_cr3 == root)
+		return;
+	svm->vmcb->control.nested_cr3 = root;
+	svm->flush = true;
+	svm_dirty(svm, SVM_CLEAN_NPT);
+}
+
+static void svm_flush_all(struct umbra_vcpu *vcpu)
+{
+	to_svm(vcpu)->flush = true;
+}
+
+static void svm_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->vmcb->control.tsc_offset = offset;
+	svm_dirty(svm, SVM_CLEAN_INTERCEPTS);
+}
+
+/* Instructions that the CPU has and this guest must not. */
+static void svm_cpuid_changed(struct umbra_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	const struct kvm_cpuid_entry2 *leaf7 = umbra_cpuid_find(vcpu, 7, 0);
+	bool invpcid = leaf7 && (leaf7->ebx & BIT(10));
+
+	svm_intercept(svm, INTERCEPT_RDTSCP, !vcpu->cpuid.rdtscp);
+	svm_intercept(svm, INTERCEPT_INVPCID, boot_cpu_has(X86_FEATURE_INVPCID) && !invpcid);
+}
+
+static u64 svm_dump(struct umbra_vcpu *vcpu)
+{
+	return svm_exit_code(to_svm(vcpu));
+}
+
+const struct umbra_backend_ops umbra_svm_ops = {
+	.name = "SVM",
+	.paging_name = "NPT",
+	.owner_module = "kvm_amd",
+	.probe = svm_probe,
+	.setup = svm_setup,
+	.unsetup = svm_unsetup,
+	.enable_cpu = svm_enable_cpu,
+	.disable_cpu = svm_disable_cpu,
+	.vcpu_create = svm_vcpu_create,
+	.vcpu_destroy = svm_vcpu_destroy,
+	.vcpu_reset = svm_vcpu_reset,
+	.vcpu_load = svm_vcpu_load,
+	.vcpu_put = svm_vcpu_put,
+	.prepare_switch = svm_prepare_switch,
+	.enter = svm_enter,
+	.exit_irqoff = svm_exit_irqoff,
+	.decode = svm_decode,
+	.cache_reg = svm_cache_reg,
+	.get_segment = svm_get_segment,
+	.set_segment = svm_set_segment,
+	.get_dt = svm_get_dt,
+	.set_dt = svm_set_dt,
+	.set_cr0 = svm_set_cr0,
+	.set_cr3 = svm_set_cr3,
+	.set_cr4 = svm_set_cr4,
+	.set_efer = svm_set_efer,
+	.set_dr7 = svm_set_dr7,
+	.get_msr = svm_get_msr,
+	.set_msr = svm_set_msr,
+	.get_cpl = svm_get_cpl,
+	.interrupt_shadow = svm_interrupt_shadow,
+	.set_interrupt_shadow = svm_set_interrupt_shadow,
+	.interrupt_allowed = svm_interrupt_allowed,
+	.nmi_allowed = svm_nmi_allowed,
+	.inject_exception = svm_inject_exception,
+	.inject_irq = svm_inject_irq,
+	.inject_nmi = svm_inject_nmi,
+	.cancel_inject = svm_cancel_inject,
+	.set_tpr_intercept = svm_set_tpr_intercept,
+	.want_irq_window = svm_want_irq_window,
+	.want_nmi_window = svm_want_nmi_window,
+	.get_nmi_mask = svm_get_nmi_mask,
+	.set_nmi_mask = svm_set_nmi_mask,
+	.load_root = svm_load_root,
+	.flush_all = svm_flush_all,
+	.set_tsc_offset = svm_set_tsc_offset,
+	.update_msr_intercept = svm_update_msr_intercept,
+	.cpuid_changed = svm_cpuid_changed,
+	.dump = svm_dump,
+};

@@ -45,21 +45,21 @@ struct ktap_test {
 /* A test with the default time limit, and one with its own. */
 #define TEST(id, text)	TEST_SECONDS(id, text, 0)
 #define TEST_SECONDS(id, text, limit)					\
-	static void id(void);						\
+	static void test_##id(void);					\
 	KTAP_ENTRY(ktap_##id) = {					\
-		.name = text, .fn = id, .nr = 1, .seconds = limit,	\
+		.name = text, .fn = test_##id, .nr = 1, .seconds = limit, \
 	};								\
-	static void id(void)
+	static void test_##id(void)
 
 /* One TAP line for each row of @table; the test gets a pointer to its row. */
 #define TEST_EACH(id, text, table, rowvar)				\
-	static void id(const __typeof__((table)[0]) *rowvar);		\
-	static void id##_row(const void *p) { id(p); }			\
+	static void test_##id(const __typeof__((table)[0]) *rowvar);	\
+	static void row_##id(const void *p) { test_##id(p); }		\
 	KTAP_ENTRY(ktap_##id) = {					\
-		.name = text, .row_fn = id##_row, .rows = table,	\
+		.name = text, .row_fn = row_##id, .rows = table,	\
 		.stride = sizeof((table)[0]), .nr = ARRAY_SIZE(table),	\
 	};								\
-	static void id(const __typeof__((table)[0]) *rowvar)
+	static void test_##id(const __typeof__((table)[0]) *rowvar)
 
 void ktap_diag(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void ktap_fail(const char *file, int line, const char *fmt, ...)

@@ -57,6 +57,21 @@ bool on_umbra(void)
 	       access("/sys/module/kvm", F_OK);
 }
 
+/*
+ * Whether the host's CPU is QEMU's TCG, which lets some things pass that a CPU
+ * faults on: without an intercept no hypervisor can see them.
+ */
+bool on_tcg(void)
+{
+	uint32_t r[4];
+
+	cpuid(1, 0, r);
+	if (!(r[2] & BIT(31)))
+		return false;
+	cpuid(0x40000000, 0, r);
+	return !memcmp(&r[1], "TCGTCGTCGTCG", 12);
+}
+
 int dev_cap(int cap)
 {
 	int fd = dev_open();

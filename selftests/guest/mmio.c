@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Accesses to guest physical addresses that no slot backs. */
+#include "guest.h"
+#include "vm.h"
+
+#define HOLE	GPA_HOLE
+
+static volatile uint64_t g_val, g_val2;
+
+#define MMIO_GUEST(name, ...)						\
+	static void name(void)						\
+	{								\
+		uint64_t val = 0x1122334455667788;			\
+									\
+		asm volatile(__VA_ARGS__				\
+			     : "+a"(val) : "D"(HOLE + 8) : "memory", "rcx", "rdx"); \
+		g_val = val;						\
+		guest_done();						\
+	}
+
+MMIO_GUEST(wr1, "movb %%al, (%%rdi)")
+MMIO_GUEST(wr2, "movw %%ax, (%%rdi)")
+MMIO_GUEST(wr4, "movl %%eax, (%%rdi)")
+MMIO_GUEST(wr8, "movq %%rax, (%%rdi)")
+MMIO_GUEST(wr_imm1, "movb $0x12, (%%rdi)")
+MMIO_GUEST(wr_imm2, "movw $0x1234, (%%rdi)")
+MMIO_GUEST(wr_imm4, "movl $0x12345678, (%%rdi)")
+MMIO_GUEST(wr_imm8, "movq $-2, (%%rdi)")
+MMIO_GUEST(wr_high, "movb %%ah, (%%rdi)")
+MMIO_GUEST(wr_disp, "movq $2, %%rcx; movl %%eax, 0x100(%%rdi,%%rcx,4)")
+MMIO_GUEST(wr_r15, "pushq %%r15; movq %%rax, %%r15; movq %%r15, (%%rdi); popq %%r15")
+MMIO_GUEST(wr_stos, "stosl")
+
+static const struct mmio_row {
+	const char *name;
+	void (*entry)(void);
+	uint32_t len;
+	uint64_t gpa;
+	uint64_t data;		/* written, or the answer to a read */
+	uint64_t want;		/* of a read: what RAX is afterwards */
+} writes[] = {
+	{ "MOV, 1 byte", wr1, 1, HOLE + 8, 0x88 },
+	{ "MOV, 2 bytes", wr2, 2, HOLE + 8, 0x7788 },
+	{ "MOV, 4 bytes", wr4, 4, HOLE + 8, 0x55667788 },
+	{ "MOV, 8 bytes", wr8, 8, HOLE + 8, 0x1122334455667788 },
+	{ "MOV of a constant, 1 byte", wr_imm1, 1, HOLE + 8, 0x12 },
+	{ "MOV of a constant, 2 bytes", wr_imm2, 2, HOLE + 8, 0x1234 },
+	{ "MOV of a constant, 4 bytes", wr_imm4, 4, HOLE + 8, 0x12345678 },
+	{ "MOV of a constant, sign-extended to 8", wr_imm8, 8, HOLE + 8, -2ULL },
+	{ "MOV of AH", wr_high, 1, HOLE + 8, 0x77 },
+	{ "MOV to base + index * 4 + displacement", wr_disp, 4, HOLE + 0x110,
+	  0x55667788 },
+	{ "MOV of R15", wr_r15, 8, HOLE + 8, 0x1122334455667788 },
+	{ "STOSD", wr_stos, 4, HOLE + 8, 0x55667788 },
+};
+
+TEST_EACH(mmio_write, "MMIO write gives the VMM address, length, data: ", writes, w)
+{
+	uint64_t got = 0;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, w->entry);
+
+	want_mmio(v, w->gpa, w->len, true);
+	memcpy(&got, v->run->mmio.data, w->len);
+	EXPECT_EQ(got, w->data);
+	vcpu_run_to_end(v);
+}
+
+MMIO_GUEST(rd1, "movb (%%rdi), %%al")
+MMIO_GUEST(rd2, "movw (%%rdi), %%ax")
+MMIO_GUEST(rd4, "movl (%%rdi), %%eax")
+MMIO_GUEST(rd8, "movq (%%rdi), %%rax")
+MMIO_GUEST(rd_high, "movb (%%rdi), %%ah")
+MMIO_GUEST(movzx1, "movzbl (%%rdi), %%eax")
+MMIO_GUEST(movzx2, "movzwq (%%rdi), %%rax")
+MMIO_GUEST(movsx1, "movsbl (%%rdi), %%eax")
+MMIO_GUEST(movsx2, "movswq (%%rdi), %%rax")
+MMIO_GUEST(movsx4, "movslq (%%rdi), %%rax")
+MMIO_GUEST(or4, "orl (%%rdi), %%eax")
+MMIO_GUEST(and8, "andq (%%rdi), %%rax")
+MMIO_GUEST(add4, "addl (%%rdi), %%eax")
+MMIO_GUEST(cmp4, "cmpl $0x55, (%%rdi); sete %%al; movzbl %%al, %%eax")
+MMIO_GUEST(test4, "testl $0x100, (%%rdi); setnz %%al; movzbl %%al, %%eax")
+MMIO_GUEST(lods4, "movq %%rdi, %%rsi; lodsl")
+
+static const struct mmio_row reads[] = {
+	{ "MOV, 1 byte", rd1, 1, HOLE + 8, 0xef, 0x11223344556677ef },
+	{ "MOV, 2 bytes", rd2, 2, HOLE + 8, 0xbeef, 0x112233445566beef },
+	{ "MOV, 4 bytes", rd4, 4, HOLE + 8, 0xdeadbeef, 0xdeadbeef },
+	{ "MOV, 8 bytes", rd8, 8, HOLE + 8, 0xfeedface12345678,
+	  0xfeedface12345678 },
+	{ "MOV to AH", rd_high, 1, HOLE + 8, 0xef, 0x112233445566ef88 },
+	{ "MOVZX, 1 to 4 bytes", movzx1, 1, HOLE + 8, 0xf0, 0xf0 },
+	{ "MOVZX, 2 to 8 bytes", movzx2, 2, HOLE + 8, 0xf00f, 0xf00f },
+	{ "MOVSX, 1 to 4 bytes", movsx1, 1, HOLE + 8, 0xf0, 0xfffffff0 },
+	{ "MOVSX, 2 to 8 bytes", movsx2, 2, HOLE + 8, 0xf00f,
+	  0xfffffffffffff00f },
+	{ "MOVSXD", movsx4, 4, HOLE + 8, 0x80000001, 0xffffffff80000001 },
+	{ "OR", or4, 4, HOLE + 8, 0x80000000, 0xd5667788 },
+	{ "AND", and8, 8, HOLE + 8, 0xff000000000000ff, 0x1100000000000088 },
+	{ "ADD", add4, 4, HOLE + 8, 1, 0x55667789 },
+	{ "CMP with a constant", cmp4, 4, HOLE + 8, 0x55, 1 },
+	{ "TEST with a constant", test4, 4, HOLE + 8, 0x100, 1 },
+};
+
+TEST_EACH(mmio_read, "MMIO read takes the VMM's data: ", reads, r)
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, r->entry);
+
+	want_mmio(v, r->gpa, r->len, false);
+	memcpy(v->run->mmio.data, &r->data, 8);
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), r->want);
+}
+
+MMIO_GUEST(rmw_or, "orl $0x80, (%%rdi)")
+MMIO_GUEST(rmw_inc, "incb (%%rdi)")
+MMIO_GUEST(rmw_lock_add, "lock; addl %%eax, (%%rdi)")
+MMIO_GUEST(rmw_xchg, "xchgl %%eax, (%%rdi)")
+
+static const struct rmw {
+	const char *name;
+	void (*entry)(void);
+	uint32_t len;
+	uint32_t read, written;
+	uint64_t rax;
+} rmws[] = {
+	{ "OR of a constant", rmw_or, 4, 0x11, 0x91, 0x1122334455667788 },
+	{ "INC, 1 byte", rmw_inc, 1, 0xff, 0, 0x1122334455667788 },
+	{ "LOCK ADD", rmw_lock_add, 4, 1, 0x55667789, 0x1122334455667788 },
+	{ "XCHG", rmw_xchg, 4, 0xabcdef01, 0x55667788, 0xabcdef01 },
+};
+
+TEST_EACH(mmio_rmw, "MMIO read, then write of the result: ", rmws, r)
+{
+	uint32_t got = 0;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, r->entry);
+
+	want_mmio(v, HOLE + 8, r->len, false);
+	memcpy(v->run->mmio.data, &r->read, 4);
+	want_mmio(v, HOLE + 8, r->len, true);
+	memcpy(&got, v->run->mmio.data, r->len);
+	EXPECT_EQ(got, r->written);
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), r->rax);
+}
+
+static void cross_write(void)
+{
+	*(volatile uint64_t *)(HOLE + 0xffd) = 0x1122334455667788;
+	guest_done();
+}
+
+TEST(mmio_cross_write, "an 8-byte MMIO write across pages arrives complete")
+{
+	uint8_t got[8] = { 0 };
+	unsigned int at = 0;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, cross_write);
+
+	while (at < 8) {
+		ASSERT(vcpu_run(v) == KVM_EXIT_MMIO);
+		EXPECT_EQ(v->run->mmio.phys_addr, HOLE + 0xffd + at);
+		EXPECT_EQ(v->run->mmio.is_write, 1);
+		ASSERT(v->run->mmio.len <= 8 - at);
+		memcpy(got + at, v->run->mmio.data, v->run->mmio.len);
+		at += v->run->mmio.len;
+	}
+	EXPECT_EQ(*(uint64_t *)got, 0x1122334455667788);
+	vcpu_run_to_end(v);
+}
+
+static void cross_read(void)
+{
+	g_val = *(volatile uint64_t *)(HOLE + 0xffd);
+	guest_done();
+}
+
+TEST(mmio_cross_read, "an 8-byte MMIO read across pages is put together")
+{
+	static const uint64_t data = 0x8877665544332211;
+	unsigned int at = 0;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, cross_read);
+
+	while (at < 8) {
+		ASSERT(vcpu_run(v) == KVM_EXIT_MMIO);
+		EXPECT_EQ(v->run->mmio.phys_addr, HOLE + 0xffd + at);
+		EXPECT_EQ(v->run->mmio.is_write, 0);
+		ASSERT(v->run->mmio.len <= 8 - at);
+		memcpy(v->run->mmio.data, (uint8_t *)&data + at,
+		       v->run->mmio.len);
+		at += v->run->mmio.len;
+	}
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), data);
+}
+
+static void ram_edge(void)
+{
+	*(volatile uint32_t *)(MEM_SIZE - 2) = 0xaabbccdd;
+	g_val = *(volatile uint32_t *)(MEM_SIZE - 2);
+	guest_done();
+}
+
+TEST(mmio_ram_edge, "an access across the end of memory: half RAM, half MMIO")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, ram_edge);
+
+	want_mmio(v, MEM_SIZE, 2, true);
+	EXPECT_EQ(*(uint16_t *)v->run->mmio.data, 0xaabb);
+	want_mmio(v, MEM_SIZE, 2, false);
+	*(uint16_t *)v->run->mmio.data = 0x1234;
+	vcpu_run_to_end(v);
+	EXPECT_EQ(*(uint16_t *)(vm.mem + MEM_SIZE - 2), 0xccdd);
+	EXPECT_EQ((uint32_t)G(&vm, g_val), 0x1234ccdd);
+}
+
+static void movs_from(void)
+{
+	uint64_t si = HOLE + 0x100, di = GPA_TEST, cx = 16;
+
+	asm volatile("rep movsl" : "+S"(si), "+D"(di), "+c"(cx) : : "memory");
+	g_val = si;
+	g_val2 = cx;
+	guest_done();
+}
+
+TEST(mmio_rep_movs_from, "REP MOVSD from MMIO to memory")
+{
+	uint32_t i;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, movs_from);
+
+	for (i = 0; i < 16; i++) {
+		uint32_t data = i * 0x01010101;
+
+		want_mmio(v, HOLE + 0x100 + i * 4, 4, false);
+		memcpy(v->run->mmio.data, &data, 4);
+	}
+	vcpu_run_to_end(v);
+	for (i = 0; i < 16; i++)
+		EXPECT_EQ(((uint32_t *)(vm.mem + GPA_TEST))[i], i * 0x01010101);
+	EXPECT_EQ(G(&vm, g_val), HOLE + 0x140);
+	EXPECT_EQ(G(&vm, g_val2), 0);
+}
+
+static void movs_to(void)
+{
+	uint64_t si = GPA_TEST, di = HOLE + 0x100, cx = 16;
+
+	asm volatile("rep movsl" : "+S"(si), "+D"(di), "+c"(cx) : : "memory");
+	g_val = di;
+	g_val2 = cx;
+	guest_done();
+}
+
+TEST(mmio_rep_movs_to, "REP MOVSD from memory to MMIO")
+{
+	uint32_t i;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, movs_to);
+
+	for (i = 0; i < 16; i++)
+		((uint32_t *)(vm.mem + GPA_TEST))[i] = i * 0x10203;
+	for (i = 0; i < 16; i++) {
+		want_mmio(v, HOLE + 0x100 + i * 4, 4, true);
+		EXPECT_EQ(*(uint32_t *)v->run->mmio.data, i * 0x10203);
+	}
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), HOLE + 0x140);
+	EXPECT_EQ(G(&vm, g_val2), 0);
+}
+
+static void stos_to(void)
+{
+	uint64_t di = HOLE, cx = 8;
+
+	asm volatile("rep stosb" : "+D"(di), "+c"(cx) : "a"(0x5a) : "memory");
+	g_val = di;
+	guest_done();
+}
+
+TEST(mmio_rep_stos, "REP STOSB to MMIO writes each byte once")
+{
+	unsigned int i;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, stos_to);
+
+	for (i = 0; i < 8; i++) {
+		want_mmio(v, HOLE + i, 1, true);
+		EXPECT_EQ(v->run->mmio.data[0], 0x5a);
+	}
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), HOLE + 8);
+}
+
+TEST(mmio_lods, "LODSD from MMIO")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, lods4);
+
+	want_mmio(v, HOLE + 8, 4, false);
+	*(uint32_t *)v->run->mmio.data = 0x13572468;
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), 0x13572468);
+}
+
+static void many(void)
+{
+	volatile uint32_t *p = (void *)HOLE;
+	uint32_t i, sum = 0;
+
+	for (i = 0; i < 500; i++) {
+		p[i] = i;
+		sum += p[i + 500];
+	}
+	g_val = sum;
+	guest_done();
+}
+
+TEST(mmio_many, "500 MMIO writes and reads in turn, none lost or repeated")
+{
+	uint32_t i, sum = 0;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, many);
+
+	for (i = 0; i < 500; i++) {
+		want_mmio(v, HOLE + i * 4, 4, true);
+		EXPECT_EQ(*(uint32_t *)v->run->mmio.data, i);
+		want_mmio(v, HOLE + 2000 + i * 4, 4, false);
+		*(uint32_t *)v->run->mmio.data = i * i;
+		sum += i * i;
+	}
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), sum);
+}
+
+static void fetch_hole(void)
+{
+	asm volatile("call *%0" : : "r"(HOLE) : "memory");
+	guest_done();
+}
+
+TEST(mmio_fetch, "fetching instructions from MMIO is an error exit, not a loop")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, fetch_hole);
+	int r = vcpu_run_for(v, 1000);
+
+	ASSERT_MSG(!r, "KVM_RUN: %s", strerror(errno));
+	EXPECT_EQ(v->run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+	EXPECT_EQ(v->run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+	EXPECT_EQ(vcpu_regs(v).rip, HOLE);
+}
+
+static void ring3_mmio(void)
+{
+	*(volatile uint32_t *)(HOLE + 4) = 0x3333;
+}
+
+static void ring3_mmio_main(void)
+{
+	guest_call_ring3(ring3_mmio);
+	guest_done();
+}
+
+TEST(mmio_ring3, "an MMIO write from ring 3 exits like any other")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, ring3_mmio_main);
+
+	want_mmio(v, HOLE + 4, 4, true);
+	vcpu_run_to_end(v);
+}
+
+static void ro_page_hole(void)
+{
+	/* The page table, not the slot, forbids it: a fault, no exit. */
+	((volatile uint64_t *)GPA_PD)[HOLE >> 21] = HOLE | PTE_P | PTE_PS;
+	write_cr3(read_cr3());
+	GUEST_TRY("movl %%eax, (%%rdi)", : : "D"(HOLE), "a"(1) : "memory");
+	g_val = g_vector;
+	guest_done();
+}
+
+TEST(mmio_fault, "an MMIO write the guest's page table forbids is a page fault")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, ro_page_hole);
+
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), PF_VECTOR);
+	EXPECT_EQ(G(&vm, g_error), PFERR_P | PFERR_W);
+	EXPECT_EQ(G(&vm, g_cr2), HOLE);
+}

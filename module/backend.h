@@ -34,6 +34,8 @@ struct umbra_backend_caps {
 	bool gbpages;		/* 1G leaves in hardware tables */
 	bool next_rip;		/* exits tell where the instruction ends */
 	bool tsc_scaling;
+	bool tsc_aux;		/* MSR_TSC_AUX is the guest's while it runs */
+	bool spec_ctrl;		/* so is MSR_IA32_SPEC_CTRL */
 	u64 host_efer;
 };
 

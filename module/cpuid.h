@@ -8,36 +8,61 @@
 
 struct umbra_vcpu;
 
-#define UMBRA_CPUID_MAX	256
+#define UMBRA_CPUID_MAX		256
+#define UMBRA_CPUID_BUCKETS	64
 
 /**
  * struct umbra_cpuid - a guest's CPUID, and the words of it that are asked often
- * @entries: allocated, @nent of them; sorted by nothing, looked up linearly but
- *	for the last hit
+ * @entries: allocated, @nent of them, in the order that userspace gave
+ * @last: the entry found last; guests ask for the same leaf again
+ * @head: first entry of each hash bucket plus one, 0 for none
+ * @next: the entry after this one in its bucket, likewise
+ * @ran: KVM_RUN has been called: CPUID is fixed
+ * @cr4_reserved: bits of CR4 that this CPUID does not have; see umbra_cpuid_cr4_reserved()
+ * @xcr0_allowed: what leaf 0xd offers, of what the host can give
+ * @pv_features: 0x40000001.eax
  */
 struct umbra_cpuid {
 	struct kvm_cpuid_entry2 *entries;
 	u32 nent;
+	u16 last;
+	u16 head[UMBRA_CPUID_BUCKETS];
+	u16 next[UMBRA_CPUID_MAX];
 	u8 maxphyaddr;
-	bool ran;			/* KVM_RUN has been called: CPUID is fixed */
+	bool ran;
 	u64 cr4_reserved, efer_allowed, xcr0_allowed;
-	bool x2apic, tsc_deadline, kvmclock, xsave, rdtscp, nx, longmode, gbpages, la57, smep, smap, pku, amd;
-	u32 pv_features;		/* 0x40000001.eax */
+	bool x2apic, tsc_deadline, kvmclock, xsave, rdtscp, rdpid, nx, longmode, gbpages, la57, smep;
+	bool smap, pku, tsc_adjust, mtrr, spec_ctrl, pred_cmd, amd;
+	u32 pv_features;
 };
 
-/* At load: judge the host's CPU once. */
+/* At load, after the backend's and the FPU's setup: judge the host's CPU once. */
 void umbra_cpuid_setup(void);
 /*
  * KVM_GET_SUPPORTED_CPUID into @entries (room for @max): count, or -E2BIG.
  */
 int umbra_cpuid_supported(struct kvm_cpuid_entry2 *entries, u32 max);
-/* Takes ownership of @entries (kvmalloc'ed) when it returns 0. -EINVAL, -EBUSY after RUN with a change. */
+/*
+ * Takes ownership of @entries (kvmalloc'ed) when it returns 0. -E2BIG; -EINVAL: an address
+ * width that no CPU has, or a change after RUN.
+ */
 int umbra_cpuid_set(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 nent);
 void umbra_cpuid_free(struct umbra_vcpu *vcpu);
 /* Bits that follow state: OSXSAVE, APIC, OSPKE, XSAVE sizes. */
 void umbra_cpuid_update(struct umbra_vcpu *vcpu);
-/* The instruction: in EAX and ECX of @regs 0 and 2; out all four. Out of range leaves as the vendor does. */
+/*
+ * The instruction: leaf in *@eax, subleaf in *@ecx; out all four. Leaves out of range
+ * as the guest's vendor answers them.
+ */
 void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 const struct kvm_cpuid_entry2 *umbra_cpuid_find(struct umbra_vcpu *vcpu, u32 function, u32 index);
+
+/* Bits of CR4 that @vcpu may not set: by its CPUID, or the host's before it has one. */
+u64 umbra_cpuid_cr4_reserved(struct umbra_vcpu *vcpu);
+/* Bits of EFER that @vcpu's CPUID allows, and those that this host can give at all. */
+u64 umbra_cpuid_efer(struct umbra_vcpu *vcpu);
+u64 umbra_cpuid_host_efer(void);
+/* Bytes of an XSAVE area for @xcr0, in the standard or the compacted format. */
+u32 umbra_xstate_size(u64 xcr0, bool compacted);
 
 #endif

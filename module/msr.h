@@ -6,13 +6,17 @@
 #include <linux/types.h>
 
 struct umbra_vcpu;
-struct kvm_msr_list;
-struct kvm_msrs;
+struct kvm_x86_mce;
 
-#define UMBRA_MCE_BANKS	10
+#define UMBRA_MCE_BANKS		10
+/* MCG_CAP bits that KVM_X86_GET_MCE_CAP_SUPPORTED reports: MCG_CTL is there, and software recovery. */
+#define UMBRA_MCE_CAP		((1ULL << 8) | (1ULL << 24))
+#define UMBRA_MTRR_VARIABLE	8
 
 /**
  * struct umbra_msrs - MSRs that no VMCS or VMCB field holds
+ * @mtrr_var: base and mask by turns
+ * @mce: control, status, address and misc of each bank
  *
  * TSC, APIC base, kvmclock and the TSC deadline belong to time.c and lapic.c.
  */
@@ -21,7 +25,7 @@ struct umbra_msrs {
 	u64 misc_enable;
 	u64 mtrr_def;
 	u64 mtrr_fixed[11];
-	u64 mtrr_base[8], mtrr_mask[8];
+	u64 mtrr_var[2 * UMBRA_MTRR_VARIABLE];
 	u64 mcg_cap, mcg_status, mcg_ctl;
 	u64 mce[UMBRA_MCE_BANKS * 4];
 	u64 spec_ctrl;
@@ -29,9 +33,9 @@ struct umbra_msrs {
 	u64 platform_info;
 	u64 arch_capabilities;
 	u64 microcode_version;
-	u64 smbase, hwcr, patch_level;
-	u64 debugctl;
-	u64 xss;
+	u64 hwcr, de_cfg;
+	u64 osvw_length, osvw_status;
+	u64 xss;			/* always 0: no supervisor state is offered */
 };
 
 void umbra_msrs_reset(struct umbra_vcpu *vcpu, bool init);
@@ -53,6 +57,9 @@ int umbra_msr_write(struct umbra_vcpu *vcpu, u32 index, u64 value, bool host);
 void umbra_msr_setup(void);
 unsigned int umbra_msr_list(const u32 **list);
 unsigned int umbra_msr_feature_list(const u32 **list);
+/* KVM_X86_SETUP_MCE: 0, -EINVAL. KVM_X86_SET_MCE likewise; it may queue #MC or a triple fault. */
+int umbra_vcpu_setup_mce(struct umbra_vcpu *vcpu, u64 mcg_cap);
+int umbra_vcpu_set_mce(struct umbra_vcpu *vcpu, const struct kvm_x86_mce *mce);
 /* A feature MSR as the system fd reads it: 0 or 1. */
 int umbra_msr_feature(u32 index, u64 *value);
 

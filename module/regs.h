@@ -48,24 +48,10 @@ struct umbra_regs {
 
 void umbra_cache_reg(struct umbra_vcpu *vcpu, enum umbra_reg reg);	/* calls the backend */
 
-u64 umbra_gpr(struct umbra_vcpu *vcpu, int nr);
-void umbra_set_gpr(struct umbra_vcpu *vcpu, int nr, u64 value);
-u64 umbra_rip(struct umbra_vcpu *vcpu);
-void umbra_set_rip(struct umbra_vcpu *vcpu, u64 rip);
-u64 umbra_rflags(struct umbra_vcpu *vcpu);
-void umbra_set_rflags(struct umbra_vcpu *vcpu, u64 rflags);
-u64 umbra_cr0(struct umbra_vcpu *vcpu);
-u64 umbra_cr3(struct umbra_vcpu *vcpu);
-u64 umbra_cr4(struct umbra_vcpu *vcpu);
+/* The accessors of single registers, and of modes, stand inline in regs_inline.h, which umbra.h includes. */
 
-/* Modes. */
-bool umbra_is_long(struct umbra_vcpu *vcpu);		/* EFER.LMA */
-bool umbra_is_64bit_code(struct umbra_vcpu *vcpu);	/* LMA and CS.L */
-bool umbra_is_protected(struct umbra_vcpu *vcpu);	/* CR0.PE */
-bool umbra_is_paging(struct umbra_vcpu *vcpu);		/* CR0.PG */
-bool umbra_is_pae(struct umbra_vcpu *vcpu);		/* CR4.PAE */
-u8 umbra_maxphyaddr(struct umbra_vcpu *vcpu);		/* from the guest's CPUID, 36 without */
-bool umbra_canonical(struct umbra_vcpu *vcpu, u64 gva);
+/* LMA and CS.L; asks the backend for CS. Owner. */
+bool umbra_is_64bit_code(struct umbra_vcpu *vcpu);
 
 /*
  * A guest's write to a control register: 0, or 1 for #GP(0) (not queued here).
@@ -77,22 +63,42 @@ int umbra_set_cr3(struct umbra_vcpu *vcpu, u64 cr3);
 int umbra_set_cr4(struct umbra_vcpu *vcpu, u64 cr4);
 int umbra_set_cr8(struct umbra_vcpu *vcpu, u64 cr8);
 u64 umbra_cr8(struct umbra_vcpu *vcpu);
-int umbra_set_efer(struct umbra_vcpu *vcpu, u64 efer);
+/* @host: from KVM_SET_MSRS, which the guest's CPUID does not bind. */
+int umbra_set_efer(struct umbra_vcpu *vcpu, u64 efer, bool host);
+/* XSETBV's rules but for CPL and CR4.OSXSAVE; KVM_SET_XCRS too. */
 int umbra_set_xcr0(struct umbra_vcpu *vcpu, u64 xcr0);
 /* MOV DR as the guest executes it: 0, or 1: an exception (#UD, #GP, #DB for GD) is queued. */
 int umbra_get_dr(struct umbra_vcpu *vcpu, int nr, u64 *value);
 int umbra_set_dr(struct umbra_vcpu *vcpu, int nr, u64 value);
-void umbra_update_dr7(struct umbra_vcpu *vcpu);		/* effective_dr7 anew */
+/*
+ * effective_dr7 anew, and tell the backend. Also called when guest_debug has
+ * changed, so that set_dr7() is where a backend looks at it (#BP and #DB intercepts).
+ */
+void umbra_update_dr7(struct umbra_vcpu *vcpu);
 
+/*
+ * The state after power-up or @init, segments included; the vCPU is loaded. The
+ * backend's vcpu_reset() comes after it and may take what it keeps from here.
+ */
 void umbra_regs_reset(struct umbra_vcpu *vcpu, bool init);
 
-/* The ioctls; structures are kernel copies. 0 or -EINVAL with nothing changed. */
+/*
+ * The ioctls; structures are kernel copies and the vCPU is loaded. 0 or -EINVAL with nothing
+ * changed; umbra_vcpu_set_guest_debug() also -EBUSY: an exception to inject waits already.
+ */
 void umbra_vcpu_get_regs(struct umbra_vcpu *vcpu, struct kvm_regs *regs);
 int umbra_vcpu_set_regs(struct umbra_vcpu *vcpu, const struct kvm_regs *regs);
 void umbra_vcpu_get_sregs(struct umbra_vcpu *vcpu, struct kvm_sregs *sregs);
 int umbra_vcpu_set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *sregs);
+void umbra_vcpu_get_sregs2(struct umbra_vcpu *vcpu, struct kvm_sregs2 *sregs);
+int umbra_vcpu_set_sregs2(struct umbra_vcpu *vcpu, const struct kvm_sregs2 *sregs);
 void umbra_vcpu_get_debugregs(struct umbra_vcpu *vcpu, struct kvm_debugregs *dbg);
 int umbra_vcpu_set_debugregs(struct umbra_vcpu *vcpu, const struct kvm_debugregs *dbg);
+/* What KVM_CAP_SET_GUEST_DEBUG2 reports. */
+#define UMBRA_GUESTDBG_VALID						\
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
+	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_USE_SW_BP |		\
+	 KVM_GUESTDBG_INJECT_BP | KVM_GUESTDBG_INJECT_DB)
 int umbra_vcpu_set_guest_debug(struct umbra_vcpu *vcpu, const struct kvm_guest_debug *dbg);
 
 #endif

@@ -12,39 +12,72 @@ struct umbra_vcpu;
 
 /**
  * struct umbra_vm_time - what all vCPUs share
- * @lock: leaf; the offset and the wall clock page's version
- * @kvmclock_offset: ns to add to the host's boot clock
+ * @lock: leaf, interrupts off; guards all of this and every vCPU's tsc_offset
+ * @kvmclock_offset: ns to add to the host's clock (raw monotonic plus time spent
+ *	suspended) for kvmclock
  * @wall_clock: MSR_KVM_WALL_CLOCK_NEW's value
+ * @stable: every vCPU has one TSC offset and the host's clock is its TSC; then all
+ *	clock pages are made from one pair, @stable_tsc and @stable_ns, and guests
+ *	may compare times of different vCPUs
+ * @stable_tsc: host TSC at @stable_ns of the host's clock
+ * @last_tsc: the TSC last given to a vCPU, at @last_tsc_ns of the host's clock,
+ *	by @last_tsc_offset; to keep the TSCs of an SMP guest equal
+ * @tsc_given: the three are valid
  */
 struct umbra_vm_time {
 	raw_spinlock_t lock;
 	s64 kvmclock_offset;
 	u64 wall_clock;
-	u64 last_tsc_write, last_tsc_ns;	/* to keep the TSCs of an SMP guest equal */
+	bool stable;
+	u64 stable_tsc, stable_ns;
+	bool tsc_given;
+	u64 last_tsc, last_tsc_ns;
 	u64 last_tsc_offset;
 };
 
+/**
+ * struct umbra_vcpu_time - a vCPU's part
+ * @tsc_offset: guest TSC = host TSC + this
+ * @tsc_khz: the rate that userspace was told or has set; the CPU's within 250 ppm
+ * @tsc_adjust: MSR_IA32_TSC_ADJUST
+ * @system_time: MSR_KVM_SYSTEM_TIME_NEW: gpa | enable
+ * @version: of the clock page, even between updates
+ * @paused: KVM_KVMCLOCK_CTRL: tell the guest once
+ */
 struct umbra_vcpu_time {
-	u64 tsc_offset;			/* guest TSC = host TSC + this */
-	u32 tsc_khz;			/* the guest's; the host's without scaling */
+	u64 tsc_offset;
+	u32 tsc_khz;
 	u64 tsc_adjust;
-	u64 system_time;		/* MSR_KVM_SYSTEM_TIME_NEW: gpa | enable */
+	u64 system_time;
 	u32 version;
-	bool paused;			/* KVM_KVMCLOCK_CTRL: tell the guest once */
+	bool paused;
 };
 
 void umbra_time_vm_init(struct umbra_vm *vm);
+/* After the backend's vcpu_create(). A new vCPU's TSC starts at 0, or where its VM's TSC is. */
 void umbra_time_vcpu_init(struct umbra_vcpu *vcpu);
+/* The vCPU will run on another CPU or after a pause: preemption off. */
+void umbra_time_load(struct umbra_vcpu *vcpu);
 u64 umbra_guest_tsc(struct umbra_vcpu *vcpu);		/* now */
 u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc);
-void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host);	/* MSR_IA32_TSC */
-void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust);
-int umbra_set_tsc_khz(struct umbra_vcpu *vcpu, u32 khz);	/* KVM_SET_TSC_KHZ: 0 or -EINVAL */
+/*
+ * MSR_IA32_TSC. A host's write (@host) of 0, or within a second of what the last
+ * one has become by now, gives the VM's common offset. A guest's write moves
+ * TSC_ADJUST along.
+ */
+void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host);
+/* MSR_IA32_TSC_ADJUST: a guest's write moves the TSC, a host's restores the register alone. */
+void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust, bool host);
+/* KVM_SET_TSC_KHZ: 0, or -EINVAL: without TSC scaling only the host's rate (0 names it). */
+int umbra_set_tsc_khz(struct umbra_vcpu *vcpu, u32 khz);
 /* MSR_KVM_*_TIME*, MSR_KVM_WALL_CLOCK*: 0 or 1. */
 int umbra_set_system_time(struct umbra_vcpu *vcpu, u64 value);
 int umbra_set_wall_clock(struct umbra_vcpu *vcpu, u64 value);
+u64 umbra_wall_clock(struct umbra_vm *vm);
 /* UMBRA_REQ_CLOCK: write the page; may fault, called with preemption on. */
 void umbra_clock_update(struct umbra_vcpu *vcpu);
+/* What KVM_CAP_ADJUST_CLOCK reports. */
+#define UMBRA_CLOCK_FLAGS	(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
 void umbra_get_clock(struct umbra_vm *vm, struct kvm_clock_data *data);	/* KVM_GET_CLOCK */
 int umbra_set_clock(struct umbra_vm *vm, const struct kvm_clock_data *data);	/* 0, -EINVAL */
 int umbra_kvmclock_ctrl(struct umbra_vcpu *vcpu);	/* 0, -EINVAL without a clock page */

@@ -202,4 +202,6 @@ static inline bool umbra_test_request(struct umbra_vcpu *vcpu, enum umbra_reques
 	return true;
 }
 
+#include "regs_inline.h"
+
 #endif

@@ -30,6 +30,7 @@ static void load_here(struct umbra_vcpu *vcpu, int cpu)
 	__this_cpu_write(running_vcpu, vcpu);
 	umbra_backend->vcpu_load(vcpu, cpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
+	umbra_time_load(vcpu);
 }
 
 static void put_here(struct umbra_vcpu *vcpu)

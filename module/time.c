@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Guest time: TSC offsets, and the clock pages of KVM's paravirtual clock.
+ *
+ * The clock behind the pages is the host's raw monotonic clock plus the time it
+ * spent suspended, so that no NTP correction on the host bends a guest's rate.
+ */
+#include <linux/srcu.h>
+#include <linux/timekeeping.h>
+
+#include <asm/pvclock-abi.h>
+#include <asm/tsc.h>
+
+#include "backend.h"
+#include "clockmath.h"
+#include "umbra.h"
+
+#define SYSTEM_TIME_ENABLE	BIT_ULL(0)
+
+/* One instant by all of the host's clocks. */
+struct host_time {
+	u64 tsc, ns, real;
+	bool by_tsc;		/* @ns comes from that very @tsc */
+};
+
+static void host_time(struct host_time *t)
+{
+	struct system_time_snapshot snap;
+	unsigned long flags;
+	u64 before, after;
+
+	local_irq_save(flags);
+	before = rdtsc_ordered();
+	ktime_get_snapshot(&snap);
+	after = rdtsc_ordered();
+	local_irq_restore(flags);
+
+	/* A clocksource that counted between two readings of the TSC is the TSC. */
+	t->by_tsc = snap.cycles - before <= after - before;
+	t->tsc = t->by_tsc ? snap.cycles : before + (after - before) / 2;
+	t->ns = ktime_to_ns(snap.raw) + ktime_to_ns(ktime_mono_to_any(0, TK_OFFS_BOOT));
+	t->real = ktime_to_ns(snap.real);
+}
+
+static u64 clock_of(struct umbra_vm_time *time, const struct host_time *now)
+{
+	/* By the formula that the guest applies, so that both agree to the ns. */
+	if (time->stable)
+		return time->stable_ns + time->kvmclock_offset +
+		       umbra_tsc_to_ns(now->tsc - time->stable_tsc, umbra_tsc_scale(tsc_khz));
+	return now->ns + time->kvmclock_offset;
+}
+
+static bool tsc_offsets_equal(struct umbra_vm *vm)
+{
+	struct umbra_vcpu *vcpu;
+	int i;
+
+	umbra_for_each_vcpu(vm, i, vcpu) {
+		if (vcpu->time.tsc_offset != vm->time.last_tsc_offset)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Judge anew whether all vCPUs share one clock; @restart: begin it at @now. Lock
+ * held. True: the pages have to be written again.
+ */
+static bool judge_stable(struct umbra_vm *vm, const struct host_time *now, bool restart)
+{
+	struct umbra_vm_time *time = &vm->time;
+	bool stable = now->by_tsc && tsc_khz && !check_tsc_unstable() && tsc_offsets_equal(vm);
+	bool changed = stable != time->stable || restart;
+	u64 clock;
+
+	if (!changed)
+		return false;
+	/* The guest's clock goes on where it is, whichever way it is counted from here. */
+	clock = clock_of(time, now);
+	time->stable = stable;
+	time->stable_tsc = now->tsc;
+	time->stable_ns = now->ns;
+	time->kvmclock_offset = clock - now->ns;
+	return true;
+}
+
+static void update_pages(struct umbra_vm *vm)
+{
+	struct umbra_vcpu *vcpu;
+	int i;
+
+	umbra_for_each_vcpu(vm, i, vcpu) {
+		umbra_request(vcpu, UMBRA_REQ_CLOCK);
+		umbra_vcpu_kick(vcpu);
+	}
+}
+
+/* A TSC offset or the number of vCPUs has changed. */
+static void refresh(struct umbra_vm *vm)
+{
+	struct host_time now;
+	unsigned long flags;
+	bool changed;
+
+	raw_spin_lock_irqsave(&vm->time.lock, flags);
+	host_time(&now);
+	changed = judge_stable(vm, &now, false);
+	raw_spin_unlock_irqrestore(&vm->time.lock, flags);
+	if (changed)
+		update_pages(vm);
+}
+
+void umbra_time_vm_init(struct umbra_vm *vm)
+{
+	struct host_time now;
+
+	raw_spin_lock_init(&vm->time.lock);
+	host_time(&now);
+	vm->time.kvmclock_offset = -now.ns;
+}
+
+/* The TSC: offsets. */
+
+static void set_offset(struct umbra_vcpu *vcpu, u64 offset)
+{
+	lockdep_assert_held(&vcpu->vm->time.lock);
+	vcpu->time.tsc_offset = offset;
+	umbra_backend->set_tsc_offset(vcpu, offset);
+}
+
+/* Give a vCPU the TSC @tsc, or the VM's common one where that is what is meant. */
+static void synchronize(struct umbra_vcpu *vcpu, u64 tsc)
+{
+	struct umbra_vm_time *time = &vcpu->vm->time;
+	struct host_time now;
+	unsigned long flags;
+	u64 elapsed;
+
+	raw_spin_lock_irqsave(&time->lock, flags);
+	host_time(&now);
+	elapsed = now.ns - time->last_tsc_ns;
+	if (!time->tsc_given || (tsc && !umbra_tsc_matches(tsc, time->last_tsc, elapsed, tsc_khz))) {
+		time->last_tsc_offset = tsc - now.tsc;
+		time->last_tsc = tsc;
+	} else if (check_tsc_unstable()) {
+		/* The host's TSCs differ: the common value is a matter of time, not of offset. */
+		time->last_tsc += umbra_ns_to_tsc(elapsed, tsc_khz);
+		time->last_tsc_offset = time->last_tsc - now.tsc;
+	} else {
+		time->last_tsc = now.tsc + time->last_tsc_offset;
+	}
+	time->last_tsc_ns = now.ns;
+	time->tsc_given = true;
+	set_offset(vcpu, time->last_tsc_offset);
+	raw_spin_unlock_irqrestore(&time->lock, flags);
+}
+
+void umbra_time_vcpu_init(struct umbra_vcpu *vcpu)
+{
+	vcpu->time.tsc_khz = tsc_khz;
+	synchronize(vcpu, 0);
+}
+
+void umbra_time_load(struct umbra_vcpu *vcpu)
+{
+	/* Pages from one pair are true for ever; others drift from the host's clock, or are of another CPU's TSC. */
+	if (unlikely(!READ_ONCE(vcpu->vm->time.stable)) && (vcpu->time.system_time & SYSTEM_TIME_ENABLE))
+		umbra_request(vcpu, UMBRA_REQ_CLOCK);
+}
+
+u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc)
+{
+	return host_tsc + vcpu->time.tsc_offset;
+}
+
+u64 umbra_guest_tsc(struct umbra_vcpu *vcpu)
+{
+	return umbra_host_to_guest_tsc(vcpu, rdtsc_ordered());
+}
+
+/* Move one vCPU's TSC, and leave the VM's common one alone. */
+static void adjust_offset(struct umbra_vcpu *vcpu, u64 difference)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&vcpu->vm->time.lock, flags);
+	set_offset(vcpu, vcpu->time.tsc_offset + difference);
+	raw_spin_unlock_irqrestore(&vcpu->vm->time.lock, flags);
+}
+
+void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host)
+{
+	u64 difference;
+
+	if (host) {
+		synchronize(vcpu, tsc);
+	} else {
+		difference = tsc - umbra_guest_tsc(vcpu);
+		adjust_offset(vcpu, difference);
+		vcpu->time.tsc_adjust += difference;
+	}
+	umbra_request(vcpu, UMBRA_REQ_CLOCK);
+	refresh(vcpu->vm);
+}
+
+void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust, bool host)
+{
+	u64 difference = adjust - vcpu->time.tsc_adjust;
+
+	vcpu->time.tsc_adjust = adjust;
+	if (host || !difference)
+		return;
+	adjust_offset(vcpu, difference);
+	umbra_request(vcpu, UMBRA_REQ_CLOCK);
+	refresh(vcpu->vm);
+}
+
+int umbra_set_tsc_khz(struct umbra_vcpu *vcpu, u32 khz)
+{
+	if (!khz)
+		khz = tsc_khz;
+	if (!umbra_tsc_khz_close(khz, tsc_khz))
+		return -EINVAL;
+	vcpu->time.tsc_khz = khz;
+	return 0;
+}
+
+/* The clock pages. */
+
+/* Put @version into the page in one store, whatever stands there. */
+static int write_version(struct umbra_vm *vm, gpa_t gpa, u32 version)
+{
+	u32 old, seen;
+	int r;
+
+	r = umbra_guest_read(vm, gpa, &seen, sizeof(seen));
+	while (!r) {
+		old = seen;
+		r = umbra_guest_cmpxchg(vm, gpa, &seen, &version, sizeof(version));
+		if (!r && seen == old)
+			break;
+	}
+	return r;
+}
+
+/*
+ * Publish @page at @gpa: an odd version, the body, an even version. Readers on
+ * other vCPUs are possible: Linux maps the boot CPU's page into every process.
+ */
+static void write_page(struct umbra_vm *vm, gpa_t gpa, const struct pvclock_vcpu_time_info *page)
+{
+	const unsigned int body = offsetof(struct pvclock_vcpu_time_info, pad0);
+
+	if (write_version(vm, gpa, page->version - 1))
+		return;
+	smp_wmb();	/* odd version before body */
+	if (umbra_guest_write(vm, gpa + body, (const char *)page + body, sizeof(*page) - body))
+		return;
+	smp_wmb();	/* body before even version */
+	write_version(vm, gpa, page->version);
+}
+
+static void fill_page(struct umbra_vcpu *vcpu, struct pvclock_vcpu_time_info *page)
+{
+	struct umbra_vm_time *time = &vcpu->vm->time;
+	struct umbra_tsc_scale scale = umbra_tsc_scale(tsc_khz);
+	struct host_time now;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&time->lock, flags);
+	if (time->stable) {
+		now.tsc = time->stable_tsc;
+		now.ns = time->stable_ns;
+		page->flags |= PVCLOCK_TSC_STABLE_BIT;
+	} else {
+		host_time(&now);
+	}
+	page->tsc_timestamp = now.tsc + vcpu->time.tsc_offset;
+	page->system_time = now.ns + time->kvmclock_offset;
+	raw_spin_unlock_irqrestore(&time->lock, flags);
+	page->tsc_to_system_mul = scale.mul;
+	page->tsc_shift = scale.shift;
+}
+
+void umbra_clock_update(struct umbra_vcpu *vcpu)
+{
+	struct pvclock_vcpu_time_info page = { 0 }, old;
+	gpa_t gpa = vcpu->time.system_time & ~SYSTEM_TIME_ENABLE;
+	int idx;
+
+	if (!(vcpu->time.system_time & SYSTEM_TIME_ENABLE) || !tsc_khz)
+		return;
+	fill_page(vcpu, &page);
+
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (umbra_guest_read(vcpu->vm, gpa, &old, sizeof(old)))
+		goto out;	/* no memory there (any more): the guest's own loss */
+	/* The guest clears this flag once it has seen it. */
+	if (vcpu->time.paused || (old.flags & PVCLOCK_GUEST_STOPPED))
+		page.flags |= PVCLOCK_GUEST_STOPPED;
+	vcpu->time.paused = false;
+	vcpu->time.version += 2;
+	page.version = vcpu->time.version;
+	write_page(vcpu->vm, gpa, &page);
+out:
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
+int umbra_set_system_time(struct umbra_vcpu *vcpu, u64 value)
+{
+	/* The interface asks for an address aligned to 4. */
+	if ((value & SYSTEM_TIME_ENABLE) && (value & 2))
+		return 1;
+	vcpu->time.system_time = value;
+	if (value & SYSTEM_TIME_ENABLE) {
+		refresh(vcpu->vm);
+		umbra_request(vcpu, UMBRA_REQ_CLOCK);
+	}
+	return 0;
+}
+
+u64 umbra_wall_clock(struct umbra_vm *vm)
+{
+	return READ_ONCE(vm->time.wall_clock);
+}
+
+/* The wall-clock time at which the guest's clock was 0. */
+static void fill_wall_clock(struct umbra_vm *vm, struct pvclock_wall_clock *wall)
+{
+	struct host_time now;
+	unsigned long flags;
+	u64 ns;
+
+	raw_spin_lock_irqsave(&vm->time.lock, flags);
+	host_time(&now);
+	ns = now.real - clock_of(&vm->time, &now);
+	raw_spin_unlock_irqrestore(&vm->time.lock, flags);
+	wall->nsec = do_div(ns, NSEC_PER_SEC);
+	wall->sec = ns;
+}
+
+int umbra_set_wall_clock(struct umbra_vcpu *vcpu, u64 value)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	const unsigned int body = offsetof(struct pvclock_wall_clock, sec);
+	struct pvclock_wall_clock wall;
+	u32 version;
+	int idx;
+
+	if (value & 3)
+		return 1;
+	WRITE_ONCE(vm->time.wall_clock, value);
+	if (!value)
+		return 0;
+	fill_wall_clock(vm, &wall);
+
+	idx = srcu_read_lock(&vm->srcu);
+	if (umbra_guest_read(vm, value, &version, sizeof(version)))
+		goto out;
+	version |= 1;
+	if (write_version(vm, value, version))
+		goto out;
+	smp_wmb();	/* odd version before body */
+	if (umbra_guest_write(vm, value + body, (char *)&wall + body, sizeof(wall) - body))
+		goto out;
+	smp_wmb();	/* body before even version */
+	write_version(vm, value, version + 1);
+out:
+	srcu_read_unlock(&vm->srcu, idx);
+	return 0;
+}
+
+void umbra_get_clock(struct umbra_vm *vm, struct kvm_clock_data *data)
+{
+	struct host_time now;
+	unsigned long flags;
+
+	memset(data, 0, sizeof(*data));
+	raw_spin_lock_irqsave(&vm->time.lock, flags);
+	host_time(&now);
+	data->clock = clock_of(&vm->time, &now);
+	if (vm->time.stable) {
+		data->flags = UMBRA_CLOCK_FLAGS;
+		data->realtime = now.real;
+		data->host_tsc = now.tsc;
+	}
+	raw_spin_unlock_irqrestore(&vm->time.lock, flags);
+}
+
+int umbra_set_clock(struct umbra_vm *vm, const struct kvm_clock_data *data)
+{
+	u64 clock = data->clock;
+	struct host_time now;
+	unsigned long flags;
+
+	if (data->flags & ~UMBRA_CLOCK_FLAGS)
+		return -EINVAL;
+	raw_spin_lock_irqsave(&vm->time.lock, flags);
+	host_time(&now);
+	/* The clock ran on while the VM was on its way; never backwards. */
+	if ((data->flags & KVM_CLOCK_REALTIME) && now.real > data->realtime)
+		clock += now.real - data->realtime;
+	judge_stable(vm, &now, true);
+	vm->time.kvmclock_offset = clock - now.ns;
+	raw_spin_unlock_irqrestore(&vm->time.lock, flags);
+	update_pages(vm);
+	return 0;
+}
+
+int umbra_kvmclock_ctrl(struct umbra_vcpu *vcpu)
+{
+	if (!(vcpu->time.system_time & SYSTEM_TIME_ENABLE))
+		return -EINVAL;
+	vcpu->time.paused = true;
+	umbra_request(vcpu, UMBRA_REQ_CLOCK);
+	return 0;
+}

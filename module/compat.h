@@ -32,6 +32,7 @@
 
 #include <linux/context_tracking.h>
 #include <linux/cpuhotplug.h>
+#include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
 #include <linux/smp.h>
@@ -112,6 +113,26 @@ static __always_inline void umbra_context_guest_exit(void)
 		umbra_rcu_note_guest();
 #else
 	context_tracking_guest_exit();
+#endif
+}
+
+/* The interrupt that makes a CPU leave its guest. 6.12's own macro wants a tracepoint of the kernel's. */
+static inline void umbra_send_reschedule(int cpu)
+{
+#if UMBRA_KERNEL_6_12
+	arch_smp_send_reschedule(cpu);
+#else
+	smp_send_reschedule(cpu);
+#endif
+}
+
+/* Has userspace asked KVM_RUN to return at once? It may change its mind at any time. */
+static inline bool umbra_immediate_exit(const struct kvm_run *run)
+{
+#if UMBRA_KERNEL_6_12
+	return READ_ONCE(run->immediate_exit__unsafe);
+#else
+	return READ_ONCE(run->immediate_exit);
 #endif
 }
 

@@ -127,7 +127,7 @@ static const struct emul_opcode group15[8] = {
 
 /* 63: MOVSXD, or ARPL, which is not done. */
 static const struct emul_opcode movsxd[2] = {
-	[1] = I(movsx, F_MODRM | F_OP(O_REG, O_RM32) | F_MOV),
+	[1] = I(movsx, F_OP(O_REG, O_RM32) | F_MOV),
 };
 
 /* F3 makes other instructions of BSF and BSR where the CPU has them. */
@@ -233,7 +233,7 @@ const struct emul_opcode emul_opcodes[256] = {
 	[0x58 ... 0x5f] = I(pop, F_DST(O_OPREG) | F_MOV | F_D64),
 	[0x60] = I(pusha, F_NO64), [0x61] = I(popa, F_NO64),
 	[0x62] = I(bound, F_MODRM | F_OP(O_REG, O_ADDR) | F_SELF | F_NO64),
-	[0x63] = T(BY64, movsxd, 0),
+	[0x63] = T(BY64, movsxd, F_MODRM),
 	[0x64 ... 0x67] = PREFIX,
 	[0x68] = I(push, F_SRC(O_IMM) | F_D64),
 	[0x69] = I(imul3, REG_RM | F_SRC2(O_IMM) | F_MOV),

@@ -7,7 +7,7 @@
  *   (o)  touched only by the vCPU's owner: the thread that holds vcpu->mutex
  *   (m)  guarded by vm->lock
  *   (s)  written under vm->slots_lock, read under vm->srcu
- *   (i)  written under vm->irq_lock, read under vm->srcu
+ *   (i)  written under vm->irq_lock, read under RCU
  *   (M)  guarded by vm->mmu_lock
  *   (a)  atomic, or a bit protocol described at the field
  */
@@ -135,7 +135,7 @@ struct umbra_vm {
 	u64 tss_addr, identity_map_addr;	/* (m) */
 
 	struct mutex slots_lock;
-	struct srcu_struct srcu;		/* slots, I/O buses, routing */
+	struct srcu_struct srcu;		/* slots and I/O buses */
 	struct umbra_slots __rcu *slots;	/* (s) memslot.h */
 	struct mmu_notifier notifier;		/* (c) */
 	rwlock_t mmu_lock;

@@ -85,8 +85,6 @@ static void free_pages_of_cpus(void)
 			__free_page(c->hsave);
 		if (c->host)
 			__free_page(c->host);
-		c->hsave = NULL;
-		c->host = NULL;
 	}
 }
 
@@ -110,7 +108,6 @@ static void svm_unsetup(void)
 	free_pages_of_cpus();
 	if (iopm)
 		__free_pages(iopm, IOPM_ORDER);
-	iopm = NULL;
 }
 
 static int svm_setup(struct umbra_backend_caps *caps)

@@ -121,6 +121,8 @@ static int svm_setup(struct umbra_backend_caps *caps)
 	caps->gbpages = boot_cpu_has(X86_FEATURE_GBPAGES);
 	caps->next_rip = nrips;
 	caps->tsc_scaling = false;
+	caps->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
+	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	rdmsrl(MSR_EFER, caps->host_efer);
 
 	/* ASID 0 is the host's. */

@@ -3,12 +3,12 @@
  * The run loop: requests, entry, exit, and what a vCPU does while it must wait.
  * Documentation/requests.rst draws the protocol of requests and kicks.
  */
-#include <linux/entry-kvm.h>
 #include <linux/kvm.h>
 #include <linux/rcuwait.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/smp.h>
+#include <linux/task_work.h>
 
 #include "backend.h"
 #include "compat.h"
@@ -215,10 +215,42 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 	return 1;
 }
 
+#ifdef CONFIG_MEMCG
+static bool memcg_wants_to_throttle(void)
+{
+	return current->memcg_nr_pages_over_high;
+}
+#else
+static bool memcg_wants_to_throttle(void)
+{
+	return false;
+}
+#endif
+
+/*
+ * Signals, and work that the kernel does only on the way to userspace. Each
+ * preemption raises NOTIFY_RESUME too, for restartable sequences: those are due
+ * when userspace runs again, however late, so that the flag alone means nothing.
+ */
+static bool userspace_needed(unsigned long flags)
+{
+	if (flags & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL))
+		return true;
+	return (flags & _TIF_NOTIFY_RESUME) &&
+	       (task_work_pending(current) || memcg_wants_to_throttle());
+}
+
+static bool host_work_pending(void)
+{
+	unsigned long flags = read_thread_flags();
+
+	return (flags & _TIF_NEED_RESCHED) || userspace_needed(flags);
+}
+
 /* Preemption and irqs off. Work that must be done before the guest may run. */
 static bool must_back_out(struct umbra_vcpu *vcpu)
 {
-	return READ_ONCE(vcpu->requests) || __xfer_to_guest_mode_work_pending();
+	return READ_ONCE(vcpu->requests) || host_work_pending();
 }
 
 /*
@@ -290,7 +322,7 @@ static int host_work(struct umbra_vcpu *vcpu)
 {
 	unsigned long work = read_thread_flags();
 
-	if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL | _TIF_NOTIFY_RESUME)) {
+	if (userspace_needed(work)) {
 		vcpu->run->exit_reason = KVM_EXIT_INTR;
 		return -EINTR;
 	}
@@ -312,7 +344,7 @@ static int run_loop(struct umbra_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
 		}
-		if (unlikely(__xfer_to_guest_mode_work_pending())) {
+		if (unlikely(host_work_pending())) {
 			r = host_work(vcpu);
 			if (r <= 0)
 				return r;

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sizes, names, /proc/modules, and why a device cannot be opened. */
+#include <errno.h>
+#include <string.h>
+
+#include "../exitcode.h"
+#include "../util.h"
+#include "tap.h"
+
+static const struct {
+	const char *text;
+	int ret;
+	uint64_t bytes;
+} sizes[] = {
+	{ "256", 0, 256ull << 20 },
+	{ "256M", 0, 256ull << 20 },
+	{ "256m", 0, 256ull << 20 },
+	{ "1G", 0, 1ull << 30 },
+	{ "4g", 0, 4ull << 30 },
+	{ "65536K", 0, 64ull << 20 },
+	{ "1k", 0, 1024 },
+	{ "17179869183G", 0, 17179869183ull << 30 },
+	{ "17179869184G", -ERANGE, 0 },
+	{ "18446744073709551616", -ERANGE, 0 },
+	{ "0", -EINVAL, 0 },
+	{ "0M", -EINVAL, 0 },
+	{ "", -EINVAL, 0 },
+	{ "M", -EINVAL, 0 },
+	{ "-1", -EINVAL, 0 },
+	{ "+1", -EINVAL, 0 },
+	{ " 1", -EINVAL, 0 },
+	{ "1 M", -EINVAL, 0 },
+	{ "1MB", -EINVAL, 0 },
+	{ "1T", -EINVAL, 0 },
+	{ "1.5G", -EINVAL, 0 },
+	{ "0x10", -EINVAL, 0 },
+};
+
+static const struct {
+	const char *text;
+	bool valid;
+} names[] = {
+	{ "a", true },
+	{ "web-1.test_2", true },
+	{ "", false },
+	{ "a b", false },
+	{ "a/b", false },
+	{ "a\nb", false },
+	{ "123456789012345678901234567890123456789012345678901234567890123", true },
+	{ "1234567890123456789012345678901234567890123456789012345678901234", false },
+};
+
+static const struct {
+	const char *what, *modules, *found;
+	unsigned int count;
+} modules[] = {
+	{ "no modules", "", "", 0 },
+	{ "kvm alone owns nothing", "kvm 1 0 - Live 0x0\nirqbypass 1 0 - Live 0x0\n", "", 0 },
+	{ "kvm_amd", "kvm_amd 1 0 - Live 0x0\nkvm 1 1 kvm_amd, Live 0x0\n", "kvm_amd", 1 },
+	{ "two", "vboxdrv 1 0 - Live 0x0\nkvm_intel 1 0 - Live 0x0", "vboxdrv, kvm_intel", 2 },
+	{ "a name that only begins alike", "kvm_amd_x 1 0 - Live 0x0\n", "", 0 },
+};
+
+static const struct {
+	int code, exit_code;
+	const char *word;
+} failures[] = {
+	{ -ENOENT, UMBRA_EXIT_MISSING, "not loaded" },
+	{ -EACCES, UMBRA_EXIT_NOT_PERMITTED, "group" },
+	{ -EPERM, UMBRA_EXIT_NOT_PERMITTED, "group" },
+	{ -EBUSY, UMBRA_EXIT_MISSING, "holds" },
+	{ -ENODEV, UMBRA_EXIT_MISSING, "umbra check" },
+	{ -EOPNOTSUPP, UMBRA_EXIT_MISSING, "umbra check" },
+	{ -EIO, UMBRA_EXIT_MISSING, "detail" },
+};
+
+#define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
+
+int main(void)
+{
+	struct tap tap = { 0 };
+	char buf[256];
+	size_t i;
+
+	for (i = 0; i < COUNT(sizes); i++) {
+		uint64_t bytes = 0;
+		int ret = parse_size(sizes[i].text, &bytes);
+
+		tap_ok(&tap, ret == sizes[i].ret && bytes == sizes[i].bytes, "size: \"%s\"",
+		       sizes[i].text);
+	}
+	for (i = 0; i < COUNT(names); i++)
+		tap_ok(&tap, valid_name(names[i].text) == names[i].valid, "name: case %zu", i);
+	for (i = 0; i < COUNT(modules); i++)
+		tap_ok(&tap, holders(modules[i].modules, buf, sizeof(buf)) == modules[i].count &&
+		       !strcmp(buf, modules[i].found), "holders: %s", modules[i].what);
+	for (i = 0; i < COUNT(failures); i++) {
+		int code = open_failure("/dev/x", failures[i].code, "detail", buf, sizeof(buf));
+
+		tap_ok(&tap, code == failures[i].exit_code && strstr(buf, failures[i].word) &&
+		       strstr(buf, "/dev/x") && !strchr(buf, '\n'),
+		       "open failure: %s", strerror(-failures[i].code));
+	}
+	return tap_done(&tap);
+}

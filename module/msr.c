@@ -236,10 +236,7 @@ static int apic_base_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32
 
 static int apic_base_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
 {
-	if (umbra_set_apic_base(vcpu, value, host))
-		return 1;
-	umbra_cpuid_update(vcpu);
-	return 0;
+	return umbra_set_apic_base(vcpu, value, host);
 }
 
 static int x2apic_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)

@@ -512,7 +512,8 @@ static int set_sregs(struct umbra_vcpu *vcpu, const struct sregs_common *s)
 	vcpu->regs.cr2 = s->cr2;
 	umbra_set_cr8(vcpu, s->cr8);
 	put_efer(vcpu, s->efer);
-	put_cr0(vcpu, (s->cr0 & CR0_KNOWN) | X86_CR0_ET);
+	/* As given, like KVM: what is read back is what was set. */
+	put_cr0(vcpu, s->cr0);
 	put_cr3(vcpu, s->cr3);
 	put_cr4(vcpu, s->cr4);
 

@@ -39,20 +39,17 @@ static int check_alignment(struct umbra_emul *e, u64 la, unsigned int size)
 	return UMBRA_EMUL_OK;
 }
 
-/*
- * Turn @seg:@off into a linear address after the checks of segmentation. @size is 1 to 64 bytes
- * from there. #SS for the stack segment, else #GP; #AC last, as it is the one that may be masked.
- */
-int emul_linear(struct umbra_emul *e, unsigned int seg, u64 off, unsigned int size, bool write,
-		u64 *la)
+/* All of emul_linear(), whose inline part has found something other than the usual case. */
+int emul_linear_slow(struct umbra_emul *e, unsigned int seg, u64 off, unsigned int size,
+		     bool write, u64 *la)
 {
 	const struct umbra_emul_seg *s;
 
 	if (emul_long(e)) {
-		*la = off;
 		if (seg >= EMUL_FS)
-			*la += emul_seg(e, seg)->base;
-		if (!emul_canonical(e, *la) || !emul_canonical(e, *la + size - 1))
+			off += emul_seg(e, seg)->base;
+		*la = off;
+		if (!emul_canonical(e, off) || !emul_canonical(e, off + size - 1))
 			return seg_fault(e, seg);
 	} else {
 		s = emul_seg(e, seg);
@@ -62,9 +59,9 @@ int emul_linear(struct umbra_emul *e, unsigned int seg, u64 off, unsigned int si
 			return seg_fault(e, seg);
 		*la = (s->base + off) & 0xffffffff;
 	}
-	if (unlikely(e->flags & F_ALIGN) && size == 16 && (*la & 15))
+	if ((e->flags & F_ALIGN) && size == 16 && (*la & 15))
 		return emul_gp0(e);
-	if (unlikely((e->rflags & EMUL_AC) && e->cpl == 3))
+	if ((e->rflags & EMUL_AC) && e->cpl == 3)
 		return check_alignment(e, *la, size);
 	return UMBRA_EMUL_OK;
 }

@@ -28,8 +28,6 @@
 #define EMUL_FIXED	(1ULL << 1)
 #define EMUL_ARITH	(EMUL_CF | EMUL_PF | EMUL_AF | EMUL_ZF | EMUL_SF | EMUL_OF)
 
-#define EMUL_CR0_PE	(1ULL << 0)
-#define EMUL_CR0_MP	(1ULL << 1)
 #define EMUL_CR0_EM	(1ULL << 2)
 #define EMUL_CR0_TS	(1ULL << 3)
 #define EMUL_CR0_AM	(1ULL << 18)
@@ -65,7 +63,6 @@ enum {
 	O_RM32,
 	O_RMW,		/* a register of operand size, or 16 bits of memory */
 	O_RMNATIVE,	/* r/m of 64 bits in long mode, else 32 */
-	O_REGNATIVE,
 	O_MEM2X,	/* memory of twice the operand size: CMPXCHG8B and 16B */
 	O_ADDR,		/* memory, address only: its data is none or the handler's business */
 	O_SREG,		/* ModRM reg as a segment register */
@@ -75,7 +72,6 @@ enum {
 	O_XREG,		/* ModRM reg as a vector register, size from the table */
 	O_XRM,		/* ModRM r/m as vector register or memory */
 	O_FAR,		/* ptr16:16 or ptr16:32: src is the offset, src2 the selector */
-	O_NR_TABLE,
 };
 
 enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
@@ -87,7 +83,6 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
 #define F_OP(d, s)	(F_DST(d) | F_SRC(s))
 #define F_VSIZE_SHIFT	15
 #define F_VSIZE(n)	((u64)(n) << F_VSIZE_SHIFT)	/* log2 of bytes: 2 to 4 */
-#define F_KIND		0x1full
 
 #define F_BYTE		(1ull << 20)	/* operand size is one byte */
 #define F_MODRM		(1ull << 21)
@@ -96,14 +91,12 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
 #define F_LOCK		(1ull << 24)	/* LOCK is legal with a memory dst */
 #define F_PRIV		(1ull << 25)	/* CPL 0 only, else #GP */
 #define F_NO64		(1ull << 26)	/* #UD in 64-bit mode */
-#define F_ONLY64	(1ull << 27)
 #define F_PROT		(1ull << 28)	/* #UD in real and vm86 mode */
 #define F_D64		(1ull << 29)	/* 64-bit operand size by default in 64-bit mode */
 #define F_NEAR		(1ull << 30)	/* near branch: 64-bit operand size in 64-bit mode */
 #define F_BITOFF	(1ull << 31)	/* src register is a bit offset that moves the address */
 #define F_STRING	(1ull << 32)	/* handler runs the REP loop and commits by itself */
 #define F_MEMONLY	(1ull << 33)	/* register r/m is #UD */
-#define F_REGONLY	(1ull << 34)	/* memory r/m is #UD */
 #define F_SSE		(1ull << 35)	/* needs CR0.EM clear, OSFXSR, TS clear */
 #define F_ALIGN		(1ull << 36)	/* a 16-byte memory operand must be aligned */
 #define F_XCHG		(1ull << 37)	/* src register is written back too; locked by itself */
@@ -124,7 +117,8 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
 #define F_SELF		(1ull << 52)	/* operands are decoded but read and written by the handler */
 
 #define F_TABLE		(F_GROUP | F_DUAL | F_MANDATORY | F_GROUPRM | F_BY64)
-#define F_ANYESC	(F_ESC0F | F_ESC38)
+/* What decode has to look at after the tables. */
+#define F_DECODED	(F_UNDEF | F_NO64 | F_PROT | F_MEMONLY | F_NEAR)
 /* What execute has to look at before the operands. */
 #define F_CHECK		(F_PRIV | F_SSE | F_STRING | F_SELF)
 
@@ -207,9 +201,7 @@ static inline s64 emul_sext(u64 val, unsigned int size)
 
 static inline bool emul_canonical(const struct umbra_emul *e, u64 la)
 {
-	unsigned int shift = 64 - e->la_bits;
-
-	return (u64)((s64)(la << shift) >> shift) == la;
+	return !((la + (1ull << (e->la_bits - 1))) >> e->la_bits);
 }
 
 static inline u64 emul_reg_read(const struct umbra_emul *e, unsigned int reg, unsigned int size)
@@ -250,8 +242,26 @@ static inline const struct umbra_emul_seg *emul_seg(struct umbra_emul *e, unsign
 }
 
 /* emul_mem.c: segmentation, memory operands, the stack. */
-int emul_linear(struct umbra_emul *e, unsigned int seg, u64 off, unsigned int size, bool write,
-		u64 *la);
+int emul_linear_slow(struct umbra_emul *e, unsigned int seg, u64 off, unsigned int size,
+		     bool write, u64 *la);
+
+/*
+ * Turn @seg:@off into a linear address after the checks of segmentation. @size is 1 to 64 bytes
+ * from there. #SS for the stack segment, else #GP. Flat segments in 64-bit mode come first.
+ */
+static inline int emul_linear(struct umbra_emul *e, unsigned int seg, u64 off, unsigned int size,
+			      bool write, u64 *la)
+{
+	/* Moved up by half their range, canonical addresses are the small numbers. */
+	u64 shifted = off + (1ull << (e->la_bits - 1));
+
+	*la = off;
+	if (likely(emul_long(e) && seg < EMUL_FS && !(e->flags & F_ALIGN) &&
+		   !(e->rflags & EMUL_AC) && !((shifted | (shifted + size - 1)) >> e->la_bits)))
+		return UMBRA_EMUL_OK;
+	return emul_linear_slow(e, seg, off, size, write, la);
+}
+
 int emul_read(struct umbra_emul *e, unsigned int seg, u64 off, void *buf, unsigned int size,
 	      bool for_write);
 int emul_write(struct umbra_emul *e, unsigned int seg, u64 off, const void *buf,

@@ -55,12 +55,12 @@ static inline int need(struct umbra_emul *e, unsigned int n)
 /* The next @n bytes (1, 2, 4 or 8) of code, sign-extended. */
 static int fetch_imm(struct umbra_emul *e, unsigned int n, u64 *val)
 {
-	u64 v = 0;
+	u64 v;
 	int r = need(e, n);
 
 	if (r)
 		return r;
-	memcpy(&v, e->bytes + e->pos, n);
+	memcpy(&v, e->bytes + e->pos, 8);
 	*val = emul_sext(v, n);
 	e->pos += n;
 	return UMBRA_EMUL_OK;
@@ -394,16 +394,17 @@ static int decode_operand(struct umbra_emul *e, struct emul_operand *o, u64 flag
 			  unsigned int kind)
 {
 	o->size = e->opsize;
-	switch (kind) {
-	case O_NONE:
+	if (kind == O_NONE) {
 		o->kind = K_NONE;
 		return UMBRA_EMUL_OK;
-	case O_REGNATIVE:
-		o->size = emul_long(e) ? 8 : 4;
-		fallthrough;
-	case O_REG:
+	}
+	if (kind == O_RM)
+		return decode_rm(e, o, flags, kind);
+	if (kind == O_REG) {
 		set_gpr(e, o, ((e->modrm >> 3) & 7) | ((e->rex & 4) << 1));
 		return UMBRA_EMUL_OK;
+	}
+	switch (kind) {
 	case O_OPREG:
 		set_gpr(e, o, (e->opcode & 7) | ((e->rex & 1) << 3));
 		return UMBRA_EMUL_OK;
@@ -416,7 +417,6 @@ static int decode_operand(struct umbra_emul *e, struct emul_operand *o, u64 flag
 		o->reg = EMUL_RDX;
 		o->high = false;
 		return UMBRA_EMUL_OK;
-	case O_RM:
 	case O_RM8:
 	case O_RM16:
 	case O_RM32:
@@ -471,15 +471,13 @@ static int check_decoded(struct umbra_emul *e, const struct emul_opcode *op, u64
 		return emul_ud(e);
 	if (!op->exec)
 		return UMBRA_EMUL_UNHANDLEABLE;
+	if (!(flags & F_DECODED))
+		return UMBRA_EMUL_OK;
 	if ((flags & F_NO64) && emul_long(e))
-		return emul_ud(e);
-	if ((flags & F_ONLY64) && !emul_long(e))
 		return emul_ud(e);
 	if ((flags & F_PROT) && !emul_prot(e))
 		return emul_ud(e);
 	if ((flags & F_MEMONLY) && e->modrm >= 0xc0)
-		return emul_ud(e);
-	if ((flags & F_REGONLY) && e->modrm < 0xc0)
 		return emul_ud(e);
 	/* The vendors disagree about what a 66 prefix does to a near branch in 64-bit mode. */
 	if ((flags & F_NEAR) && emul_long(e) && e->opsize_prefix)
@@ -491,7 +489,9 @@ static void reset(struct umbra_emul *e, const u8 *bytes, unsigned int n)
 {
 	if (n > UMBRA_EMUL_MAX_LEN)
 		n = UMBRA_EMUL_MAX_LEN;
-	if (n)
+	if (n == UMBRA_EMUL_MAX_LEN)	/* the usual number: no call to memcpy() */
+		memcpy(e->bytes, bytes, UMBRA_EMUL_MAX_LEN);
+	else if (n)
 		memcpy(e->bytes, bytes, n);
 	e->nbytes = n;
 	e->pos = 0;
@@ -506,6 +506,7 @@ static void reset(struct umbra_emul *e, const u8 *bytes, unsigned int n)
 	e->seg = EMUL_DS;
 	e->segs_valid = 0;
 	e->step = 0;
+	e->trap_step = false;
 	if (emul_long(e))
 		e->adsize = 8;
 	else
@@ -558,14 +559,15 @@ int umbra_emul_decode(struct umbra_emul *e, const u8 *bytes, unsigned int n)
 
 static int load(struct umbra_emul *e, struct emul_operand *o, bool for_write)
 {
+	if (o->kind == K_MEM) {
+		o->val = 0;
+		return emul_read(e, e->seg, o->ea, o->raw, o->size, for_write);
+	}
 	switch (o->kind) {
 	case K_GPR:
 		o->val = e->gpr[o->reg & 15] >> (o->high ? 8 : 0);
 		o->val &= emul_mask(o->size);
 		return UMBRA_EMUL_OK;
-	case K_MEM:
-		o->val = 0;
-		return emul_read(e, e->seg, o->ea, o->raw, o->size, for_write);
 	case K_SREG:
 		o->val = emul_seg(e, o->reg)->sel;
 		return UMBRA_EMUL_OK;
@@ -669,7 +671,6 @@ static int run_locked(struct umbra_emul *e)
 		if (r || !memcmp(old, seen, sizeof(old)))
 			return r;
 	}
-	e->trap_step = false;
 	return UMBRA_EMUL_RESTART;
 }
 
@@ -680,6 +681,7 @@ int umbra_emul_execute(struct umbra_emul *e)
 
 	e->int_shadow = 0;
 	e->stop_rep = false;
+	e->trap_step = false;
 	e->next_rip = e->rip + e->len;
 	if (!emul_long(e))
 		e->next_rip &= 0xffffffff;

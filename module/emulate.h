@@ -27,8 +27,8 @@ struct emul_opcode;
  *	read, call umbra_emul_execute() again: the same accesses come in the same order.
  *	gpr is valid as after FAULT. Only read_mem() and pio_in() may return it.
  * @UMBRA_EMUL_RESTART: a REP instruction made progress and has more to do, or a locked
- *	instruction lost its race too often: commit gpr and rflags, rip stays. The next entry
- *	of the guest goes on.
+ *	instruction lost its race too often, or an op asks for another try: commit gpr and
+ *	rflags, rip stays. The next entry of the guest goes on.
  * @UMBRA_EMUL_UNHANDLEABLE: an instruction this emulator does not know. Nothing changed.
  *	Report KVM_INTERNAL_ERROR_EMULATION with @bytes.
  */
@@ -150,7 +150,8 @@ enum umbra_emul_dtable_nr { EMUL_GDTR, EMUL_IDTR };
  * @wbinvd: WBINVD or INVD, both harmless to the guest's memory.
  * @invlpg: forget translations of the page at linear address @la.
  *
- * An op that returns FAULT has filled @exception of struct umbra_emul.
+ * An op that returns FAULT has filled @exception of struct umbra_emul. Any op on memory may also
+ * return RESTART: nothing was done, enter the guest and let it try again.
  */
 struct umbra_emul_ops {
 	int (*fetch)(struct umbra_emul *e, u64 la, void *buf, unsigned int n);
@@ -262,7 +263,7 @@ struct umbra_emul {
 	bool stop_rep;
 	u32 step;
 	struct umbra_emul_exception exception;
-	u8 bytes[UMBRA_EMUL_MAX_LEN + 1];
+	u8 bytes[UMBRA_EMUL_MAX_LEN + 9];	/* room for an 8-byte load at any of them */
 	u8 nbytes;
 	u8 len;
 
@@ -307,7 +308,7 @@ struct umbra_emul {
  * gpr must not change between decode and execute.
  *
  * Return: OK; FAULT: #UD, #GP (longer than 15 bytes, beyond the limit) or the fetch's #PF;
- * UNHANDLEABLE.
+ * RESTART if fetch() said so; UNHANDLEABLE.
  */
 int umbra_emul_decode(struct umbra_emul *e, const u8 *bytes, unsigned int n);
 

@@ -38,7 +38,10 @@ static void random_state(void)
 	for (i = 0; i < 16; i++) {
 		u64 r = random64();
 
-		m.e.gpr[i] = r & 1 ? (r >> 8) & 0x3ffff : (r & 2 ? r : r >> 40);
+		/* RAM, the device, a small number, anything */
+		static const u64 base[4] = { 0, 0x30000, 0, 0 }, mask[4] = { 0xffff, 0xfff, 0x1f, ~0ull };
+
+		m.e.gpr[i] = base[r & 3] + ((r >> 8) & mask[r & 3]);
 	}
 	if (m.e.mode != UMBRA_EMUL_VM86 && m.e.mode != UMBRA_EMUL_REAL)
 		m.e.cpl = random64() & 3;

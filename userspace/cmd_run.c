@@ -10,11 +10,18 @@
 #include "boot/e820.h"
 #include "commands.h"
 #include "exitcode.h"
+#include "mmu.h"
 #include "util.h"
 #include "vm.h"
 
 #define DEFAULT_MEMORY	(256ull << 20)
-#define DEFAULT_CONSOLE	"console=ttyS0"
+
+/*
+ * What the runner says to the guest's kernel about the machine, each unless the
+ * user's own words begin alike.  Without pci=off Linux looks for AGP bridges on
+ * AMD by 16384 reads of configuration space.
+ */
+static const char *const linux_words[] = { "console=ttyS0", "pci=off" };
 
 enum option_id {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_MMU, OPT_NAME, OPT_CONSOLE,
@@ -42,11 +49,11 @@ static const char help_text[] =
 "\n"
 "  --kernel FILE     a 64-bit bzImage or vmlinux\n"
 "  --initrd FILE     the guest's initial RAM disk\n"
-"  --append STRING   the kernel's command line; console=ttyS0 is put before it\n"
-"                    unless it names a console itself\n"
+"  --append STRING   the kernel's command line; console=ttyS0 and pci=off are put\n"
+"                    before it, each unless it has a console= or pci= of its own\n"
 "  --memory SIZE     RAM, with K, M or G (bare: MiB); default 256M\n"
-"  --mmu MODE        how guest memory is virtualized; auto is the only mode that\n"
-"                    every device has, and the default\n"
+"  --mmu MODE        how guest memory is virtualized: auto (default), or on Umbra's\n"
+"                    own device hardware, which npt and ept name by vendor\n"
 "  --name NAME       what to call the VM: letters, digits, and . _ -\n"
 "  --console WHERE   the guest's ttyS0: stdio (default), pty, or file=FILE\n"
 "  --channel WHERE   give the guest a second serial port, ttyS1 (0x2f8, IRQ 3),\n"
@@ -66,19 +73,6 @@ static int usage(const char *fmt, const char *what)
 	snprintf(text, sizeof(text), fmt, what);
 	complain("%s; see umbra run --help", text);
 	return UMBRA_EXIT_USAGE;
-}
-
-static bool known_mmu(const char *mode)
-{
-	static const char *const modes[] = {
-		"auto", "hardware", "npt", "ept", "shadow-lazy", "shadow-eager",
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (!strcmp(mode, modes[i]))
-			return true;
-	return false;
 }
 
 static int take_memory(struct vm_config *cfg, const char *arg)
@@ -111,7 +105,7 @@ static int take_option(struct vm_config *cfg, int id, const char *arg)
 	case OPT_MEMORY:	return take_memory(cfg, arg);
 	case OPT_MMU:
 		cfg->mmu = arg;
-		return known_mmu(arg) ? 0 : usage("--mmu %s is no mode", arg);
+		return mmu_known(arg) ? 0 : usage("--mmu %s is no mode", arg);
 	case OPT_NAME:
 		cfg->name = arg;
 		return valid_name(arg) ? 0 : usage("--name %s is no name", arg);
@@ -148,28 +142,36 @@ static int parse(struct vm_config *cfg, int argc, char **argv)
 	return 0;
 }
 
-/* Whether the command line names a console: as a word, not within another. */
-static bool names_console(const char *cmdline)
+/* Whether @cmdline has a word that gives the same parameter as @word, as in "pci=". */
+static bool has_parameter(const char *cmdline, const char *word)
 {
-	const char *at = cmdline;
+	size_t len = strcspn(word, "=") + 1;
+	const char *at;
 
-	while ((at = strstr(at, "console=")) != NULL) {
-		if (at == cmdline || at[-1] == ' ')
+	for (at = cmdline; *at; at += strcspn(at, " ")) {
+		at += strspn(at, " ");
+		if (!strncmp(at, word, len))
 			return true;
-		at++;
 	}
 	return false;
 }
 
 static char *full_cmdline(const char *append)
 {
+	const size_t count = sizeof(linux_words) / sizeof(linux_words[0]);
+	size_t i, size = strlen(append) + 1;
 	char *line;
 
-	if (!append || !*append)
-		return strdup(DEFAULT_CONSOLE);
-	if (names_console(append))
-		return strdup(append);
-	return asprintf(&line, DEFAULT_CONSOLE " %s", append) < 0 ? NULL : line;
+	for (i = 0; i < count; i++)
+		size += strlen(linux_words[i]) + 1;
+	line = malloc(size);
+	if (!line)
+		return NULL;
+	line[0] = '\0';
+	for (i = 0; i < count; i++)
+		if (!has_parameter(append, linux_words[i]))
+			strcat(strcat(line, linux_words[i]), " ");
+	return strcat(line, append);
 }
 
 static int exit_code(const struct vm *vm)
@@ -216,6 +218,7 @@ int cmd_run(int argc, char **argv)
 {
 	struct vm_config cfg = {
 		.dev = UMBRA_DEV_DEFAULT,
+		.cmdline = "",
 		.mmu = "auto",
 		.console = "stdio",
 		.memory = DEFAULT_MEMORY,

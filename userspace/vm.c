@@ -11,6 +11,7 @@
 
 #include "boot/e820.h"
 #include "exitcode.h"
+#include "mmu.h"
 #include "util.h"
 #include "vm.h"
 
@@ -71,11 +72,7 @@ static int open_device(struct vm *vm, struct umbra_err *err)
 		return refuse(err, UMBRA_EXIT_MISSING,
 			      "%s lacks %s, which a guest needs; use a newer hypervisor module",
 			      vm->cfg->dev, missing->name);
-	if (strcmp(vm->cfg->mmu, "auto"))
-		return refuse(err, UMBRA_EXIT_MISSING,
-			      "%s has no MMU modes to choose from: --mmu %s needs Umbra's own device",
-			      vm->cfg->dev, vm->cfg->mmu);
-	return 0;
+	return mmu_choose(&vm->kvm, vm->cfg->dev, vm->cfg->mmu, err);
 }
 
 /* The interrupt chips must stand before the first vCPU. */

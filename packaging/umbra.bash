@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Completion of umbra(1) for bash.
+
+_umbra() {
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local words=
+
+	COMPREPLY=()
+	case $prev in
+	--kernel | --initrd | --dev | --stats | --channel)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--mmu) words="auto hardware npt ept" ;;
+	--console) words="stdio pty file=" ;;
+	--append | --memory | --name) return ;;
+	*)
+		case ${COMP_WORDS[1]-} in
+		run) words="--kernel --initrd --append --memory --mmu --name --console
+			--channel --dev --stats --help" ;;
+		check) words="--dev --help" ;;
+		esac
+		((COMP_CWORD > 1)) || words="run check --help"
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+complete -F _umbra umbra

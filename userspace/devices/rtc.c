@@ -5,7 +5,6 @@
  * alarms sees that it gets none.
  */
 #include <stdbool.h>
-#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -68,12 +67,55 @@ static int decode_hour(const struct rtc *rtc, uint8_t value)
 	return decode(rtc, value & ~HOUR_PM) % 12 + (value & HOUR_PM ? 12 : 0);
 }
 
-static void guest_time(const struct rtc *rtc, struct tm *tm)
-{
-	time_t t = rtc->cmos[REG_B] & B_SET ? rtc->frozen : rtc->now() + rtc->offset;
+#define DAY		86400
+#define EPOCH_DAYS	719468		/* from 1 March of year 0 to 1970 */
+#define ERA_DAYS	146097		/* 400 years */
 
-	if (!gmtime_r(&t, tm))
-		memset(tm, 0, sizeof(*tm));
+/*
+ * The C library's gmtime_r() would open the time zone's file at its first call:
+ * a wait for a disk in the middle of the guest's start.  Years begin in March
+ * here, so that the day that comes and goes is the last of the year.
+ */
+static struct rtc_moment from_seconds(int64_t t)
+{
+	int64_t days = t / DAY - (t % DAY < 0), secs = t - days * DAY;
+	int64_t z = days + EPOCH_DAYS;
+	int64_t era = (z >= 0 ? z : z - (ERA_DAYS - 1)) / ERA_DAYS;
+	int doe = (int)(z - era * ERA_DAYS);
+	int yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	int doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	int shifted = (5 * doy + 2) / 153;
+	int month = shifted < 10 ? shifted + 3 : shifted - 9;
+
+	return (struct rtc_moment){
+		.year = (int)(yoe + era * 400) + (month <= 2),
+		.month = month,
+		.day = doy - (153 * shifted + 2) / 5 + 1,
+		.weekday = (int)(((days + 4) % 7 + 7) % 7),
+		.hour = (int)(secs / 3600),
+		.minute = (int)(secs / 60 % 60),
+		.second = (int)(secs % 60),
+	};
+}
+
+/* Fields beyond their range carry over, so anything that a guest writes is some time. */
+static int64_t to_seconds(const struct rtc_moment *m)
+{
+	int64_t y = m->year - (m->month <= 2);
+	int64_t era = (y >= 0 ? y : y - 399) / 400;
+	int64_t yoe = y - era * 400;
+	int64_t doy = (153 * (m->month > 2 ? m->month - 3 : m->month + 9) + 2) / 5 + m->day - 1;
+	int64_t doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+
+	return (era * ERA_DAYS + doe - EPOCH_DAYS) * DAY + m->hour * 3600 + m->minute * 60 +
+	       m->second;
+}
+
+static struct rtc_moment guest_time(const struct rtc *rtc)
+{
+	if (rtc->cmos[REG_B] & B_SET)
+		return rtc->held;
+	return from_seconds(rtc->now() + rtc->offset);
 }
 
 static bool is_time(uint8_t reg)
@@ -89,43 +131,39 @@ static bool is_time(uint8_t reg)
 
 static uint8_t read_time(const struct rtc *rtc, uint8_t reg)
 {
-	struct tm tm;
+	struct rtc_moment m = guest_time(rtc);
 
-	guest_time(rtc, &tm);
 	switch (reg) {
-	case REG_SECONDS:	return encode(rtc, tm.tm_sec);
-	case REG_MINUTES:	return encode(rtc, tm.tm_min);
-	case REG_HOURS:		return encode_hour(rtc, tm.tm_hour);
-	case REG_WEEKDAY:	return encode(rtc, tm.tm_wday + 1);
-	case REG_DAY:		return encode(rtc, tm.tm_mday);
-	case REG_MONTH:		return encode(rtc, tm.tm_mon + 1);
-	case REG_YEAR:		return encode(rtc, tm.tm_year % 100);
-	default:		return encode(rtc, 19 + tm.tm_year / 100);
+	case REG_SECONDS:	return encode(rtc, m.second);
+	case REG_MINUTES:	return encode(rtc, m.minute);
+	case REG_HOURS:		return encode_hour(rtc, m.hour);
+	case REG_WEEKDAY:	return encode(rtc, m.weekday + 1);
+	case REG_DAY:		return encode(rtc, m.day);
+	case REG_MONTH:		return encode(rtc, m.month);
+	case REG_YEAR:		return encode(rtc, m.year % 100);
+	default:		return encode(rtc, m.year / 100 % 100);
 	}
 }
 
 static void write_time(struct rtc *rtc, uint8_t reg, uint8_t value)
 {
-	int64_t t;
-	struct tm tm;
+	struct rtc_moment m = guest_time(rtc);
 	int n = decode(rtc, value);
 
-	guest_time(rtc, &tm);
 	switch (reg) {
-	case REG_SECONDS:	tm.tm_sec = n; break;
-	case REG_MINUTES:	tm.tm_min = n; break;
-	case REG_HOURS:		tm.tm_hour = decode_hour(rtc, value); break;
+	case REG_SECONDS:	m.second = n; break;
+	case REG_MINUTES:	m.minute = n; break;
+	case REG_HOURS:		m.hour = decode_hour(rtc, value); break;
 	case REG_WEEKDAY:	return;		/* follows from the date */
-	case REG_DAY:		tm.tm_mday = n; break;
-	case REG_MONTH:		tm.tm_mon = n - 1; break;
-	case REG_YEAR:		tm.tm_year = tm.tm_year / 100 * 100 + n; break;
-	default:		tm.tm_year = (n - 19) * 100 + tm.tm_year % 100; break;
+	case REG_DAY:		m.day = n; break;
+	case REG_MONTH:		m.month = n; break;
+	case REG_YEAR:		m.year = m.year / 100 * 100 + n; break;
+	default:		m.year = n * 100 + m.year % 100; break;
 	}
-	t = timegm(&tm);
 	if (rtc->cmos[REG_B] & B_SET)
-		rtc->frozen = t;
+		rtc->held = m;
 	else
-		rtc->offset = t - rtc->now();
+		rtc->offset = to_seconds(&m) - rtc->now();
 }
 
 static void write_b(struct rtc *rtc, uint8_t value)
@@ -133,9 +171,9 @@ static void write_b(struct rtc *rtc, uint8_t value)
 	uint8_t old = rtc->cmos[REG_B];
 
 	if (!(old & B_SET) && (value & B_SET))
-		rtc->frozen = rtc->now() + rtc->offset;
+		rtc->held = guest_time(rtc);
 	if ((old & B_SET) && !(value & B_SET))
-		rtc->offset = rtc->frozen - rtc->now();
+		rtc->offset = to_seconds(&rtc->held) - rtc->now();
 	rtc->cmos[REG_B] = value & B_WRITABLE;
 }
 

@@ -10,16 +10,22 @@
 #define RTC_PORT	0x70
 #define RTC_PORTS	2
 
+/* A moment by the calendar: month and day count from 1, Sunday is weekday 0. */
+struct rtc_moment {
+	int year, month, day, weekday, hour, minute, second;
+};
+
 /*
  * Only the vCPU's thread touches it.
  * @offset: seconds that the guest's clock is ahead of the host's UTC
- * @frozen: the time while the guest holds the clock still (register B, SET)
+ * @held: the time while the guest holds the clock still (register B, SET); its
+ *	fields are no valid date until the guest has written them all
  */
 struct rtc {
 	uint8_t index;
 	uint8_t cmos[128];
 	int64_t offset;
-	int64_t frozen;
+	struct rtc_moment held;
 	int64_t (*now)(void);
 };
 

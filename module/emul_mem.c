@@ -66,27 +66,23 @@ int emul_linear_slow(struct umbra_emul *e, unsigned int seg, u64 off, unsigned i
 	return UMBRA_EMUL_OK;
 }
 
-/* Read an operand; @for_write asks for the rights of the write that will follow. */
+/* Read with @acc, EMUL_ACC_*: EMUL_ACC_WRITE asks for the rights of the write that will follow. */
 int emul_read(struct umbra_emul *e, unsigned int seg, u64 off, void *buf, unsigned int size,
-	      bool for_write)
+	      unsigned int acc)
 {
 	u64 la;
-	int r = emul_linear(e, seg, off, size, for_write, &la);
+	int r = emul_linear(e, seg, off, size, acc & EMUL_ACC_WRITE, &la);
 
-	if (r)
-		return r;
-	return e->ops->read_mem(e, la, buf, size, for_write ? EMUL_ACC_WRITE : 0);
+	return r ? r : e->ops->read_mem(e, la, buf, size, acc);
 }
 
 int emul_write(struct umbra_emul *e, unsigned int seg, u64 off, const void *buf,
-	       unsigned int size)
+	       unsigned int size, unsigned int acc)
 {
 	u64 la;
 	int r = emul_linear(e, seg, off, size, true, &la);
 
-	if (r)
-		return r;
-	return e->ops->write_mem(e, la, buf, size, EMUL_ACC_WRITE);
+	return r ? r : e->ops->write_mem(e, la, buf, size, acc | EMUL_ACC_WRITE);
 }
 
 /* Width of the stack pointer in bytes. */
@@ -102,12 +98,12 @@ unsigned int emul_stack_size(struct umbra_emul *e)
 int emul_stack_read(struct umbra_emul *e, u64 rsp, u64 *val, unsigned int size)
 {
 	*val = 0;
-	return emul_read(e, EMUL_SS, rsp & emul_mask(emul_stack_size(e)), val, size, false);
+	return emul_read(e, EMUL_SS, rsp & emul_mask(emul_stack_size(e)), val, size, 0);
 }
 
 int emul_stack_write(struct umbra_emul *e, u64 rsp, u64 val, unsigned int size)
 {
-	return emul_write(e, EMUL_SS, rsp & emul_mask(emul_stack_size(e)), &val, size);
+	return emul_write(e, EMUL_SS, rsp & emul_mask(emul_stack_size(e)), &val, size, 0);
 }
 
 /* The stack pointer becomes @rsp when the instruction commits. */

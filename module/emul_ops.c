@@ -45,6 +45,9 @@ struct mmio_access {
  * @pio: port I/O for userspace is set up in the run page
  * @pio_done: its data is in vcpu->pio_data
  * @halt: the instruction was HLT
+ * @fault_known: the exit told where the instruction's access faulted
+ * @fault_write: and that it was a write
+ * @fault_gpa: at this address
  * @e: the emulator's part
  */
 struct umbra_vcpu_emul {
@@ -53,6 +56,8 @@ struct umbra_vcpu_emul {
 	u8 nr_reads, next_read, nr_writes, next_write;
 	u32 step;
 	bool read_wanted, pio, pio_done, halt;
+	bool fault_known, fault_write;
+	gpa_t fault_gpa;
 	struct umbra_emul e;
 };
 
@@ -89,6 +94,22 @@ static int translate(struct umbra_emul *e, u64 la, u32 access, gpa_t *gpa)
 	if (r > 0)
 		return fault(e, X86_TRAP_PF, true, error, la);
 	return r == -EAGAIN ? UMBRA_EMUL_RESTART : UMBRA_EMUL_UNHANDLEABLE;
+}
+
+/*
+ * As translate(), for one piece of what the instruction reads or writes. The hardware has walked the
+ * guest's tables for the access that faulted, with its rights, and said where it led.
+ */
+static int translate_operand(struct umbra_emul *e, u64 la, u32 access, unsigned int acc, gpa_t *gpa)
+{
+	struct umbra_vcpu_emul *ve = to_ve(e);
+
+	if ((acc & EMUL_ACC_OPERAND) && ve->fault_known &&
+	    !((la ^ ve->fault_gpa) & ~PAGE_MASK) && (ve->fault_write || !(access & PFERR_WRITE))) {
+		*gpa = ve->fault_gpa;
+		return UMBRA_EMUL_OK;
+	}
+	return translate(e, la, access, gpa);
 }
 
 static u32 access_bits(struct umbra_emul *e, unsigned int acc, bool write)
@@ -218,7 +239,7 @@ static int op_read_mem(struct umbra_emul *e, u64 la, void *buf, unsigned int n, 
 
 	for (; n; n -= piece, la += piece, buf += piece) {
 		piece = in_page(la, n);
-		r = translate(e, la, access, &gpa);
+		r = translate_operand(e, la, access, acc, &gpa);
 		if (r)
 			return r;
 		if (!umbra_guest_read(ve->vcpu->vm, gpa, buf, piece))
@@ -249,9 +270,9 @@ static int op_write_mem(struct umbra_emul *e, u64 la, const void *buf, unsigned 
 	int r;
 
 	/* Both pages are checked before the first byte is written. */
-	r = translate(e, la, access, &gpa);
+	r = translate_operand(e, la, access, acc, &gpa);
 	if (!r && first < n)
-		r = translate(e, la + first, access, &gpa2);
+		r = translate_operand(e, la + first, access, acc, &gpa2);
 	if (r)
 		return r;
 	r = write_piece(to_ve(e), gpa, buf, first);
@@ -281,7 +302,7 @@ static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *n
 	/* Across pages, or unaligned, the CPU locks the bus; here the write is merely done. */
 	if (la & (n - 1))
 		return op_write_mem(e, la, new, n, acc);
-	r = translate(e, la, access_bits(e, acc, true), &gpa);
+	r = translate_operand(e, la, access_bits(e, acc, true), acc, &gpa);
 	if (r)
 		return r;
 	if (!is_ram(ve->vcpu, gpa, true))
@@ -778,6 +799,13 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 	ve->pio = false;
 	ve->pio_done = false;
 	ve->halt = false;
+	ve->fault_known = vcpu->exit.reason == UMBRA_EXIT_PAGE_FAULT &&
+			  (vcpu->exit.fault.error & PFERR_GUEST_FINAL) &&
+			  !(vcpu->exit.fault.error & PFERR_FETCH);
+	if (ve->fault_known) {
+		ve->fault_write = vcpu->exit.fault.error & PFERR_WRITE;
+		ve->fault_gpa = vcpu->exit.fault.gpa;
+	}
 
 	r = umbra_emul_decode(e, vcpu->exit.insn_len ? vcpu->exit.insn : NULL, vcpu->exit.insn_len);
 	if (r)

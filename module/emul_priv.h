@@ -114,6 +114,7 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
 #define F_REGRM		(1ull << 49)	/* ModRM mod is ignored: r/m is a register (CR, DR) */
 #define F_UNDEF		(1ull << 50)	/* #UD on every CPU */
 #define F_IO		(1ull << 51)	/* port I/O: at most four bytes */
+#define F_TWOMEM	(1ull << 53)	/* memory is accessed beside the operand, too */
 #define F_SELF		(1ull << 52)	/* operands are decoded but read and written by the handler */
 
 #define F_TABLE		(F_GROUP | F_DUAL | F_MANDATORY | F_GROUPRM | F_BY64)
@@ -263,9 +264,9 @@ static inline int emul_linear(struct umbra_emul *e, unsigned int seg, u64 off, u
 }
 
 int emul_read(struct umbra_emul *e, unsigned int seg, u64 off, void *buf, unsigned int size,
-	      bool for_write);
+	      unsigned int acc);
 int emul_write(struct umbra_emul *e, unsigned int seg, u64 off, const void *buf,
-	       unsigned int size);
+	       unsigned int size, unsigned int acc);
 unsigned int emul_stack_size(struct umbra_emul *e);
 int emul_stack_read(struct umbra_emul *e, u64 rsp, u64 *val, unsigned int size);
 int emul_stack_write(struct umbra_emul *e, u64 rsp, u64 val, unsigned int size);

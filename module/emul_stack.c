@@ -317,7 +317,7 @@ int emul_op_xlat(struct umbra_emul *e)
 	unsigned int seg = e->seg_override != EMUL_NR_SEGS ? e->seg_override : EMUL_DS;
 	u64 off = (e->gpr[EMUL_RBX] + (e->gpr[EMUL_RAX] & 0xff)) & emul_mask(e->adsize);
 	u64 val = 0;
-	int r = emul_read(e, seg, off, &val, 1, false);
+	int r = emul_read(e, seg, off, &val, 1, 0);
 
 	if (!r)
 		emul_pend(e, EMUL_RAX, 1, val);
@@ -329,12 +329,12 @@ int emul_op_bound(struct umbra_emul *e)
 {
 	u64 low = 0, high = 0;
 	s64 index = emul_sext(e->gpr[e->dst.reg & 15], e->opsize);
-	int r = emul_read(e, e->seg, e->src.ea, &low, e->opsize, false);
+	int r = emul_read(e, e->seg, e->src.ea, &low, e->opsize, 0);
 
 	if (r)
 		return r;
 	r = emul_read(e, e->seg, (e->src.ea + e->opsize) & emul_mask(e->adsize), &high, e->opsize,
-		      false);
+		      0);
 	if (r)
 		return r;
 	if (index < emul_sext(low, e->opsize) || index > emul_sext(high, e->opsize))

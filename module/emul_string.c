@@ -78,13 +78,13 @@ static int run_string(struct umbra_emul *e, const struct string_insn *s)
 static int movs_step(struct umbra_emul *e, u64 count, u64 *done)
 {
 	u64 val = 0;
-	int r = emul_read(e, source_seg(e), index_reg(e, EMUL_RSI), &val, e->opsize, false);
+	int r = emul_read(e, source_seg(e), index_reg(e, EMUL_RSI), &val, e->opsize, 0);
 
 	(void)count;
 	(void)done;
 	if (r)
 		return r;
-	return emul_write(e, EMUL_ES, index_reg(e, EMUL_RDI), &val, e->opsize);
+	return emul_write(e, EMUL_ES, index_reg(e, EMUL_RDI), &val, e->opsize, 0);
 }
 
 int emul_op_movs(struct umbra_emul *e)
@@ -98,7 +98,7 @@ static int stos_step(struct umbra_emul *e, u64 count, u64 *done)
 {
 	(void)count;
 	(void)done;
-	return emul_write(e, EMUL_ES, index_reg(e, EMUL_RDI), &e->gpr[EMUL_RAX], e->opsize);
+	return emul_write(e, EMUL_ES, index_reg(e, EMUL_RDI), &e->gpr[EMUL_RAX], e->opsize, 0);
 }
 
 int emul_op_stos(struct umbra_emul *e)
@@ -111,7 +111,7 @@ int emul_op_stos(struct umbra_emul *e)
 static int lods_step(struct umbra_emul *e, u64 count, u64 *done)
 {
 	u64 val = 0;
-	int r = emul_read(e, source_seg(e), index_reg(e, EMUL_RSI), &val, e->opsize, false);
+	int r = emul_read(e, source_seg(e), index_reg(e, EMUL_RSI), &val, e->opsize, 0);
 
 	(void)count;
 	(void)done;
@@ -130,12 +130,12 @@ int emul_op_lods(struct umbra_emul *e)
 static int cmps_step(struct umbra_emul *e, u64 count, u64 *done)
 {
 	u64 a = 0, b = 0;
-	int r = emul_read(e, source_seg(e), index_reg(e, EMUL_RSI), &a, e->opsize, false);
+	int r = emul_read(e, source_seg(e), index_reg(e, EMUL_RSI), &a, e->opsize, 0);
 
 	(void)count;
 	(void)done;
 	if (!r)
-		r = emul_read(e, EMUL_ES, index_reg(e, EMUL_RDI), &b, e->opsize, false);
+		r = emul_read(e, EMUL_ES, index_reg(e, EMUL_RDI), &b, e->opsize, 0);
 	if (!r)
 		emul_flags_sub(e, a, b, e->opsize);
 	return r;
@@ -151,7 +151,7 @@ int emul_op_cmps(struct umbra_emul *e)
 static int scas_step(struct umbra_emul *e, u64 count, u64 *done)
 {
 	u64 b = 0;
-	int r = emul_read(e, EMUL_ES, index_reg(e, EMUL_RDI), &b, e->opsize, false);
+	int r = emul_read(e, EMUL_ES, index_reg(e, EMUL_RDI), &b, e->opsize, 0);
 
 	(void)count;
 	(void)done;

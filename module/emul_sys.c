@@ -216,7 +216,7 @@ static int store_dtable(struct umbra_emul *e, unsigned int nr)
 	e->ops->get_dtable(e, nr, &dt);
 	memcpy(buf, &dt.limit, 2);
 	memcpy(buf + 2, &dt.base, 8);
-	return emul_write(e, e->seg, e->dst.ea, buf, emul_long(e) ? 10 : 6);
+	return emul_write(e, e->seg, e->dst.ea, buf, emul_long(e) ? 10 : 6, 0);
 }
 
 static int load_dtable(struct umbra_emul *e, unsigned int nr)
@@ -224,7 +224,7 @@ static int load_dtable(struct umbra_emul *e, unsigned int nr)
 	struct umbra_emul_dtable dt = {};
 	unsigned int base_size = emul_long(e) ? 8 : 4;
 	u8 buf[10];
-	int r = emul_read(e, e->seg, e->dst.ea, buf, 2 + base_size, false);
+	int r = emul_read(e, e->seg, e->dst.ea, buf, 2 + base_size, 0);
 
 	if (r)
 		return r;

@@ -32,7 +32,7 @@ static const struct emul_opcode group1[8] = {
 };
 
 static const struct emul_opcode group1a[8] = {
-	I(pop, F_OP(O_RM, O_NONE) | F_MOV | F_D64 | F_POPEA),
+	I(pop, F_OP(O_RM, O_NONE) | F_MOV | F_D64 | F_POPEA | F_TWOMEM),
 };
 
 static const struct emul_opcode group2[8] = {
@@ -53,9 +53,9 @@ static const struct emul_opcode group4[8] = {
 static const struct emul_opcode group5[8] = {
 	[0] = I(inc, F_DST(O_RM) | F_LOCK),
 	[1] = I(dec, F_DST(O_RM) | F_LOCK),
-	[2] = I(call_abs, F_SRC(O_RM) | F_NEAR),
+	[2] = I(call_abs, F_SRC(O_RM) | F_NEAR | F_TWOMEM),
 	[4] = I(jmp_abs, F_SRC(O_RM) | F_NEAR),
-	[6] = I(push, F_SRC(O_RM) | F_D64),
+	[6] = I(push, F_SRC(O_RM) | F_D64 | F_TWOMEM),
 	[7] = UNDEF(0),
 };
 
@@ -253,7 +253,7 @@ const struct emul_opcode emul_opcodes[256] = {
 	[0x8a] = I(mov, REG_RM | F_BYTE | F_MOV), [0x8b] = I(mov, REG_RM | F_MOV),
 	[0x8c] = I(mov_from_sreg, F_MODRM | F_OP(O_RMW, O_SREG) | F_MOV),
 	[0x8d] = I(lea, F_MODRM | F_OP(O_REG, O_ADDR) | F_SELF),
-	[0x8e] = I(mov_to_sreg, F_MODRM | F_OP(O_SREG, O_RM16) | F_MOV | F_NOWRITE),
+	[0x8e] = I(mov_to_sreg, F_MODRM | F_OP(O_SREG, O_RM16) | F_MOV | F_NOWRITE | F_TWOMEM),
 	[0x8f] = T(GROUP, group1a, F_MODRM),
 	[0x90] = I(xchg_acc, 0),
 	[0x91 ... 0x97] = I(xchg, F_OP(O_OPREG, O_ACC) | F_WBSRC),

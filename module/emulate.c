@@ -557,11 +557,16 @@ int umbra_emul_decode(struct umbra_emul *e, const u8 *bytes, unsigned int n)
 
 /* Execution */
 
-static int load(struct umbra_emul *e, struct emul_operand *o, bool for_write)
+static unsigned int operand_acc(const struct umbra_emul *e)
+{
+	return (e->flags & F_TWOMEM) ? 0 : EMUL_ACC_OPERAND;
+}
+
+static int load(struct umbra_emul *e, struct emul_operand *o, unsigned int acc)
 {
 	if (o->kind == K_MEM) {
 		o->val = 0;
-		return emul_read(e, e->seg, o->ea, o->raw, o->size, for_write);
+		return emul_read(e, e->seg, o->ea, o->raw, o->size, acc | operand_acc(e));
 	}
 	switch (o->kind) {
 	case K_GPR:
@@ -630,11 +635,11 @@ static int run_handler(struct umbra_emul *e)
 
 	e->new_flags = e->rflags;
 	e->npend = 0;
-	r = load(e, &e->src, false);
+	r = load(e, &e->src, 0);
 	if (r)
 		return r;
 	if (!(e->flags & F_MOV)) {
-		r = load(e, &e->dst, !(e->flags & F_NOWRITE));
+		r = load(e, &e->dst, (e->flags & F_NOWRITE) ? 0 : EMUL_ACC_WRITE);
 		if (r)
 			return r;
 	}
@@ -644,7 +649,7 @@ static int run_handler(struct umbra_emul *e)
 /* Read, modify and write memory as one atomic step. */
 static int run_locked(struct umbra_emul *e)
 {
-	unsigned int tries;
+	unsigned int tries, acc = EMUL_ACC_WRITE | EMUL_ACC_OPERAND;
 	u64 la;
 	int r;
 
@@ -656,10 +661,10 @@ static int run_locked(struct umbra_emul *e)
 
 		e->new_flags = e->rflags;
 		e->npend = 0;
-		r = load(e, &e->src, false);
+		r = load(e, &e->src, 0);
 		if (r)
 			return r;
-		r = e->ops->read_mem(e, la, seen, e->dst.size, EMUL_ACC_WRITE);
+		r = e->ops->read_mem(e, la, seen, e->dst.size, acc);
 		if (r)
 			return r;
 		memcpy(e->dst.raw, seen, sizeof(seen));
@@ -667,7 +672,7 @@ static int run_locked(struct umbra_emul *e)
 		if (r)
 			return r;
 		memcpy(old, seen, sizeof(old));
-		r = e->ops->cmpxchg_mem(e, la, old, e->dst.raw, e->dst.size, EMUL_ACC_WRITE);
+		r = e->ops->cmpxchg_mem(e, la, old, e->dst.raw, e->dst.size, acc);
 		if (r || !memcmp(old, seen, sizeof(old)))
 			return r;
 	}
@@ -709,7 +714,8 @@ int umbra_emul_execute(struct umbra_emul *e)
 		if (r)
 			return r;
 		if (!(flags & F_NOWRITE) && e->dst.kind == K_MEM) {
-			r = emul_write(e, e->seg, e->dst.ea, e->dst.raw, e->dst.size);
+			r = emul_write(e, e->seg, e->dst.ea, e->dst.raw, e->dst.size,
+				       operand_acc(e));
 			if (r)
 				return r;
 		}

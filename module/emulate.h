@@ -110,6 +110,8 @@ enum umbra_emul_dtable_nr { EMUL_GDTR, EMUL_IDTR };
 #define EMUL_ACC_SYSTEM		0x1	/* implicit supervisor access (descriptors, TSS) */
 #define EMUL_ACC_WRITE		0x2	/* read_mem: a write to the same bytes follows, so the
 					 * page must be writable; probe: the same question */
+#define EMUL_ACC_OPERAND	0x4	/* the instruction's only access to memory, so that what
+					 * the hardware said of a faulting access is about it */
 
 /**
  * struct umbra_emul_ops - everything the emulator may do; all members are required

@@ -251,6 +251,38 @@ static void test_mmio(void)
 	       "bt reaches before its operand");
 }
 
+/* Which accesses may use what the hardware said of the faulting one: the only one there is. */
+static void test_operand_flag(void)
+{
+	static const struct {
+		const char *name, *code;
+		unsigned int len, operand, other;
+	} t[] = {
+		{ "mov r, m", "\x8b\x03", 2, 1, 0 },
+		{ "mov m, r", "\x89\x03", 2, 1, 0 },
+		{ "add m, r", "\x01\x03", 2, 2, 0 },
+		{ "mov moffs", "\xa1\x20\0\0\0", 5, 1, 0 },
+		{ "push m", "\xff\x33", 2, 0, 2 },
+		{ "pop m", "\x8f\x03", 2, 0, 2 },
+		{ "call m", "\xff\x13", 2, 0, 2 },
+		{ "mov ds, m", "\x8e\x1b", 2, 0, 1 },
+		{ "push r", "\x50", 1, 0, 1 },
+		{ "movs", "\xa4", 1, 0, 2 },
+		{ "lgdt", "\x0f\x01\x13", 3, 0, 1 },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		set_up(P32);
+		put(0x20, "\0\0\0\0\0\0", 6);
+		m.e.gpr[BX] = 0x20;
+		m.e.gpr[SI] = 0x100;
+		m.e.gpr[DI] = 0x200;
+		tap_ok(model_run(&m, t[i].code, t[i].len) == OK && m.nr_operand == t[i].operand &&
+		       m.nr_other == t[i].other, "accesses of %s", t[i].name);
+	}
+}
+
 /* REP */
 
 static void test_rep(void)
@@ -862,6 +894,7 @@ int main(void)
 	tap_begin();
 	test_fetch();
 	test_mmio();
+	test_operand_flag();
 	test_rep();
 	test_pio();
 	test_io_rights();

@@ -36,6 +36,14 @@ static u32 pf_code(const struct umbra_emul *e, unsigned int acc)
 	return ((acc & EMUL_ACC_WRITE) ? 2 : 0) | (user ? 4 : 0);
 }
 
+static void count_access(struct model *m, unsigned int acc)
+{
+	if (acc & EMUL_ACC_OPERAND)
+		m->nr_operand++;
+	else
+		m->nr_other++;
+}
+
 /* Translate: every byte must be mapped, and writable where that is asked. */
 static int check(struct model *m, u64 la, unsigned int n, unsigned int acc)
 {
@@ -96,6 +104,7 @@ static int model_read(struct umbra_emul *e, u64 la, void *buf, unsigned int n, u
 	unsigned int i;
 	int err = check(m, la, n, acc);
 
+	count_access(m, acc);
 	if (err)
 		return err;
 	if (r->how & MODEL_MMIO)
@@ -115,6 +124,7 @@ static int model_write(struct umbra_emul *e, u64 la, const void *buf, unsigned i
 	unsigned int i;
 	int err = check(m, la, n, acc | EMUL_ACC_WRITE);
 
+	count_access(m, acc);
 	if (err)
 		return err;
 	if (r->how & MODEL_MMIO) {

@@ -62,6 +62,7 @@ struct model {
 	unsigned int cmpxchg_lose;	/* times a compare fails although it would not */
 	unsigned int nr_cmpxchg, nr_fetch, fetch_bytes, nr_hlt, nr_wbinvd, nr_invlpg;
 	unsigned int nr_probe;
+	unsigned int nr_operand, nr_other;	/* accesses with and without EMUL_ACC_OPERAND */
 	u64 invlpg_la;
 	u32 msr_index;
 	u64 msr_val;

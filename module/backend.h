@@ -9,23 +9,10 @@
 #include <linux/kvm.h>
 #include <linux/kvm_types.h>
 #include <linux/types.h>
+#include "missing.h"
 
 struct umbra_vm;
 struct umbra_vcpu;
-
-/**
- * enum umbra_missing - why a backend can't serve this machine; bits
- * @UMBRA_MISSING_CPU: the CPU has no such extension
- * @UMBRA_MISSING_FIRMWARE: the firmware has locked it off
- * @UMBRA_MISSING_OWNER: another hypervisor holds it
- * @UMBRA_MISSING_PAGING: no nested paging, and no shadow mode is built
- */
-enum umbra_missing {
-	UMBRA_MISSING_CPU	= 1 << 0,
-	UMBRA_MISSING_FIRMWARE	= 1 << 1,
-	UMBRA_MISSING_OWNER	= 1 << 2,
-	UMBRA_MISSING_PAGING	= 1 << 3,
-};
 
 /* Facts of a backend and of this machine, set by its setup(). */
 struct umbra_backend_caps {

@@ -82,26 +82,33 @@ out:
 	return r;
 }
 
+static long call_handler(const struct ioctl_row *row, struct ioctl_call *c)
+{
+	if (row->flags & (F_IN | F_OUT))
+		return call_with_data(row, c);
+	return row->handler(c, NULL);
+}
+
+static long call_in_srcu(const struct ioctl_row *row, struct ioctl_call *c)
+{
+	int idx = srcu_read_lock(&c->vm->srcu);
+	long r = call_handler(row, c);
+
+	srcu_read_unlock(&c->vm->srcu, idx);
+	return r;
+}
+
 static long call_row(const struct ioctl_row *row, struct ioctl_call *c)
 {
 	struct umbra_vm *vm = c->vm;
-	int idx = 0;
 	long r;
 
 	if (row->flags & F_VM_LOCK)
 		mutex_lock(&vm->lock);
 	if (row->flags & F_LOAD)
 		umbra_vcpu_load(c->vcpu);
-	if (row->flags & F_SRCU)
-		idx = srcu_read_lock(&vm->srcu);
-
-	if (row->flags & (F_IN | F_OUT))
-		r = call_with_data(row, c);
-	else
-		r = row->handler(c, NULL);
-
-	if (row->flags & F_SRCU)
-		srcu_read_unlock(&vm->srcu, idx);
+	/* Apart, so that sparse can follow what is held. */
+	r = row->flags & F_SRCU ? call_in_srcu(row, c) : call_handler(row, c);
 	if (row->flags & F_LOAD)
 		umbra_vcpu_put(c->vcpu);
 	if (row->flags & F_VM_LOCK)

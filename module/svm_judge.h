@@ -6,6 +6,8 @@
 #ifndef UMBRA_SVM_JUDGE_H
 #define UMBRA_SVM_JUDGE_H
 
+#include "missing.h"
+
 /**
  * struct svm_words - what the CPU says
  * @max_extended: CPUID 0x80000000.eax

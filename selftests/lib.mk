@@ -11,6 +11,7 @@ CFLAGS ?= -O2 -g
 # Guest code is part of the program's own image, at the address it is linked
 # at: no position independence, and no instruction a bare vCPU may lack.
 TEST_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -Wno-missing-field-initializers \
+	-Wno-array-bounds \
 	-fno-pie -fno-stack-protector -fcf-protection=none -fno-tree-vectorize \
 	-fno-omit-frame-pointer -fno-toplevel-reorder -mno-red-zone -fno-strict-aliasing \
 	-Ilib -MMD -MP
@@ -26,25 +27,37 @@ COPIED := $(addprefix $(OUT)/,$(TEST_PROGS) $(TEST_FILES))
 
 all: $(GEN) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
 
+# V=1 shows the commands.
+ifeq ($(V),1)
+say = @:
+Q :=
+else
+say = @printf '  %-7s %s\n'
+Q := @
+endif
+
 $(OUT)/.obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
 
 $(OUT)/.obj/%.o: %.S
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
+	$(say) AS $<
+	$(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
 
 $(GEN): $(OUT)/%: $(OUT)/.obj/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_TEST) -o $@ $^
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $^
 
 $(COPIED): $(OUT)/%: %
 	@mkdir -p $(@D)
-	install -m 755 $< $@
+	$(Q)install -m 755 $< $@
 
 $(OUT)/Makefile: target.mk
 	@mkdir -p $(@D)
-	install -m 644 $< $@
+	$(Q)install -m 644 $< $@
 
 # Rewritten only when it changes, so that an unchanged tree stays untouched.
 $(OUT)/tests.list: FORCE

@@ -339,6 +339,7 @@ static void double_fault_ready(void)
 {
 	g_handlers[DF_VECTOR] = df_seen;
 	(void)*(volatile uint32_t *)GPA_TSS;
+	(void)*(volatile uint32_t *)GPA_GDT;
 	*(volatile uint64_t *)(GPA_STACK_IST - 64) = 0;
 }
 

@@ -206,7 +206,7 @@ static void build_idt32(struct vm *vm)
 /**
  * vm_init - make a VM, by default with MEM_SIZE bytes at 0 as slot 0
  * @vm:    filled in
- * @flags: VM_IRQCHIP, VM_PIT, VM_NO_MEMORY
+ * @flags: VM_IRQCHIP, VM_PIT, VM_SPEAKER, VM_NO_MEMORY
  */
 void vm_init(struct vm *vm, unsigned int flags)
 {
@@ -222,7 +222,9 @@ void vm_init(struct vm *vm, unsigned int flags)
 	if (flags & (VM_IRQCHIP | VM_PIT))
 		ASSERT(!ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0UL));
 	if (flags & VM_PIT) {
-		struct kvm_pit_config pit = { 0 };
+		struct kvm_pit_config pit = {
+			.flags = flags & VM_SPEAKER ? KVM_PIT_SPEAKER_DUMMY : 0,
+		};
 
 		ASSERT(!ioctl(vm->fd, KVM_CREATE_PIT2, &pit));
 	}

@@ -44,6 +44,7 @@
 #define VM_IRQCHIP	1u
 #define VM_PIT		2u
 #define VM_NO_MEMORY	4u
+#define VM_SPEAKER	8u	/* with the PIT: port 0x61 too */
 
 #define MAX_VCPUS	8
 

@@ -108,6 +108,22 @@ static void test_fetch(void)
 	       "bytes at hand are not fetched again");
 
 	set_up(P32);
+	put(RAM - 1, CODE("\x0f"));
+	m.e.rip = RAM - 1;
+	tap_ok(faulted(model_run(&m, NULL, 0), 14, 0x10), "an escape byte at the end of the page");
+	set_up(P32);
+	put(RAM - 2, CODE("\x0f\x38"));
+	m.e.rip = RAM - 2;
+	tap_ok(faulted(model_run(&m, NULL, 0), 14, 0x10), "two of them");
+	set_up(P32);
+	put(RAM - 2, CODE("\x8b\x04"));
+	m.e.rip = RAM - 2;
+	tap_ok(faulted(model_run(&m, NULL, 0), 14, 0x10), "no SIB byte");
+	set_up(P32);
+	tap_ok(model_run(&m, "\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90\x90",
+			 16) == OK && m.e.nbytes == 15, "more than 15 bytes at hand");
+
+	set_up(P32);
 	m.e.rip = RAM + 0x1000;
 	tap_ok(faulted(model_run(&m, NULL, 0), 14, 0x10), "no code at all");
 
@@ -523,6 +539,16 @@ static void test_pio(void)
 	tap_ok(model_run(&m, CODE("\x6e")) == OK && m.nr_out == 1 && m.pio_data[0] == 0x11,
 	       "outs from a device");
 
+	set_up(L64);
+	m.e.gpr[DI] = RAM - 2;
+	tap_ok(faulted(model_run(&m, CODE("\x6d")), 14, 2) && m.nr_in == 0 && m.e.exception.cr2 == RAM,
+	       "the second page of an item faults before the port is read");
+	set_up(L64);
+	model_map(&m, 0x4f000, ram, 0x100, 0);
+	m.e.gpr[DI] = 0x4effe;
+	tap_ok(faulted(model_run(&m, CODE("\x6d")), 14, 2) && m.nr_in == 0,
+	       "and so does the first");
+
 	set_up(P32);
 	m.e.gpr[DI] = 0x100;
 	m.e.gpr[CX] = 16;
@@ -609,6 +635,10 @@ static void test_locked(void)
 	       m.e.rflags == 2, "but not for ever");
 
 	set_up(L64);
+	m.e.gpr[BX] = 0x0000800000000000;
+	tap_ok(faulted(model_run(&m, CODE("\xf0\x01\x03")), 13, 0), "locked, non-canonical");
+
+	set_up(L64);
 	m.e.gpr[BX] = 0x100;
 	m.e.gpr[CX] = 5;
 	tap_ok(model_run(&m, CODE("\x87\x0b")) == OK && m.nr_cmpxchg == 1, "xchg locks by itself");
@@ -674,6 +704,7 @@ static void test_segments(void)
 		{ "beyond the GDT", 0x493, 0x20, 0, P32, "\x8e\xd8", 13, 0x20 },
 		{ "from the LDT", 0x493, 0x0c, 0, P32, "\x8e\xd8", -1, 0 },
 		{ "beyond the LDT", 0x493, 0x1c, 0, P32, "\x8e\xd8", 13, 0x1c },
+		{ "no LDT", 0x493, 0x24, 0, P32, "\x8e\xd8", 13, 0x24 },
 	};
 	unsigned int i;
 
@@ -691,6 +722,8 @@ static void test_segments(void)
 		m.seg[EMUL_LDTR].attr = EMUL_SEG_P | 2;
 		descriptor(GDT + 0x10, 0x12345678, 0xfffff, t[i].attr | EMUL_SEG_G);
 		descriptor(LDT + 8, 0x12345678, 0xfffff, t[i].attr | EMUL_SEG_G);
+		if (t[i].sel == 0x24)
+			m.seg[EMUL_LDTR].attr = 0;
 		m.e.cpl = t[i].cpl;
 		m.e.gpr[AX] = t[i].sel;
 		old = m.seg[nr];
@@ -714,6 +747,26 @@ static void test_segments(void)
 	m.e.cpl = 0;
 	tap_ok(model_run(&m, CODE("\x8e\xd8")) == OK && ram[GDT + 0x15] == 0x93 &&
 	       m.seg[EMUL_DS].attr == 0x493, "segment: the accessed bit is set in the table");
+
+	set_up(P32);
+	m.dt[EMUL_GDTR].base = 0x40000 - 0x10;
+	m.dt[EMUL_GDTR].limit = 0x1f;
+	m.e.gpr[AX] = 0x10;
+	tap_ok(faulted(model_run(&m, CODE("\x8e\xd8")), 14, 0) && m.e.exception.cr2 == 0x40000,
+	       "segment: a table that is not mapped");
+	set_up(P32);
+	m.e.cpl = 3;
+	m.dt[EMUL_GDTR].base = 0x40000 - 0x10;
+	m.dt[EMUL_GDTR].limit = 0x1f;
+	m.e.gpr[AX] = 0x13;
+	tap_ok(faulted(model_run(&m, CODE("\x8e\xd8")), 14, 0),
+	       "segment: tables are read with system rights");
+	set_up(P32);
+	m.seg[EMUL_TR].base = 0x50000;
+	m.seg[EMUL_TR].limit = 0x1ff;
+	m.seg[EMUL_TR].attr = EMUL_SEG_P | 11;
+	m.e.cpl = 3;
+	tap_ok(faulted(model_run(&m, CODE("\xec")), 14, 0), "in: a TSS that is not mapped");
 
 	set_up(R16);
 	m.e.gpr[AX] = 0x1234;
@@ -769,6 +822,10 @@ static void test_system(void)
 	m.dr[6] = 0xffff0ff0;
 	r = model_run(&m, CODE("\x0f\x21\xc0"));
 	tap_ok(faulted(r, 1, -1) && m.dr[6] == 0xffff2ff0, "DR7.GD: #DB and DR6.BD");
+	set_up(L64);
+	m.dr[6] = 0xffff0ff0;
+	tap_ok(model_run(&m, CODE("\x0f\x21\xf0")) == OK && m.e.gpr[AX] == 0xffff0ff0,
+	       "mov rax, dr6");
 	set_up(P32);
 	m.e.gpr[AX] = 0x400;
 	tap_ok(model_run(&m, CODE("\x0f\x23\xe8")) == OK && m.dr[7] == 0x400, "DR5 is DR7");
@@ -792,6 +849,18 @@ static void test_system(void)
 	m.e.gpr[BX] = 0x200;
 	tap_ok(model_run(&m, CODE("\x0f\x01\x03")) == OK && mem(0x200, 6) == 0x1234567800ffull,
 	       "sgdt");
+	put(0x300, "\0\0\0\0\0\0\0\0\0\0", 10);
+	m.e.gpr[BX] = 0x300;
+	tap_ok(model_run(&m, CODE("\x0f\x01\x0b")) == OK && mem(0x300, 6) == 0x34567800ffull,
+	       "sidt");
+	m.seg[EMUL_LDTR].sel = 0x28;
+	m.seg[EMUL_TR].sel = 0x40;
+	tap_ok(model_run(&m, CODE("\x0f\x00\xc0")) == OK && m.e.gpr[AX] == 0x28 &&
+	       model_run(&m, CODE("\x0f\x00\x0b")) == OK && mem(0x300, 2) == 0x40, "sldt and str");
+	m.seg[EMUL_DS].base = 0xfffff000;
+	m.e.gpr[BX] = 0x2345;
+	tap_ok(model_run(&m, CODE("\x0f\x01\x3b")) == OK && m.invlpg_la == 0x1345,
+	       "invlpg in 32-bit mode wraps at 4 GiB");
 	set_up(L64);
 	m.e.gpr[BX] = 0x100;
 	put(0x100, "\xff\x0f\x00\x00\x00\x00\x00\x80\x00\x00", 10);
@@ -860,6 +929,11 @@ static void test_lengths(void)
 		{ "\x0f\x01\x3c\x25\0\0\0\0", 8, L64, UMBRA_INSN_SMSW_LMSW_INVLPG, 8 },
 		{ "\x0f\x01\x3e\0\0", 5, R16, UMBRA_INSN_SMSW_LMSW_INVLPG, 5 },
 		{ "\x0f\x01\x7f\x01", 4, R16, UMBRA_INSN_SMSW_LMSW_INVLPG, 4 },
+		{ "\x0f\x01\x7f\x01", 4, P32, UMBRA_INSN_SMSW_LMSW_INVLPG, 4 },
+		{ "\x0f\x01\xbf\0\0\0\0", 7, P32, UMBRA_INSN_SMSW_LMSW_INVLPG, 7 },
+		{ "\x0f\x01", 2, L64, UMBRA_INSN_SMSW_LMSW_INVLPG, -1 },
+		{ "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\xcd", 15, R16,
+		  UMBRA_INSN_INT, 0 },
 		{ "\x67\x0f\x01\x7f\x01", 5, P32, UMBRA_INSN_SMSW_LMSW_INVLPG, 5 },
 		{ "\x0f\x01\xf0", 3, R16, UMBRA_INSN_SMSW_LMSW_INVLPG, 3 },
 		{ "\x0f\x01\x3c", 3, L64, UMBRA_INSN_SMSW_LMSW_INVLPG, -1 },

@@ -207,7 +207,8 @@ static void check_device(const struct facts *x, struct finding *f)
 		say(f, IS_OK, "%s creates VMs", x->dev);
 		return;
 	}
-	code = open_failure(x->dev, x->dev_result, x->dev_error.text, f->text, sizeof(f->text));
+	code = open_failure(x->dev, x->dev_result, x->dev_error.text, &x->verdict, f->text,
+			    sizeof(f->text));
 	f->state = code == UMBRA_EXIT_NOT_PERMITTED ? IS_DENIED : IS_LACKING;
 }
 

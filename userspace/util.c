@@ -135,13 +135,28 @@ static void busy_remedy(const char *dev, char *buf, unsigned int size)
 			 dev);
 }
 
-int open_failure(const char *dev, int code, const char *detail, char *buf, unsigned int size)
+/* What the machine itself lacks, or NULL. */
+static const char *machine_lack(const struct judge_verdict *v, const char **remedy)
 {
+	const char *name = v->vendor == JUDGE_INTEL ? "VT-x (VMX)" : "SVM";
+
+	if (v->virt != JUDGE_VIRT_OK) {
+		*remedy = v->virt_remedy;
+		return v->vendor == JUDGE_OTHER_CPU ? "virtualization" : name;
+	}
+	if (v->paging == JUDGE_PAGING_ABSENT) {
+		*remedy = v->paging_remedy;
+		return v->vendor == JUDGE_INTEL ? "nested paging (EPT)" : "nested paging (NPT)";
+	}
+	return NULL;
+}
+
+int open_failure(const char *dev, int code, const char *detail,
+		 const struct judge_verdict *verdict, char *buf, unsigned int size)
+{
+	const char *remedy = NULL, *lack = machine_lack(verdict, &remedy);
+
 	switch (-code) {
-	case ENOENT:
-		snprintf(buf, size, "%s is not there: its module is not loaded; load it (insmod umbra.ko), then try `umbra check`",
-			 dev);
-		return UMBRA_EXIT_MISSING;
 	case EACCES:
 	case EPERM:
 		snprintf(buf, size, "%s is not permitted to this user: join its group (usually kvm) and log in again, or be root",
@@ -150,11 +165,19 @@ int open_failure(const char *dev, int code, const char *detail, char *buf, unsig
 	case EBUSY:
 		busy_remedy(dev, buf, size);
 		return UMBRA_EXIT_MISSING;
+	case ENOENT:
 	case ENODEV:
 	case ENXIO:
 	case EOPNOTSUPP:
-		snprintf(buf, size, "%s cannot run VMs on this CPU; `umbra check` says what it lacks",
-			 dev);
+		if (lack)
+			snprintf(buf, size, "%s: this machine has no usable %s: %s", dev, lack,
+				 remedy);
+		else if (code == -ENOENT)
+			snprintf(buf, size, "%s is not there: its module is not loaded; load it (insmod umbra.ko), then try `umbra check`",
+				 dev);
+		else
+			snprintf(buf, size, "%s cannot run VMs here: %s; the kernel's log says why",
+				 dev, detail);
 		return UMBRA_EXIT_MISSING;
 	default:
 		snprintf(buf, size, "%s cannot be used: %s; `umbra check` may tell more", dev,

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/judge.h"
+
 /**
  * parse_size() - "256M", "1G", "65536K", or a bare number of MiB
  *
@@ -35,9 +37,13 @@ int read_text(const char *path, char *buf, unsigned int size);
 /**
  * open_failure() - why a device cannot be used, and the remedy
  * @code: the negative errno that opening it, or creating a VM on it, gave
+ * @detail: that errno in words
+ * @verdict: what the judge says of this machine: where the device is not there or
+ *	will not work, that is the cause to name
  *
  * Return: the exit code that belongs to it; @buf holds the sentence.
  */
-int open_failure(const char *dev, int code, const char *detail, char *buf, unsigned int size);
+int open_failure(const char *dev, int code, const char *detail,
+		 const struct judge_verdict *verdict, char *buf, unsigned int size);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "boot/e820.h"
 #include "exitcode.h"
+#include "machine.h"
 #include "mmu.h"
 #include "util.h"
 #include "vm.h"
@@ -61,12 +62,17 @@ static void board_stop(void *ctx, enum stop_why why)
 static int open_device(struct vm *vm, struct umbra_err *err)
 {
 	const struct umbra_cap *missing;
+	struct judge_verdict verdict;
+	struct judge_words words;
 	struct umbra_err detail;
 	int ret = umbra_vm_open(&vm->kvm, vm->cfg->dev, &detail);
 
-	if (ret)
-		return open_failure(vm->cfg->dev, ret, detail.text, err->text,
+	if (ret) {
+		machine_words(&words);
+		verdict = judge_words(&words);
+		return open_failure(vm->cfg->dev, ret, detail.text, &verdict, err->text,
 				    sizeof(err->text));
+	}
 	missing = umbra_missing_cap(vm->kvm.fd, needed);
 	if (missing)
 		return refuse(err, UMBRA_EXIT_MISSING,

@@ -69,9 +69,24 @@ static const struct {
 	{ -EACCES, UMBRA_EXIT_NOT_PERMITTED, "group" },
 	{ -EPERM, UMBRA_EXIT_NOT_PERMITTED, "group" },
 	{ -EBUSY, UMBRA_EXIT_MISSING, "holds" },
-	{ -ENODEV, UMBRA_EXIT_MISSING, "umbra check" },
-	{ -EOPNOTSUPP, UMBRA_EXIT_MISSING, "umbra check" },
+	{ -ENODEV, UMBRA_EXIT_MISSING, "detail" },
+	{ -EOPNOTSUPP, UMBRA_EXIT_MISSING, "detail" },
 	{ -EIO, UMBRA_EXIT_MISSING, "detail" },
+};
+
+static const struct judge_verdict good = { .vendor = JUDGE_AMD };
+
+static const struct {
+	struct judge_verdict verdict;
+	const char *word;
+} lacks[] = {
+	{ { JUDGE_AMD, JUDGE_VIRT_ABSENT, JUDGE_PAGING_ABSENT, "do this", "or that" }, "SVM" },
+	{ { JUDGE_AMD, JUDGE_VIRT_LOCKED_OFF, JUDGE_PAGING_OK, "do this", NULL }, "SVM" },
+	{ { JUDGE_AMD, JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT, NULL, "do this" }, "NPT" },
+	{ { JUDGE_INTEL, JUDGE_VIRT_ABSENT, JUDGE_PAGING_ABSENT, "do this", "or that" }, "VMX" },
+	{ { JUDGE_INTEL, JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT, NULL, "do this" }, "EPT" },
+	{ { JUDGE_OTHER_CPU, JUDGE_VIRT_UNKNOWN_VENDOR, JUDGE_PAGING_ABSENT, "do this", "" },
+	  "virtualization" },
 };
 
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
@@ -95,11 +110,19 @@ int main(void)
 		tap_ok(&tap, holders(modules[i].modules, buf, sizeof(buf)) == modules[i].count &&
 		       !strcmp(buf, modules[i].found), "holders: %s", modules[i].what);
 	for (i = 0; i < COUNT(failures); i++) {
-		int code = open_failure("/dev/x", failures[i].code, "detail", buf, sizeof(buf));
+		int code = open_failure("/dev/x", failures[i].code, "detail", &good, buf,
+					sizeof(buf));
 
 		tap_ok(&tap, code == failures[i].exit_code && strstr(buf, failures[i].word) &&
 		       strstr(buf, "/dev/x") && !strchr(buf, '\n'),
 		       "open failure: %s", strerror(-failures[i].code));
+	}
+	for (i = 0; i < COUNT(lacks); i++) {
+		int code = open_failure("/dev/x", -ENOENT, "detail", &lacks[i].verdict, buf,
+					sizeof(buf));
+
+		tap_ok(&tap, code == UMBRA_EXIT_MISSING && strstr(buf, lacks[i].word) &&
+		       strstr(buf, "do this"), "open failure: %s", lacks[i].word);
 	}
 	return tap_done(&tap);
 }

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The answers to a vCPU's exits, also to those that no lab machine gives. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../vm.h"
+#include "tap.h"
+
+/* What the fake device does next: an errno of KVM_RUN's, or an exit. */
+struct step {
+	int ret;
+	struct kvm_run run;
+	uint8_t data[32];	/* of a port access */
+};
+
+#define DATA_OFFSET	4096
+#define RUN_SIZE	8192
+
+static const struct step *next_step;
+static uint8_t answered[32];	/* the port data that the last exit left behind */
+static uint8_t answered_mmio[8];
+
+/* These stand in for libumbra and for vm.c. */
+int umbra_vcpu_run(struct umbra_vcpu *vcpu)
+{
+	const struct step *s = next_step++;
+
+	memcpy(answered, (uint8_t *)vcpu->run + DATA_OFFSET, sizeof(answered));
+	memcpy(answered_mmio, vcpu->run->mmio.data, sizeof(answered_mmio));
+	*vcpu->run = s->run;
+	memcpy((uint8_t *)vcpu->run + DATA_OFFSET, s->data, sizeof(s->data));
+	return s->ret;
+}
+
+int umbra_ioctl(int fd, unsigned long cmd, const char *name, unsigned long arg,
+		struct umbra_err *err)
+{
+	(void)fd;
+	(void)name;
+	(void)err;
+	if (cmd == KVM_GET_REGS)
+		((struct kvm_regs *)arg)->rip = 0x1234;
+	if (cmd == KVM_TRANSLATE)
+		*(struct kvm_translation *)arg = (struct kvm_translation){
+			.valid = 1, .physical_address = 0x1234,
+		};
+	return 0;
+}
+
+const char *umbra_exit_name(uint32_t reason)
+{
+	return reason == KVM_EXIT_DEBUG ? "KVM_EXIT_DEBUG" : "unknown";
+}
+
+void vm_stop(struct vm *vm, enum stop_why why)
+{
+	int none = STOP_NOT;
+
+	atomic_compare_exchange_strong(&vm->stop, &none, why);
+}
+
+/* A device of one register that ends the VM when 0xff is written to it. */
+struct probe {
+	struct vm *vm;
+	unsigned int writes;
+	uint32_t last;
+};
+
+static uint32_t probe_read(void *dev, uint16_t off, unsigned int size)
+{
+	(void)off;
+	(void)size;
+	return 0xa0 + ((struct probe *)dev)->writes++;
+}
+
+static void probe_write(void *dev, uint16_t off, uint32_t value, unsigned int size)
+{
+	struct probe *p = dev;
+
+	(void)off;
+	(void)size;
+	p->writes++;
+	p->last = value;
+	if (value == 0xff)
+		vm_stop(p->vm, STOP_POWEROFF);
+}
+
+static const struct bus_ops probe_ops = { "probe", 4, probe_read, probe_write };
+
+static struct vm *new_vm(struct probe *p)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+
+	*p = (struct probe){ .vm = vm };
+	vm->vcpu.run = calloc(1, RUN_SIZE);
+	vm->ram.host = calloc(1, 65536);
+	vm->ram.size = 65536;
+	bus_add(&vm->pio, 0x10, 4, &probe_ops, p);
+	return vm;
+}
+
+static void free_vm(struct vm *vm)
+{
+	free(vm->ram.host);
+	free(vm->vcpu.run);
+	free(vm);
+}
+
+#define IO(dir, sz, n)	{ .exit_reason = KVM_EXIT_IO, .io = { .direction = (dir), .size = (sz), \
+			  .count = (n), .port = 0x10, .data_offset = DATA_OFFSET } }
+#define OFF		{ .run = IO(KVM_EXIT_IO_OUT, 1, 1), .data = { 0xff } }
+
+static void run(struct vm *vm, const struct step *script)
+{
+	next_step = script;
+	vm_run_vcpu(vm);
+}
+
+static void test_io(struct tap *tap)
+{
+	static const struct step out[] = {
+		{ .ret = -EINTR }, { .ret = -EAGAIN },
+		{ .run = IO(KVM_EXIT_IO_OUT, 2, 3), .data = { 1, 0, 2, 0, 3, 1 } },
+		OFF,
+	};
+	static const struct step in[] = { { .run = IO(KVM_EXIT_IO_IN, 1, 4) }, OFF };
+	static const struct step mmio[] = {
+		{ .run = { .exit_reason = KVM_EXIT_MMIO, .mmio = { .len = 8 } } }, OFF,
+	};
+	struct probe p;
+	struct vm *vm = new_vm(&p);
+
+	run(vm, out);
+	tap_ok(tap, p.writes == 4 && atomic_load(&vm->stop) == STOP_POWEROFF && vm->stats.io == 2 &&
+	       vm->stats.interrupted == 2, "vcpu: port writes, repeated ones too; signals");
+	free_vm(vm);
+
+	vm = new_vm(&p);
+	run(vm, in);
+	tap_ok(tap, p.writes == 5 && !memcmp(answered, "\xa0\xa1\xa2\xa3", 5),
+	       "vcpu: port reads, repeated");
+	free_vm(vm);
+
+	vm = new_vm(&p);
+	run(vm, mmio);
+	tap_ok(tap, vm->stats.mmio == 1 && !memcmp(answered_mmio, "\xff\xff\xff\xff\xff\xff\xff\xff", 8),
+	       "vcpu: memory where nothing is reads all ones");
+	free_vm(vm);
+}
+
+static const struct {
+	const char *name;
+	struct step step;
+	enum stop_why why;
+	const char *says;
+} ends[] = {
+	{ "triple fault", { .run = { .exit_reason = KVM_EXIT_SHUTDOWN } },
+	  STOP_TRIPLE_FAULT, "triple fault at rip 0x1234" },
+	{ "entry failure", { .run = { .exit_reason = KVM_EXIT_FAIL_ENTRY, .fail_entry = {
+		.hardware_entry_failure_reason = 0xffffffffffffffffull, .cpu = 7 } } },
+	  STOP_ENTRY_FAILED, "reason 0xffffffffffffffff on CPU 7" },
+	{ "emulation failure with its bytes", { .run = { .exit_reason = KVM_EXIT_INTERNAL_ERROR,
+		.emulation_failure = { .suberror = KVM_INTERNAL_ERROR_EMULATION, .ndata = 4,
+			.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
+			{ { .insn_size = 3, .insn_bytes = { 0x0f, 0x0b, 0x90 } } } } } },
+	  STOP_INTERNAL, "suberror 1, at rip 0x1234, instruction bytes 0f 0b 90" },
+	{ "emulation failure, bytes read from the guest", { .run = {
+		.exit_reason = KVM_EXIT_INTERNAL_ERROR,
+		.internal = { .suberror = KVM_INTERNAL_ERROR_EMULATION } } },
+	  STOP_INTERNAL, "instruction bytes 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00" },
+	{ "an absurd instruction length", { .run = { .exit_reason = KVM_EXIT_INTERNAL_ERROR,
+		.emulation_failure = { .suberror = KVM_INTERNAL_ERROR_EMULATION, .ndata = 4,
+			.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
+			{ { .insn_size = 200 } } } } },
+	  STOP_INTERNAL, "instruction bytes 00 00" },
+	{ "an exit without an answer", { .run = { .exit_reason = KVM_EXIT_DEBUG } },
+	  STOP_INTERNAL, "reason 4 (KVM_EXIT_DEBUG)" },
+	{ "an exit that nobody knows", { .run = { .exit_reason = 0xffffffff } },
+	  STOP_INTERNAL, "4294967295 (unknown)" },
+	{ "KVM_RUN fails", { .ret = -EFAULT }, STOP_INTERNAL, "KVM_RUN: Bad address" },
+};
+
+int main(void)
+{
+	struct tap tap = { 0 };
+	struct probe p;
+	size_t i;
+
+	test_io(&tap);
+	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		struct vm *vm = new_vm(&p);
+
+		run(vm, &ends[i].step);
+		tap_ok(&tap, atomic_load(&vm->stop) == (int)ends[i].why &&
+		       strstr(vm->stop_text, ends[i].says) && !strchr(vm->stop_text, '\n'),
+		       "vcpu: %s", ends[i].name);
+		free_vm(vm);
+	}
+	return tap_done(&tap);
+}

@@ -71,7 +71,6 @@ enum {
 	O_DX,
 	O_XREG,		/* ModRM reg as a vector register, size from the table */
 	O_XRM,		/* ModRM r/m as vector register or memory */
-	O_FAR,		/* ptr16:16 or ptr16:32: src is the offset, src2 the selector */
 };
 
 enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
@@ -102,7 +101,7 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
 #define F_XCHG		(1ull << 37)	/* src register is written back too; locked by itself */
 #define F_WBSRC		(1ull << 38)	/* src register is written back too */
 #define F_POPEA		(1ull << 39)	/* address is formed after rSP was incremented */
-#define F_NOREP		(1ull << 40)	/* mandatory prefix: F2, F3 are not REP */
+#define F_NOREP		(1ull << 40)	/* 66, F2, F3 select the instruction and mean nothing else */
 #define F_PREFIX	(1ull << 41)	/* legacy or REX prefix */
 #define F_ESC0F		(1ull << 42)
 #define F_GROUP		(1ull << 43)	/* table by ModRM reg */
@@ -114,8 +113,8 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM };
 #define F_REGRM		(1ull << 49)	/* ModRM mod is ignored: r/m is a register (CR, DR) */
 #define F_UNDEF		(1ull << 50)	/* #UD on every CPU */
 #define F_IO		(1ull << 51)	/* port I/O: at most four bytes */
+#define F_SELF		(1ull << 52)	/* the handler reads and writes the operands itself */
 #define F_TWOMEM	(1ull << 53)	/* memory is accessed beside the operand, too */
-#define F_SELF		(1ull << 52)	/* operands are decoded but read and written by the handler */
 
 #define F_TABLE		(F_GROUP | F_DUAL | F_MANDATORY | F_GROUPRM | F_BY64)
 /* What decode has to look at after the tables. */

@@ -168,8 +168,8 @@ int emul_op_scas(struct umbra_emul *e)
 }
 
 /*
- * How many items INS or OUTS may move at once: up to the buffer, inside one page of ordinary memory,
- * upwards, not under single-step. *la is where they are.
+ * How many items INS or OUTS may move at once: up to the buffer, inside one page of ordinary
+ * memory, upwards, not under single-step. *la is where they are.
  */
 static int io_batch(struct umbra_emul *e, unsigned int seg, u64 off, u64 count, bool write,
 		    u64 *la, u64 *batch)
@@ -183,7 +183,7 @@ static int io_batch(struct umbra_emul *e, unsigned int seg, u64 off, u64 count, 
 		return r;
 	room = 4096 - (*la & 4095);
 	if (room < size) {
-		/* One item over a page border: ask for both parts, so that no port is read in vain. */
+		/* One item over a page border: both parts, so that no port is read in vain. */
 		*batch = 1;
 		r = e->ops->probe(e, *la, room, write ? EMUL_ACC_WRITE : 0, &ram);
 		if (r)

@@ -349,7 +349,7 @@ static int decode_imm(struct umbra_emul *e, struct emul_operand *o, unsigned int
 		break;
 	}
 	r = fetch_imm(e, n, &o->val);
-	if (kind == O_UIMM8 || kind == O_UIMM16 || kind == O_FAR)
+	if (kind == O_UIMM8 || kind == O_UIMM16)
 		o->val &= emul_mask(n);
 	else
 		o->val &= emul_mask(o->size);

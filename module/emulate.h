@@ -245,7 +245,8 @@ struct emul_operand {
  * @bytes: the code, fetched once, never read again
  * @nbytes: how many of @bytes are valid
  * @len: length of the instruction in bytes, after a successful decode
- * @step: units (REP iterations or batches) completed; changes when completed reads are to be dropped
+ * @step: units (REP iterations or batches) completed; when it changes, completed reads are to be
+ *	dropped
  * @stop_rep: set by an op to end a REP loop after the current iteration; cleared by execute
  * @io_buf: data of one INS or OUTS batch
  *
@@ -325,10 +326,9 @@ int umbra_emul_decode(struct umbra_emul *e, const u8 *bytes, unsigned int n);
  */
 int umbra_emul_execute(struct umbra_emul *e);
 
-/**
- * enum umbra_emul_known - instructions whose length a caller may ask for
- *
- * Each names what the exit reported, so that a guest that rewrites its code meanwhile is noticed.
+/*
+ * Instructions whose length a caller may ask for: what the exit reported, so that a guest that
+ * rewrites its code meanwhile is noticed.
  */
 enum umbra_emul_known {
 	UMBRA_INSN_CPUID,

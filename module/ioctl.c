@@ -163,9 +163,11 @@ static const struct {
 	{ KVM_CAP_GET_TSC_KHZ, 1 },
 	{ KVM_CAP_TSC_DEADLINE_TIMER, 1 },
 	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
+	{ KVM_CAP_SIGNAL_MSI, 1 },
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_MAX_VCPUS, UMBRA_MAX_VCPUS },
 	{ KVM_CAP_MAX_VCPU_ID, UMBRA_MAX_VCPU_ID },
+	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
@@ -483,6 +485,11 @@ static long irq_line_status(struct ioctl_call *c, void *data)
 	return 0;
 }
 
+static long signal_msi(struct ioctl_call *c, void *data)
+{
+	return umbra_signal_msi(c->vm, data);
+}
+
 static long set_gsi_routing(struct ioctl_call *c, void *data)
 {
 	struct kvm_irq_routing __user *user = c->user;
@@ -545,6 +552,7 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_GET_PIT2,			F_OUT,			get_pit2 },
 	{ KVM_SET_PIT2,			F_IN,			set_pit2 },
 	{ KVM_SET_GSI_ROUTING,		F_RAW,			set_gsi_routing },
+	{ KVM_SIGNAL_MSI,		F_IN,			signal_msi },
 	{ KVM_GET_CLOCK,		F_OUT,			get_clock },
 	{ KVM_SET_CLOCK,		F_IN,			set_clock },
 	{ UMBRA_GET_MMU,		F_OUT | F_VM_LOCK,	get_mmu },

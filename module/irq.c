@@ -319,7 +319,7 @@ int umbra_irqchip_create(struct umbra_vm *vm)
 	lockdep_assert_held(&vm->lock);
 	if (vm->irqchip)
 		return -EEXIST;
-	if (vm->created_vcpus)
+	if (vm->online_vcpus)
 		return -EINVAL;
 	chip = kzalloc(sizeof(*chip), GFP_KERNEL_ACCOUNT);
 	if (!chip)

@@ -129,7 +129,6 @@ struct umbra_vm {
 	struct kref ref;			/* fds of the VM and of its vCPUs */
 	struct xarray vcpus;			/* (m) by index; read locklessly */
 	int online_vcpus;			/* (m) written after the array: acquire it */
-	int created_vcpus;			/* (m) */
 	bool dead;				/* (a) set once: every RUN returns -EIO */
 	u32 boot_vcpu_id;			/* (m) until a vCPU exists */
 	u64 tss_addr, identity_map_addr;	/* (m) */

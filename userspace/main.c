@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* umbra: one program, a table of subcommands. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
 #include "exitcode.h"
@@ -29,10 +31,28 @@ static int help(void)
 	return UMBRA_EXIT_OK;
 }
 
+/*
+ * A descriptor from 0 to 2 that came closed would be given to the next file
+ * opened, a device perhaps, and then printed to.
+ */
+static int open_standard(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd < 0)
+		return -1;
+	return close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	size_t i;
 
+	if (open_standard())
+		return UMBRA_EXIT_INTERNAL;
 	if (argc < 2) {
 		complain("a command is missing; see umbra --help");
 		return UMBRA_EXIT_USAGE;

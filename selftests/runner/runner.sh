@@ -1,0 +1,276 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# The runner from outside: small guests of a few instructions, each end that a
+# guest can take, and every wrong way to call it. $UMBRA_DEV is the device.
+dev=${UMBRA_DEV:-/dev/umbra}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+count=0
+failed=0
+
+result() {
+	count=$((count + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $count $2"
+	else
+		echo "not ok $count $2"
+		failed=1
+	fi
+}
+
+skip() {
+	count=$((count + 1))
+	echo "ok $count $1 # SKIP $2"
+}
+
+hex() {
+	for byte; do
+		# shellcheck disable=SC2059 # the format is the byte
+		printf "\\$(printf %03o "0x$byte")"
+	done
+}
+
+# guest NAME BYTE...: a vmlinux whose code, in hex, runs at 16 MiB in 64-bit mode.
+guest() {
+	name=$work/$1
+	shift
+	{
+		hex 7f 45 4c 46 02 01 01 00 00 00 00 00 00 00 00 00
+		hex 02 00 3e 00 01 00 00 00 78 00 00 01 00 00 00 00
+		hex 40 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+		hex 00 00 00 00 40 00 38 00 01 00 00 00 00 00 00 00
+		# One segment: the file's first 512 bytes, at 0x1000000.
+		hex 01 00 00 00 07 00 00 00 00 00 00 00 00 00 00 00
+		hex 00 00 00 01 00 00 00 00 00 00 00 01 00 00 00 00
+		hex 00 02 00 00 00 00 00 00 00 02 00 00 00 00 00 00
+		hex 00 10 00 00 00 00 00 00
+		hex "$@"
+	} >"$name"
+	truncate -s 512 "$name"
+}
+
+off='66 ba 04 06 66 b8 00 34 66 ef f4'	# PM1a control: S5
+# The codes are lists of words.
+# shellcheck disable=SC2086
+{
+	guest off $off
+	guest cf9 66 ba f9 0c b0 06 ee f4
+	guest i8042 b0 fe e6 64 f4
+	guest triple 0f 0b
+	guest spin eb fe
+	guest hlt f4 eb fd
+	guest nowhere b8 00 00 00 d0 ff e0			# jump to 0xd0000000
+	guest ones bb 00 00 00 d0 8b 03 ff c0 75 fe $off	# spins unless all ones
+	guest mark e6 f4 e6 f4 $off
+	# "hi" and a newline on ttyS0
+	guest hi 66 ba f8 03 b0 68 ee b0 69 ee b0 0a ee $off
+	# and "yo" on ttyS1
+	guest yo 66 ba f8 02 b0 79 ee b0 6f ee $off
+	# With its receive interrupt on, sends back what comes until "q", each byte
+	# when LSR shows it and room for the answer.
+	guest echo 66 ba f9 03 b0 01 ee 66 ba fd 03 ec 24 21 3c 21 75 f5 \
+		66 ba f8 03 ec ee 3c 71 75 eb $off
+}
+
+run() {
+	timeout 90 umbra run --dev "$dev" "$@" 2>"$work/err"
+}
+
+# ends STATUS PATTERN NAME ARGS...: the runner ends with STATUS and says PATTERN in
+# one line, or nothing where PATTERN is empty.
+ends() {
+	want=$1 pattern=$2 what=$3
+	shift 3
+	"$@" </dev/null >"$work/out" 2>"$work/err"
+	got=$?
+	lines=$(wc -l <"$work/err")
+	if [ -n "$pattern" ]; then
+		[ "$got" -eq "$want" ] && [ "$lines" -eq 1 ] && grep -qE -- "$pattern" "$work/err"
+	else
+		[ "$got" -eq "$want" ] && [ "$lines" -eq 0 ]
+	fi
+	bad=$?
+	[ $bad -eq 0 ] || sed "s/^/# status $got: /" "$work/err"
+	result $bad "$what: exit $want"
+}
+
+guest_ends() {
+	want=$1 pattern=$2 what=$3 kernel=$4
+	shift 4
+	ends "$want" "$pattern" "$what" timeout 30 umbra run --dev "$dev" --kernel "$work/$kernel" "$@"
+}
+
+# Ends of guests
+guest_ends 0 '' "ACPI power-off" off
+guest_ends 0 '' "reset register" cf9
+guest_ends 0 '' "reset by the keyboard controller" i8042
+guest_ends 3 'triple fault at rip 0x[0-9a-f]+$' "triple fault" triple
+guest_ends 5 'internal error, suberror 1.*rip 0xd0000000' "execution where no memory is" nowhere
+guest_ends 0 '' "memory where nothing is reads all ones" ones
+guest_ends 0 '' "18 MiB of memory, enough for this one" off --memory 18M
+guest_ends 0 '' "memory above 4 GiB" off --memory 5G
+guest_ends 3 '^umbra: web-1: guest: triple' "the name stands in messages" triple --name web-1
+
+# Where its output goes
+guest_ends 0 '' "console on stdout" hi
+[ "$(cat "$work/out")" = hi ]
+result $? "console on stdout: the text"
+guest_ends 0 '' "console in a file" hi --console "file=$work/console"
+[ "$(cat "$work/console")" = hi ] && [ ! -s "$work/out" ]
+result $? "console in a file: the text, there only"
+guest_ends 0 '' "channel in a file" yo --channel "$work/channel"
+[ "$(cat "$work/channel")" = yo ] && [ ! -s "$work/out" ]
+result $? "channel in a file: the text, there only"
+run --kernel "$work/yo" --channel 3 3>"$work/channel3" </dev/null &&
+	[ "$(cat "$work/channel3")" = yo ]
+result $? "channel at a descriptor"
+guest_ends 69 '/nonexistent/x' "channel that cannot be made" yo --channel /nonexistent/x
+guest_ends 69 '77 is not an open' "channel at a descriptor that is not open" yo --channel 77
+guest_ends 0 '' "stats" mark --stats "$work/stats"
+grep -qE '^mark_ns [0-9]+$' "$work/stats" && grep -qx 'io_mark_0xf4 2' "$work/stats"
+result $? "stats: the mark's time, and both writes"
+run --kernel "$work/hi" >/dev/full </dev/null
+result $? "an output that fails does not end the guest"
+run --kernel "$work/hi" >&- </dev/null
+result $? "nor does one that is closed"
+
+# Input
+printf 'hello q' | run --kernel "$work/echo" >"$work/out" &&
+	[ "$(cat "$work/out")" = 'hello q' ]
+result $? "input from a pipe reaches the guest, the early bytes too"
+printf 'a file q' >"$work/in"
+run --kernel "$work/echo" <"$work/in" >"$work/out" &&
+	[ "$(cat "$work/out")" = 'a file q' ]
+result $? "input from a file"
+head -c 70000 /dev/zero | tr '\0' x >"$work/in"
+echo q >>"$work/in"
+run --kernel "$work/echo" <"$work/in" | tr -d '\n' >"$work/out"
+[ "$(wc -c <"$work/out")" -eq 70001 ]
+result $? "70000 bytes, more than any buffer holds, arrive"
+umbra run --dev "$dev" --kernel "$work/echo" --console pty </dev/null 2>"$work/err" &
+pid=$!
+tries=0
+until pty=$(sed -n 's/^umbra: console on //p' "$work/err") && [ -n "$pty" ]; do
+	tries=$((tries + 1))
+	[ $tries -lt 100 ] || break
+	sleep 0.1
+done
+(sleep 1; printf 'by pty q' >"$pty") &
+[ "$(timeout 10 head -c 8 "$pty")" = 'by pty q' ]
+result $? "console on a pseudo-terminal, both ways"
+wait $pid
+result $? "and the guest's own end"
+
+# Signals, terminals
+for what in spin hlt; do
+	umbra run --dev "$dev" --kernel "$work/$what" </dev/null >"$work/out" 2>"$work/err" &
+	pid=$!
+	sleep 1
+	kill -0 $pid
+	result $? "the end of input ends nothing ($what)"
+	kill $pid
+	wait $pid && [ ! -s "$work/err" ]
+	result $? "SIGTERM: clean stop ($what)"
+done
+for how in TERM HUP SEGV ESCAPE; do
+	cat >"$work/session" <<END
+stty -g >$work/tty.before
+umbra run --dev $dev --kernel $work/hlt 2>$work/err
+echo "\$?" >$work/status
+stty -g >$work/tty.after
+END
+	(
+		sleep 2
+		case $how in
+		ESCAPE) printf '\001x' ;;
+		*) pkill -"$how" -f "umbra run --dev $dev --kernel $work/hlt" ;;
+		esac
+		sleep 1
+	) | timeout 20 script -qec "sh $work/session" /dev/null >"$work/out" 2>&1
+	cmp -s "$work/tty.before" "$work/tty.after"
+	result $? "the terminal is as before after $how"
+	case $how in
+	SEGV) [ "$(cat "$work/status")" -eq 139 ] ;;
+	*) [ "$(cat "$work/status")" -eq 0 ] ;;
+	esac
+	result $? "and the status is right after $how"
+	grep -q 'Ctrl-A X' "$work/err"
+	result $? "and Ctrl-A X was told at the start"
+done
+
+# Wrong kernels
+kernel=/boot/vmlinuz-$(uname -r)
+guest_ends 69 'no such|No such file' "a kernel that is not there" absent
+: >"$work/empty"
+guest_ends 69 'is empty' "an empty kernel" empty
+echo 'not a kernel, but a text that is long enough' >"$work/text"
+guest_ends 69 'truncated, or no Linux' "a short text as kernel" text
+head -c 100000 /dev/zero >"$work/zeros"
+guest_ends 69 'no Linux kernel image' "zeros as kernel" zeros
+mkdir "$work/dir"
+guest_ends 69 'not a regular file' "a directory as kernel" dir
+if [ -r "$kernel" ]; then
+	head -c 1000000 "$kernel" >"$work/short"
+	guest_ends 69 'is truncated' "a truncated bzImage" short
+	cp "$kernel" "$work/bits32"
+	printf '\0\0' | dd of="$work/bits32" bs=1 seek=566 conv=notrunc 2>/dev/null
+	guest_ends 69 'no 64-bit entry' "a 32-bit bzImage" bits32
+	ends 69 'MiB to start.*--memory' "too little memory" \
+		umbra run --dev "$dev" --kernel "$kernel" --memory 32M
+	head -c 200M /dev/zero >"$work/initrd"
+	ends 69 'does not fit.*--memory' "too little memory for the initrd" \
+		umbra run --dev "$dev" --kernel "$kernel" --initrd "$work/initrd" --memory 128M
+	rm "$work/initrd"
+else
+	skip "wrong copies of a bzImage" "no kernel in /boot"
+fi
+guest_ends 69 'No such file' "an initrd that is not there" off --initrd "$work/absent"
+
+# Wrong calls
+ends 64 'command is missing' "no command" umbra
+ends 64 'unknown command' "a command that does not exist" umbra fly
+ends 64 'kernel is missing' "no kernel" umbra run
+guest_ends 64 'unknown.*--fast' "an unknown option" off --fast
+guest_ends 64 'wants an argument' "an option without its argument" off --memory
+guest_ends 64 'unexpected argument' "a word too many" off more
+guest_ends 64 'no size' "a bad size" off --memory 12Q
+guest_ends 64 'more than' "a size beyond all" off --memory 2000G
+guest_ends 69 'too little' "a size below all" off --memory 4K
+guest_ends 64 'no mode' "a bad MMU mode" off --mmu fast
+guest_ends 64 'no name' "a bad name" off --name 'a b'
+guest_ends 64 'none of stdio' "a bad console" off --console tv
+long=$(printf '%3000s' x)
+guest_ends 64 'shorten --append' "a command line that is too long" off --append "$long"
+ends 69 'not there' "a device that is not there" \
+	umbra run --dev "$work/absent" --kernel "$work/off"
+ends 69 'does not answer' "a device that is none" \
+	umbra run --dev /dev/null --kernel "$work/off"
+ends 64 'unknown option' "check: an unknown option" umbra check --fast
+if [ "$(id -u)" -eq 0 ] && setpriv --reuid=65534 true 2>/dev/null; then
+	before=$(stat -c %a "$dev")
+	chmod 600 "$dev"
+	ends 77 'not permitted' "a device that is not permitted" \
+		setpriv --reuid=65534 --clear-groups umbra run --dev "$dev" --kernel "$work/off"
+	setpriv --reuid=65534 --clear-groups umbra check --dev "$dev" >"$work/out" 2>&1
+	grep -qE '^denied +device' "$work/out"
+	result $? "check: names the device that is denied"
+	chmod "$before" "$dev"
+else
+	skip "a device that is not permitted" "only root can become nobody"
+fi
+[ "$dev" != /dev/kvm ] || guest_ends 69 'Umbra.s own' "a mode of Umbra's on stock KVM" off --mmu npt
+[ "$dev" = /dev/kvm ] || guest_ends 0 '' "hardware paging by name" off --mmu hardware
+
+# Help, check
+ends 0 '' "help" umbra run --help
+grep -q -- --channel "$work/out"
+result $? "help names the channel"
+ends 0 '' "check: nothing is lacking" umbra check --dev "$dev"
+grep -qE '^ok +device +.* creates VMs' "$work/out" && ! grep -qE '^(lacks|denied)' "$work/out"
+result $? "check: a line for the device"
+
+! pgrep -f "umbra run --dev $dev" >/dev/null
+result $? "no runner is left behind"
+echo "1..$count"
+exit $failed

@@ -13,6 +13,7 @@
 #include <linux/percpu.h>
 #include <linux/platform_device.h>
 #include <linux/pm.h>
+#include <linux/preempt.h>
 #include <linux/reboot.h>
 #include <linux/smp.h>
 #include <linux/user-return-notifier.h>
@@ -355,7 +356,7 @@ static struct platform_driver pm_driver = {
 
 static struct platform_device *pm_device;
 
-/** umbra_hardware_init() - at load: the notifiers; errno. Turns nothing on. */
+/** umbra_hardware_init() - at load: the notifiers; errno. Turns no CPU's extension on. */
 int __init umbra_hardware_init(void)
 {
 	int r;
@@ -374,6 +375,8 @@ int __init umbra_hardware_init(void)
 	r = register_reboot_notifier(&reboot_notifier);
 	if (r)
 		goto err_module;
+	/* Patches the scheduler's code, with interrupts to all CPUs: not once a VM. */
+	preempt_notifier_inc();
 	return 0;
 
 err_module:
@@ -388,6 +391,7 @@ err_driver:
 /** umbra_hardware_exit() - at unload, when no VM is left */
 void umbra_hardware_exit(void)
 {
+	preempt_notifier_dec();
 	unregister_reboot_notifier(&reboot_notifier);
 	unregister_module_notifier(&module_notifier);
 	platform_device_unregister(pm_device);

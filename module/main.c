@@ -3,6 +3,8 @@
  * Load and unload: the parameters, the choice of a backend, and the one
  * ordered list of what starts and stops.
  */
+#define pr_fmt(fmt) "umbra: " fmt
+
 #include <linux/init.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>

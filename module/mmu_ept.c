@@ -13,6 +13,8 @@
  * a walk under rcu_read_lock() may run into a dead table, but never into freed
  * memory, and a cmpxchg there does no harm.
  */
+#define pr_fmt(fmt) "umbra: " fmt
+
 #include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/mem_encrypt.h>

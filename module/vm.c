@@ -3,6 +3,8 @@
  * Lifetimes: a VM lives as long as a file descriptor of it or of one of its
  * vCPUs; vCPUs die with their VM.
  */
+#define pr_fmt(fmt) "umbra: " fmt
+
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/preempt.h>
@@ -79,7 +81,6 @@ struct umbra_vm *umbra_vm_create(unsigned long type)
 	r = vm_init_parts(vm);
 	if (r)
 		goto err_hardware;
-	preempt_notifier_inc();
 	return vm;
 
 err_hardware:
@@ -127,7 +128,6 @@ static void vm_destroy(struct kref *ref)
 		umbra_backend->vm_destroy(vm);
 	xa_destroy(&vm->vcpus);
 	cleanup_srcu_struct(&vm->srcu);
-	preempt_notifier_dec();
 	umbra_hardware_put();
 	mmdrop(vm->mm);
 	kfree(vm);

@@ -277,7 +277,7 @@ void umbra_ioapic_init(struct umbra_irqchip *chip)
 	io->dev.ops = &ioapic_ops;
 }
 
-void umbra_ioapic_destroy(struct umbra_irqchip *chip)
+void umbra_ioapic_stop(struct umbra_irqchip *chip)
 {
 	cancel_delayed_work_sync(&chip->ioapic.work);
 }

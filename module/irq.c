@@ -340,6 +340,12 @@ int umbra_irqchip_create(struct umbra_vm *vm)
 	return 0;
 }
 
+void umbra_irqchip_quiesce(struct umbra_vm *vm)
+{
+	if (vm->irqchip)
+		umbra_ioapic_stop(vm->irqchip);
+}
+
 void umbra_irqchip_destroy(struct umbra_vm *vm)
 {
 	struct umbra_irqchip *chip = vm->irqchip;
@@ -347,7 +353,6 @@ void umbra_irqchip_destroy(struct umbra_vm *vm)
 	if (!chip)
 		return;
 	vm->irqchip = NULL;
-	umbra_ioapic_destroy(chip);
 	free_routes(rcu_dereference_protected(chip->routes, true));
 	kfree(chip);
 }

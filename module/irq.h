@@ -17,6 +17,9 @@ enum { UMBRA_SOURCE_USER, UMBRA_SOURCE_PIT, UMBRA_SOURCES };
 
 /* KVM_CREATE_IRQCHIP: vm->lock held. 0, -EEXIST, -EINVAL (vCPUs exist), -ENOMEM */
 int umbra_irqchip_create(struct umbra_vm *vm);
+/* No vCPU runs and none will: after it no chip acts by itself. The vCPUs still exist. */
+void umbra_irqchip_quiesce(struct umbra_vm *vm);
+/* The vCPUs are gone. */
 void umbra_irqchip_destroy(struct umbra_vm *vm);
 bool umbra_irqchip_in_kernel(struct umbra_vm *vm);
 /* KVM_GET/SET_IRQCHIP: 0, -EINVAL, -ENXIO without chips */

@@ -114,7 +114,8 @@ void umbra_pic_unregister(struct umbra_irqchip *chip);
 
 /* ioapic.c */
 void umbra_ioapic_init(struct umbra_irqchip *chip);
-void umbra_ioapic_destroy(struct umbra_irqchip *chip);
+/* Wait for its work, which must not be queued again. */
+void umbra_ioapic_stop(struct umbra_irqchip *chip);
 int umbra_ioapic_set_pin(struct umbra_irqchip *chip, int source, unsigned int pin, int level);
 /* A LAPIC ends a level-triggered interrupt. */
 void umbra_ioapic_eoi(struct umbra_irqchip *chip, u8 vector);

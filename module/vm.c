@@ -116,8 +116,9 @@ static void vm_destroy(struct kref *ref)
 	unsigned long i;
 
 	umbra_notifier_unregister(vm);
-	/* The PIT's timer and the routes reach LAPICs: they go first. */
+	/* What reaches LAPICs without a vCPU's doing stops first. */
 	umbra_pit_destroy(vm);
+	umbra_irqchip_quiesce(vm);
 	xa_for_each(&vm->vcpus, i, vcpu)
 		vcpu_free(vcpu);
 	umbra_irqchip_destroy(vm);

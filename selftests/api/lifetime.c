@@ -223,9 +223,9 @@ TEST(exit_in_run, "exit_group from another thread while RUN goes on")
 	}
 }
 
-TEST_SECONDS(make_and_drop, "200 VMs made, run and dropped one after the other", 60)
+TEST_SECONDS(make_and_drop, "100 VMs made, run and dropped one after the other", 60)
 {
-	long i, n = ktap_env("VMS", 200);
+	long i, n = ktap_env("VMS", 100);
 
 	for (i = 0; i < n; i++) {
 		struct vm vm;
@@ -240,7 +240,7 @@ TEST(vm_without_vcpu, "VMs made and dropped with chip and slots but no vCPU")
 {
 	int i;
 
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < 50; i++) {
 		struct vm vm;
 
 		vm_init(&vm, i & 1 ? VM_PIT : 0);

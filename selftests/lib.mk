@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Rules for test programs, with the names that kselftest gives them:
 # TEST_GEN_PROGS are built from C and run, TEST_PROGS are scripts to run,
-# TEST_FILES go along with them.
+# TEST_FILES go along with them, TEST_GEN_PROGS_EXTENDED are built for the scripts.
 
 O ?= $(CURDIR)/../build/selftests
 OUT := $(abspath $(O))
@@ -19,13 +19,14 @@ LDFLAGS_TEST := -static -no-pie -pthread -z noexecstack -z separate-code
 
 LIB_SRC := $(wildcard lib/*.c lib/*.S)
 LIB_OBJ := $(patsubst %,$(OUT)/.obj/%.o,$(basename $(LIB_SRC)))
+EXTENDED := $(addprefix $(OUT)/,$(TEST_GEN_PROGS_EXTENDED))
 GEN := $(addprefix $(OUT)/,$(TEST_GEN_PROGS))
 COPIED := $(addprefix $(OUT)/,$(TEST_PROGS) $(TEST_FILES))
 
 .PHONY: all run_tests install emit_tests clean
 .SECONDARY:
 
-all: $(GEN) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
+all: $(GEN) $(EXTENDED) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
 
 # V=1 shows the commands.
 ifeq ($(V),1)
@@ -50,6 +51,11 @@ $(GEN): $(OUT)/%: $(OUT)/.obj/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $^
+
+$(EXTENDED): $(OUT)/%: $(OUT)/.obj/%.o
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $<
 
 $(COPIED): $(OUT)/%: %
 	@mkdir -p $(@D)
@@ -76,7 +82,7 @@ install: all
 	$(if $(INSTALL_PATH),,$(error INSTALL_PATH= says where to))
 	mkdir -p $(INSTALL_PATH)
 	cd $(OUT) && cp -r --parents Makefile tests.list $(TEST_GEN_PROGS) \
-		$(TEST_PROGS) $(TEST_FILES) $(abspath $(INSTALL_PATH))
+		$(TEST_GEN_PROGS_EXTENDED) $(TEST_PROGS) $(TEST_FILES) $(abspath $(INSTALL_PATH))
 
 clean:
 	rm -rf $(OUT)

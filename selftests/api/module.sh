@@ -1,0 +1,221 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# Loading and unloading, with what that leaves behind. It reloads the module;
+# afterwards that is loaded as before. MODULE= is the file, RELOADS= how often.
+module=${MODULE:-/umbra/umbra.ko}
+reloads=${RELOADS:-100}
+here=$(dirname "$0")
+hold=$here/../tools/hold
+count=0
+failed=0
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"; unset UMBRA_DEV; loaded || insmod "$module"' EXIT
+
+echo "TAP version 13"
+
+result() {
+	count=$((count + 1))
+	if [ "$1" -eq 0 ]; then
+		echo "ok $count $2"
+	else
+		echo "not ok $count $2"
+		failed=1
+	fi
+}
+
+skip() {
+	count=$((count + 1))
+	echo "ok $count $1 # SKIP $2"
+}
+
+loaded() {
+	grep -q '^umbra ' /proc/modules
+}
+
+finish() {
+	echo "1..$count"
+	exit $failed
+}
+
+if ! loaded || [ ! -e "$module" ] || [ "$(id -u)" -ne 0 ]; then
+	skip "the module loads and unloads" "umbra is not loaded, or $module is not there"
+	finish
+fi
+
+# hold_on WHAT: keep a VM (wait) or the node (node) until let_go.
+hold_on() {
+	rm -f "$work/in" "$work/out"
+	mkfifo "$work/in"
+	"$hold" "$1" <"$work/in" >"$work/out" 2>&1 &
+	holder=$!
+	exec 5>"$work/in"
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		grep -q ready "$work/out" && return 0
+		sleep 0.2
+	done
+	return 1
+}
+
+let_go() {
+	exec 5>&-
+	wait "$holder"
+}
+
+# Whether EFER.SVME of CPU 0 is set: 1, 0, or nothing when nobody can tell.
+svme() {
+	dd if=/dev/cpu/0/msr bs=8 count=1 iflag=skip_bytes skip=$((0xc0000080)) 2>/dev/null |
+		od -A n -t u4 -N 4 | awk '{ print int($1 / 4096) % 2 }'
+}
+
+# Objects in use: cache and count, the CPUs' own slabs emptied first.
+objects() {
+	sync
+	sleep 1
+	for s in /sys/kernel/slab/*/shrink; do
+		echo 1 >"$s" 2>/dev/null
+	done
+	awk '/^(kmalloc|anon_vma|filp|inode|mm_struct|vm_area|radix|umbra|dentry|task_struct|fpu|cred)/ { print $1, $2 }' \
+		/proc/slabinfo | sort
+}
+
+# leaked FILE FILE N: the caches that grew by N objects or more, in one line.
+leaked() {
+	join "$1" "$2" | awk -v n="$3" '$3 - $2 >= n { printf "%s +%d ", $1, $3 - $2 }'
+}
+
+result 0 "the module is loaded"
+[ -c /dev/umbra ]
+result $? "its node is a character device"
+[ "$(stat -c %a /dev/umbra)" = 660 ]
+result $? "its node is for root and the group alone"
+modinfo "$module" | grep -qE '^license: +GPL$'
+result $? "its licence is GPL"
+
+hold_on wait
+result $? "a VM can be made and runs"
+rmmod umbra 2>"$work/err"
+[ $? -ne 0 ] && loaded
+result $? "rmmod with a VM open is refused"
+grep -qi 'in use' "$work/err"
+result $? "and says that it is in use"
+let_go
+result $? "the VM was not disturbed by that"
+hold_on node
+rmmod umbra 2>/dev/null
+[ $? -ne 0 ] && loaded
+result $? "rmmod with the node open is refused"
+let_go
+
+modprobe msr 2>/dev/null
+if [ -n "$(svme)" ]; then
+	[ "$(svme)" = 0 ]
+	result $? "without a VM no CPU has SVM enabled"
+	hold_on wait
+	[ "$(svme)" = 1 ]
+	result $? "with a VM it has"
+	let_go
+	[ "$(svme)" = 0 ]
+	result $? "after the last VM it has not"
+else
+	skip "without a VM no CPU has SVM enabled" "no /dev/cpu/0/msr"
+fi
+
+rmmod umbra
+result $? "rmmod"
+[ ! -e /dev/umbra ]
+result $? "the node goes with it"
+! grep -q '^umbra' /proc/slabinfo
+result $? "and so do its slab caches"
+insmod "$module" mmu=nonsense 2>"$work/err"
+[ $? -ne 0 ] && ! loaded
+result $? "mmu=nonsense is refused"
+insmod "$module" npt=0 2>"$work/err"
+! loaded || { "$hold" once 2>/dev/null; [ $? -ne 0 ]; rc=$?; rmmod umbra; [ $rc -eq 0 ]; }
+result $? "npt=0 is the same as no nested paging: no VM can be made"
+insmod "$module" mmu=hardware && "$hold" once && rmmod umbra
+result $? "mmu=hardware is taken, and a VM runs"
+
+# Another owner of SVM.
+if modprobe kvm_amd 2>/dev/null && [ -e /sys/module/kvm_amd ]; then
+	dmesg -c >/dev/null 2>&1
+	if insmod "$module" 2>"$work/err"; then
+		"$hold" once 2>"$work/err"
+		[ $? -eq 16 ]
+		result $? "with kvm_amd loaded, making a VM is EBUSY"
+		rmmod umbra
+	else
+		grep -qi 'busy' "$work/err"
+		result $? "with kvm_amd loaded, insmod is EBUSY"
+	fi
+	dmesg | grep 'umbra:' >"$work/log"
+	grep -q kvm_amd "$work/log"
+	result $? "the log names kvm_amd"
+	grep -q 'modprobe -r kvm_amd' "$work/log"
+	result $? "and the remedy"
+	UMBRA_DEV=/dev/kvm "$hold" once
+	result $? "stock KVM works on, undisturbed"
+	insmod "$module"
+	modprobe -r kvm_amd
+	result $? "kvm_amd can be unloaded while umbra is loaded"
+	"$hold" once
+	result $? "and then a VM can be made"
+	hold_on wait
+	modprobe kvm_amd 2>/dev/null
+	UMBRA_DEV=/dev/kvm "$hold" once 2>"$work/err"
+	held=$?
+	let_go
+	result $? "a VM of umbra outlives kvm_amd's arrival"
+	[ $held -ne 0 ]
+	result $? "stock KVM makes no VM while umbra has one"
+	modprobe -r kvm_amd kvm 2>/dev/null
+	rmmod umbra
+else
+	skip "with kvm_amd loaded, making a VM is EBUSY" "kvm_amd does not load here"
+fi
+
+# A leak of one object a cycle shows in some cache.
+cycle() {
+	insmod "$module" && "$hold" once && rmmod umbra
+}
+cycle && cycle
+objects >"$work/before"
+i=0
+bad=0
+while [ $i -lt "$reloads" ]; do
+	cycle || { bad=1; break; }
+	i=$((i + 1))
+done
+result $bad "insmod, a VM, rmmod, $reloads times"
+objects >"$work/after"
+what=$(leaked "$work/before" "$work/after" "$reloads")
+[ -z "$what" ]
+result $? "and no slab cache has grown by an object a time $what"
+
+# The same of VMs alone, and of callers that are killed.
+insmod "$module" && "$hold" once
+objects >"$work/before"
+i=0
+while [ $i -lt "$reloads" ]; do
+	"$hold" once || break
+	i=$((i + 1))
+done
+[ $i -eq "$reloads" ]
+result $? "a VM made, run and dropped, $reloads times"
+objects >"$work/after"
+what=$(leaked "$work/before" "$work/after" "$reloads")
+[ -z "$what" ]
+result $? "and no slab cache has grown by an object a time $what"
+KILLS=$reloads "$here/lifetime" SIGKILL >"$work/tap"
+result $? "killed in RUN, $reloads times"
+objects >"$work/before"
+KILLS=$reloads "$here/lifetime" SIGKILL >"$work/tap"
+result $? "and once more"
+objects >"$work/after"
+what=$(leaked "$work/before" "$work/after" "$reloads")
+[ -z "$what" ]
+result $? "and no slab cache has grown by an object a time $what"
+rmmod umbra
+result $? "rmmod after all that"
+insmod "$module"
+result $? "and the module is loaded again"
+finish

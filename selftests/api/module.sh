@@ -93,16 +93,14 @@ result $? "its licence is GPL"
 
 hold_on wait
 result $? "a VM can be made and runs"
-rmmod umbra 2>"$work/err"
-[ $? -ne 0 ] && loaded
+! rmmod umbra 2>"$work/err" && loaded
 result $? "rmmod with a VM open is refused"
 grep -qi 'in use' "$work/err"
 result $? "and says that it is in use"
 let_go
 result $? "the VM was not disturbed by that"
 hold_on node
-rmmod umbra 2>/dev/null
-[ $? -ne 0 ] && loaded
+! rmmod umbra 2>/dev/null && loaded
 result $? "rmmod with the node open is refused"
 let_go
 
@@ -126,12 +124,17 @@ result $? "rmmod"
 result $? "the node goes with it"
 ! grep -q '^umbra' /proc/slabinfo
 result $? "and so do its slab caches"
-insmod "$module" mmu=nonsense 2>"$work/err"
-[ $? -ne 0 ] && ! loaded
+! insmod "$module" mmu=nonsense 2>"$work/err" && ! loaded
 result $? "mmu=nonsense is refused"
-insmod "$module" npt=0 2>"$work/err"
-! loaded || { "$hold" once 2>/dev/null; [ $? -ne 0 ]; rc=$?; rmmod umbra; [ $rc -eq 0 ]; }
-result $? "npt=0 is the same as no nested paging: no VM can be made"
+if insmod "$module" npt=0 2>"$work/err"; then
+	! "$hold" once 2>/dev/null
+	none=$?
+	rmmod umbra
+else
+	! loaded
+	none=$?
+fi
+result $none "npt=0 is the same as no nested paging: no VM can be made"
 insmod "$module" mmu=hardware && "$hold" once && rmmod umbra
 result $? "mmu=hardware is taken, and a VM runs"
 

@@ -184,7 +184,7 @@ static void say_owner(void)
 	int i;
 
 	if (module_is_loaded(kvm)) {
-		pr_err_ratelimited("%s is held by %s: unload it with «modprobe -r %s»%s\n",
+		pr_err_ratelimited("%s is held by %s: unload it with \"modprobe -r %s\"%s\n",
 				   umbra_backend->name, kvm, kvm,
 				   UMBRA_KVM_ENABLES_AT_LOAD ?
 				   ", or load it with kvm.enable_virt_at_load=0" : "");
@@ -192,7 +192,7 @@ static void say_owner(void)
 	}
 	for (i = 0; i < ARRAY_SIZE(others); i++) {
 		if (module_is_loaded(others[i])) {
-			pr_err_ratelimited("%s is held by %s: unload it with «modprobe -r %s»\n",
+			pr_err_ratelimited("%s is held by %s: unload it with \"modprobe -r %s\"\n",
 					   umbra_backend->name, others[i], others[i]);
 			return;
 		}

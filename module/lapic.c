@@ -5,6 +5,7 @@
  */
 #include <linux/bitops.h>
 #include <linux/minmax.h>
+#include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -50,9 +51,13 @@ static const u64 writable_regs =
 static const u64 writable_xapic_regs =
 	REG(APIC_LDR) | REG(APIC_DFR) | REG(APIC_ICR2);
 
-static bool reg_in(unsigned int reg, u64 set)
+/* Is the guest's register in a set? *@reg is then an offset that speculation can't widen. */
+static bool reg_in(unsigned int *reg, u64 set)
 {
-	return (reg >> 4) < 64 && (set & REG(reg));
+	if (*reg >= LAPIC_REGS_SIZE)
+		return false;
+	*reg = array_index_nospec(*reg, LAPIC_REGS_SIZE);
+	return set & REG(*reg);
 }
 
 /* --- vectors ------------------------------------------------------------ */
@@ -307,7 +312,13 @@ static bool match_logical(const struct umbra_lapic *apic, u32 dest)
 	return ldr >> 4 == (dest & 0xff) >> 4 && (ldr & dest & 0xf);
 }
 
-/* Is @dest of a message from an x2APIC (@wide) or with 8 bits meant for all? */
+/* May @dest be a broadcast? */
+static bool means_all(u32 dest)
+{
+	return dest == LAPIC_X2_ALL || dest == LAPIC_XAPIC_ALL;
+}
+
+/* Is it one for this LAPIC? Among x2APICs (@wide) 0xff is just an ID. */
 static bool match_all(const struct umbra_lapic *apic, u32 dest, bool wide)
 {
 	return dest == LAPIC_X2_ALL || (dest == LAPIC_XAPIC_ALL && !(wide && lapic_x2(apic)));
@@ -362,9 +373,12 @@ int umbra_lapic_deliver(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
 
 	if (msg->mode == UMBRA_DM_LOWEST)
 		return deliver_lowest(vm, msg, src);
-	if (src && !msg->logical && msg->dest == apic_id(src) && match(src, msg, wide))
-		return accept(src, msg, src);
-
+	if (!msg->logical && !means_all(msg->dest)) {
+		vcpu = umbra_vcpu_by_id(vm, msg->dest);
+		if (!vcpu || !match(vcpu->lapic, msg, wide))
+			return -1;
+		return accept(vcpu->lapic, msg, src);
+	}
 	umbra_for_each_vcpu(vm, i, vcpu) {
 		if (match(vcpu->lapic, msg, wide)) {
 			int r = accept(vcpu->lapic, msg, src);
@@ -572,7 +586,7 @@ static bool answers_mmio(const struct umbra_lapic *apic)
 int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
-	unsigned int offset = gpa & (LAPIC_WINDOW - 1);
+	unsigned int offset = gpa & (LAPIC_WINDOW - 1), reg = offset & ~0xf;
 	u32 val;
 
 	if (!in_window(apic, gpa))
@@ -585,11 +599,11 @@ int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, 
 	/* A register is the first 4 bytes of each 16. */
 	if ((offset & 0xf) + len > 4)
 		return 0;
-	if (!reg_in(offset & ~0xf, readable_regs | readable_xapic_regs)) {
+	if (!reg_in(&reg, readable_regs | readable_xapic_regs)) {
 		note_error(apic, APIC_ESR_ILLREGA, apic);
 		return 0;
 	}
-	val = read_reg(apic, offset & ~0xf);
+	val = read_reg(apic, reg);
 	memcpy(data, (u8 *)&val + (offset & 3), len);
 	return 0;
 }
@@ -608,9 +622,9 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 	if (len != sizeof(val) || (offset & 0xf))
 		return 0;
 	memcpy(&val, data, sizeof(val));
-	if (likely(reg_in(offset, writable_regs | writable_xapic_regs)))
+	if (likely(reg_in(&offset, writable_regs | writable_xapic_regs)))
 		write_reg(apic, offset, val);
-	else if (!reg_in(offset, readable_regs | readable_xapic_regs))
+	else if (!reg_in(&offset, readable_regs | readable_xapic_regs))
 		note_error(apic, APIC_ESR_ILLREGA, apic);
 	return 0;
 }
@@ -622,7 +636,7 @@ int umbra_x2apic_read(struct umbra_vcpu *vcpu, u32 msr, u64 *value)
 	struct umbra_lapic *apic = vcpu->lapic;
 	unsigned int reg = (msr - APIC_BASE_MSR) << 4;
 
-	if (!apic || !lapic_x2(apic) || !reg_in(reg, readable_regs))
+	if (!apic || !lapic_x2(apic) || !reg_in(&reg, readable_regs))
 		return 1;
 	*value = read_reg(apic, reg);
 	if (reg == APIC_ICR)
@@ -661,7 +675,7 @@ int umbra_x2apic_write(struct umbra_vcpu *vcpu, u32 msr, u64 value)
 	unsigned int reg = (msr - APIC_BASE_MSR) << 4;
 
 	if (!apic || !lapic_x2(apic) ||
-	    !reg_in(reg, writable_regs | REG(APIC_SELF_IPI)) ||
+	    !reg_in(&reg, writable_regs | REG(APIC_SELF_IPI)) ||
 	    (value & x2apic_reserved(vcpu, reg)))
 		return 1;
 	if (reg == APIC_ICR)

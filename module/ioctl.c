@@ -133,7 +133,7 @@ static const struct ioctl_row *find_row(const struct ioctl_row *rows, unsigned i
 
 static const struct {
 	u16 cap;
-	u16 value;
+	u32 value;
 } capabilities[] = {
 	{ KVM_CAP_IRQCHIP, 1 },
 	{ KVM_CAP_HLT, 1 },
@@ -154,7 +154,8 @@ static const struct {
 	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
 	{ KVM_CAP_PIT_STATE2, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
-	{ KVM_CAP_ADJUST_CLOCK, KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC },
+	{ KVM_CAP_MCE, UMBRA_MCE_BANKS },
+	{ KVM_CAP_ADJUST_CLOCK, UMBRA_CLOCK_FLAGS },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
 	{ KVM_CAP_VCPU_EVENTS, 1 },
 	{ KVM_CAP_DEBUGREGS, 1 },
@@ -172,6 +173,8 @@ static const struct {
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
+	{ KVM_CAP_SET_GUEST_DEBUG2, UMBRA_GUESTDBG_VALID },
+	{ KVM_CAP_SREGS2, 1 },
 };
 
 static long check_extension(struct ioctl_call *c, void *data)
@@ -311,6 +314,12 @@ static long get_vcpu_mmap_size(struct ioctl_call *c, void *data)
 	return c->value ? -EINVAL : 2 * PAGE_SIZE;	/* kvm_run, PIO data */
 }
 
+static long get_mce_cap(struct ioctl_call *c, void *data)
+{
+	*(u64 *)data = UMBRA_MCE_CAP;
+	return 0;
+}
+
 static long create_vm(struct ioctl_call *c, void *data)
 {
 	struct umbra_vm *vm = umbra_vm_create(c->value);
@@ -348,6 +357,7 @@ static const struct ioctl_row system_rows[] = {
 	{ KVM_GET_MSR_INDEX_LIST,	F_RAW,		get_msr_index_list },
 	{ KVM_GET_MSR_FEATURE_INDEX_LIST, F_RAW,	get_msr_feature_list },
 	{ KVM_GET_MSRS,			F_RAW,		get_msrs },
+	{ KVM_X86_GET_MCE_CAP_SUPPORTED, F_OUT,		get_mce_cap },
 	{ UMBRA_GET_INFO,		F_OUT,		get_info },
 };
 
@@ -695,6 +705,11 @@ static long get_tsc_khz(struct ioctl_call *c, void *data)
 	return c->vcpu->time.tsc_khz;
 }
 
+static long setup_mce(struct ioctl_call *c, void *data)
+{
+	return umbra_vcpu_setup_mce(c->vcpu, *(u64 *)data);
+}
+
 static long kvmclock_ctrl(struct ioctl_call *c, void *data)
 {
 	return umbra_kvmclock_ctrl(c->vcpu);
@@ -715,9 +730,12 @@ static long name(struct ioctl_call *c, void *data)					\
 
 GETTER(get_regs, umbra_vcpu_get_regs, struct kvm_regs)
 GETTER(get_sregs, umbra_vcpu_get_sregs, struct kvm_sregs)
+GETTER(get_sregs2, umbra_vcpu_get_sregs2, struct kvm_sregs2)
 GETTER(get_debugregs, umbra_vcpu_get_debugregs, struct kvm_debugregs)
 PASS(set_regs, umbra_vcpu_set_regs, struct kvm_regs)
 PASS(set_sregs, umbra_vcpu_set_sregs, struct kvm_sregs)
+PASS(set_sregs2, umbra_vcpu_set_sregs2, struct kvm_sregs2)
+PASS(set_mce, umbra_vcpu_set_mce, struct kvm_x86_mce)
 PASS(set_debugregs, umbra_vcpu_set_debugregs, struct kvm_debugregs)
 PASS(set_guest_debug, umbra_vcpu_set_guest_debug, struct kvm_guest_debug)
 PASS(get_fpu, umbra_vcpu_get_fpu, struct kvm_fpu)
@@ -747,6 +765,8 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_SET_REGS,			F_IN | F_LOAD,		set_regs },
 	{ KVM_GET_SREGS,		F_OUT | F_LOAD,		get_sregs },
 	{ KVM_SET_SREGS,		F_IN | F_LOAD | F_SRCU,	set_sregs },
+	{ KVM_GET_SREGS2,		F_OUT | F_LOAD,		get_sregs2 },
+	{ KVM_SET_SREGS2,		F_IN | F_LOAD | F_SRCU,	set_sregs2 },
 	{ KVM_GET_FPU,			F_OUT,			get_fpu },
 	{ KVM_SET_FPU,			F_IN,			set_fpu },
 	{ KVM_GET_XSAVE,		F_OUT,			get_xsave },
@@ -772,6 +792,8 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_TRANSLATE,		F_IN | F_OUT | F_LOAD | F_SRCU, translate },
 	{ KVM_SET_TSC_KHZ,		F_VALUE | F_LOAD,	set_tsc_khz },
 	{ KVM_GET_TSC_KHZ,		F_NONE,			get_tsc_khz },
+	{ KVM_X86_SETUP_MCE,		F_IN,			setup_mce },
+	{ KVM_X86_SET_MCE,		F_IN | F_LOAD,		set_mce },
 	{ KVM_KVMCLOCK_CTRL,		F_NONE,			kvmclock_ctrl },
 };
 

@@ -22,7 +22,7 @@ struct umbra_backend_caps {
 	bool next_rip;		/* exits tell where the instruction ends */
 	bool tsc_scaling;
 	bool tsc_aux;		/* MSR_TSC_AUX is the guest's while it runs */
-	bool spec_ctrl;		/* so is MSR_IA32_SPEC_CTRL */
+	u64 spec_ctrl;		/* so is MSR_IA32_SPEC_CTRL: its bits that the CPU has */
 	u64 host_efer;
 };
 

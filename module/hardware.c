@@ -27,7 +27,7 @@
 
 /*
  * hardware_lock: @users, what follows from them leaving 0 and coming back to it, and the hook.
- * Taken before cpus_read_lock, which the hotplug core takes inside.
+ * Taken inside cpus_read_lock where both are.
  */
 static DEFINE_MUTEX(hardware_lock);
 static unsigned int users;
@@ -202,9 +202,10 @@ static void say_owner(void)
 }
 
 /*
- * A crash turns the extension off on each CPU through the kernel's one hook. While
- * KVM's vendor module is there the hook is its own, so that it must be free by the
- * time that module starts; two registrations are a bug to the kernel.
+ * A crash turns the extension off on each CPU through the kernel's one hook, taken
+ * with the first VM and kept: giving it back waits for RCU. While KVM's vendor module
+ * is there the hook is its own, so that it must be free by the time that module
+ * starts; two registrations are a bug to the kernel. hardware_lock held.
  */
 static void take_emergency_hook(void)
 {
@@ -245,27 +246,22 @@ static int enable_all(void)
 
 	if (UMBRA_KVM_HOOKS_AT_LOAD && kvm_is_loaded())
 		return -EBUSY;
-	cpus_read_lock();
 	on_each_cpu(enable_by_ipi, &failures, 1);
 	r = atomic_read(&failures) ? -EBUSY :
 	    cpuhp_setup_state_nocalls_cpuslocked(UMBRA_CPUHP_STATE, "umbra/cpu:online",
 						 cpu_comes, cpu_goes);
-	if (r < 0)
+	if (r < 0) {
 		on_each_cpu(disable_by_ipi, NULL, 1);
-	cpus_read_unlock();
-	if (r < 0)
 		return -EBUSY;
+	}
 	take_emergency_hook();
 	return 0;
 }
 
 static void disable_all(void)
 {
-	drop_emergency_hook();
-	cpus_read_lock();
 	cpuhp_remove_state_nocalls_cpuslocked(UMBRA_CPUHP_STATE);
 	on_each_cpu(disable_by_ipi, NULL, 1);
-	cpus_read_unlock();
 }
 
 /**
@@ -280,6 +276,7 @@ int umbra_hardware_get(void)
 {
 	int r = 0;
 
+	cpus_read_lock();
 	mutex_lock(&hardware_lock);
 	if (rebooting)
 		r = -EIO;
@@ -288,6 +285,7 @@ int umbra_hardware_get(void)
 	if (!r)
 		users++;
 	mutex_unlock(&hardware_lock);
+	cpus_read_unlock();
 	if (r == -EBUSY)
 		say_owner();
 	return r;
@@ -296,10 +294,12 @@ int umbra_hardware_get(void)
 /** umbra_hardware_put() - one VM less; the last turns the extension off. May sleep. */
 void umbra_hardware_put(void)
 {
+	cpus_read_lock();
 	mutex_lock(&hardware_lock);
 	if (!--users)
 		disable_all();
 	mutex_unlock(&hardware_lock);
+	cpus_read_unlock();
 }
 
 /*
@@ -391,6 +391,9 @@ err_driver:
 /** umbra_hardware_exit() - at unload, when no VM is left */
 void umbra_hardware_exit(void)
 {
+	mutex_lock(&hardware_lock);
+	drop_emergency_hook();
+	mutex_unlock(&hardware_lock);
 	preempt_notifier_dec();
 	unregister_reboot_notifier(&reboot_notifier);
 	unregister_module_notifier(&module_notifier);

@@ -435,7 +435,7 @@ static int tsc_aux_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 n
 
 static int spec_ctrl_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
 {
-	if (value & ~row->valid)
+	if (value & ~umbra_caps.spec_ctrl)
 		return 1;
 	vcpu->msrs.spec_ctrl = value;
 	/* Where the CPU switches it; elsewhere the entry takes it from here. */
@@ -551,7 +551,6 @@ static const struct msr_row rows[] = {
 	{ MSR_IA32_TSC_ADJUST, .flags = ROW_SAVE, .get = tsc_adjust_get, .set = tsc_adjust_set,
 	  .shown = shows_tsc_adjust },
 	{ MSR_IA32_SPEC_CTRL, .flags = ROW_SAVE, .field = FIELD(spec_ctrl),
-	  .valid = SPEC_CTRL_IBRS | SPEC_CTRL_STIBP | SPEC_CTRL_SSBD,
 	  .set = spec_ctrl_set, .have = have_spec_ctrl, .shown = shows_spec_ctrl },
 	{ MSR_IA32_PRED_CMD, .get = refuse_get, .set = pred_cmd_set,
 	  .have = have_ibpb, .shown = shows_pred_cmd },

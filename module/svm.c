@@ -110,6 +110,16 @@ static void svm_unsetup(void)
 		__free_pages(iopm, IOPM_ORDER);
 }
 
+/* A bit that the CPU lacks would be a fault of ours at the next entry. */
+static u64 spec_ctrl_bits(void)
+{
+	if (!boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL))
+		return 0;
+	return (boot_cpu_has(X86_FEATURE_IBRS) ? SPEC_CTRL_IBRS : 0) |
+	       (boot_cpu_has(X86_FEATURE_STIBP) ? SPEC_CTRL_STIBP : 0) |
+	       (boot_cpu_has(X86_FEATURE_AMD_SSBD) ? SPEC_CTRL_SSBD : 0);
+}
+
 static int svm_setup(struct umbra_backend_caps *caps)
 {
 	/* sysfs then tells what is used. */
@@ -122,7 +132,7 @@ static int svm_setup(struct umbra_backend_caps *caps)
 	caps->next_rip = nrips;
 	caps->tsc_scaling = false;
 	caps->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
-	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	caps->spec_ctrl = spec_ctrl_bits();
 	rdmsrl(MSR_EFER, caps->host_efer);
 
 	/* ASID 0 is the host's. */
@@ -257,6 +267,7 @@ static void svm_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
 	svm->dr_guest = false;
 	svm->irq_window = false;
 	svm->nmi_step = false;
+	svm->exit_at_once = false;
 	svm->injected_trap = false;
 	svm_intercept(svm, INTERCEPT_VINTR, false);
 	svm_set_nmi_mask(vcpu, false);
@@ -461,6 +472,11 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 	write_vmcb(vcpu);
 	if (unlikely(needs_drs(vcpu)))
 		load_drs(vcpu);
+	/* The interrupt waits until the guest runs, and delivery of EVENTINJ comes before it. */
+	if (unlikely(svm->exit_at_once)) {
+		svm->exit_at_once = false;
+		umbra_send_reschedule(smp_processor_id());
+	}
 	/* Block-stepping of this very task by a debugger is not for its guest. */
 	if (unlikely(test_thread_flag(TIF_BLOCKSTEP))) {
 		debugctl = get_debugctlmsr();

@@ -49,6 +49,7 @@ enum svm_clean {
  * @nmi_masked: an NMI is in service
  * @iret_seen: the IRET at @iret_rip has exited and will end that service
  * @nmi_step: single-step one instruction, after which an NMI can go in
+ * @exit_at_once: leave the guest as soon as EVENTINJ is delivered
  * @injected_trap: the #BP, #OF or INT n in EVENTINJ comes from us: RIP is behind it
  */
 struct svm_vcpu {
@@ -65,7 +66,7 @@ struct svm_vcpu {
 	bool tpr_intercept;
 	bool irq_window;
 	u8 tpr;
-	bool nmi_masked, iret_seen, nmi_step;
+	bool nmi_masked, iret_seen, nmi_step, exit_at_once;
 	bool injected_trap;
 	u64 iret_rip;
 };

@@ -396,6 +396,7 @@ void svm_cancel_inject(struct umbra_vcpu *vcpu)
 	svm->injected_trap = false;
 	svm->irq_window = false;
 	svm->nmi_step = false;
+	svm->exit_at_once = false;
 }
 
 void svm_set_tpr_intercept(struct umbra_vcpu *vcpu, bool on)
@@ -422,6 +423,11 @@ void svm_want_nmi_window(struct umbra_vcpu *vcpu)
 
 	if (svm->nmi_masked && !svm->iret_seen)
 		return;
+	/* A step would leave its TF in the frame that the delivery pushes. */
+	if (svm->vmcb->control.event_inj & SVM_EVTINJ_VALID) {
+		svm->exit_at_once = true;
+		return;
+	}
 	/* A step of the guest's own or of a debugger's exits, and we look again. */
 	svm->nmi_step = !(vcpu->regs.rflags & X86_EFLAGS_TF);
 }

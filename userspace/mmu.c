@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <linux/umbra.h>
 
@@ -56,6 +55,5 @@ int mmu_choose(const struct umbra_vm *vm, const char *dev, const char *mode,
 		why = "the module or the CPU cannot do it; leave it to auto";
 	if (!why)
 		return 0;
-	snprintf(err->text, sizeof(err->text), "--mmu %s on %.100s: %s", mode, dev, why);
-	return UMBRA_EXIT_MISSING;
+	return umbra_fail(err, UMBRA_EXIT_MISSING, "--mmu %s on %s: %s", mode, dev, why);
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,17 +19,6 @@
 #define FLUSH_DELAY_NS	4000000L	/* output waits this long for more to join it */
 #define DRAIN_STALL_MS	2000		/* at the end, how long a stuck reader is waited for */
 #define CTRL_A		0x01
-
-__attribute__((format(printf, 3, 4)))
-static int fail(struct umbra_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
 
 static void arm_timer(void *ctx, bool urgent)
 {
@@ -60,7 +48,7 @@ int port_init(struct port *p, struct uart *uart, struct umbra_err *err)
 		int code = errno;
 
 		port_close(p);
-		return fail(err, -code, "timerfd or eventfd: %s", strerror(code));
+		return umbra_fail(err, -code, "timerfd or eventfd: %s", strerror(code));
 	}
 	return 0;
 }
@@ -110,7 +98,7 @@ int port_open_stdio(struct port *p, struct umbra_err *err)
 	if (p->in_fd < 0 || !isatty(p->in_fd))
 		return 0;
 	if (tcgetattr(p->in_fd, &p->saved))
-		return fail(err, -errno, "terminal: %s", strerror(errno));
+		return umbra_fail(err, -errno, "terminal: %s", strerror(errno));
 	p->escape = true;
 	p->raw = true;
 	return terminal_make_raw(p->in_fd, &p->saved, err);
@@ -127,7 +115,7 @@ int port_open_pty(struct port *p, char *name, size_t size, struct umbra_err *err
 
 		if (fd >= 0)
 			close(fd);
-		return fail(err, -code, "pseudo-terminal: %s", strerror(code));
+		return umbra_fail(err, -code, "pseudo-terminal: %s", strerror(code));
 	}
 	/* Raw from the start, or what the guest prints would be echoed back to it. */
 	slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -147,7 +135,7 @@ int port_open_file(struct port *p, const char *path, struct umbra_err *err)
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOCTTY | O_CLOEXEC, 0666);
 
 	if (fd < 0)
-		return fail(err, -errno, "%s: %s", path, strerror(errno));
+		return umbra_fail(err, -errno, "%s: %s", path, strerror(errno));
 	set_output(p, fd, true);
 	return 0;
 }
@@ -158,7 +146,7 @@ static int connect_socket(struct port *p, const char *path, struct umbra_err *er
 	int fd;
 
 	if (strlen(path) >= sizeof(addr.sun_path))
-		return fail(err, -ENAMETOOLONG, "%s: too long for a socket's name", path);
+		return umbra_fail(err, -ENAMETOOLONG, "%s: too long for a socket's name", path);
 	memcpy(addr.sun_path, path, strlen(path));
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
@@ -166,7 +154,7 @@ static int connect_socket(struct port *p, const char *path, struct umbra_err *er
 
 		if (fd >= 0)
 			close(fd);
-		return fail(err, -code, "%s: %s", path, strerror(code));
+		return umbra_fail(err, -code, "%s: %s", path, strerror(code));
 	}
 	set_input(p, fd, true);
 	set_output(p, fd, false);
@@ -179,7 +167,7 @@ static int use_descriptor(struct port *p, const char *number, struct umbra_err *
 	int flags = strlen(number) > 9 ? -1 : fcntl(fd, F_GETFL);
 
 	if (flags < 0)
-		return fail(err, -EBADF, "%s is not an open file descriptor", number);
+		return umbra_fail(err, -EBADF, "%s is not an open file descriptor", number);
 	if ((flags & O_ACCMODE) != O_WRONLY)
 		set_input(p, fd, false);
 	if ((flags & O_ACCMODE) != O_RDONLY)
@@ -200,7 +188,7 @@ int port_open_channel(struct port *p, const char *spec, struct umbra_err *err)
 		return connect_socket(p, spec, err);
 	fd = open(spec, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return fail(err, -errno, "%s: %s", spec, strerror(errno));
+		return umbra_fail(err, -errno, "%s: %s", spec, strerror(errno));
 	/* Of a FIFO we would read back our own output. */
 	if (S_ISFIFO(st.st_mode)) {
 		p->out_fd = fd;

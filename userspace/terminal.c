@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,7 +53,5 @@ int terminal_make_raw(int fd, const struct termios *saved, struct umbra_err *err
 	is_raw = 1;
 	if (!tcsetattr(fd, TCSANOW, &t))
 		return 0;
-	if (err)
-		snprintf(err->text, sizeof(err->text), "terminal: %s", strerror(errno));
-	return -errno;
+	return umbra_fail(err, -errno, "terminal: %s", strerror(errno));
 }

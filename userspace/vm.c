@@ -2,7 +2,6 @@
 /* Putting a VM together, and taking it apart. */
 #include <errno.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -36,17 +35,6 @@ static const struct umbra_cap needed[] = {
 	{ 0, NULL },
 };
 
-__attribute__((format(printf, 3, 4)))
-static int refuse(struct umbra_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
-
 static void board_set_irq(void *ctx, unsigned int gsi, bool level)
 {
 	struct vm *vm = ctx;
@@ -75,9 +63,9 @@ static int open_device(struct vm *vm, struct umbra_err *err)
 	}
 	missing = umbra_missing_cap(vm->kvm.fd, needed);
 	if (missing)
-		return refuse(err, UMBRA_EXIT_MISSING,
-			      "%s lacks %s, which a guest needs; use a newer hypervisor module",
-			      vm->cfg->dev, missing->name);
+		return umbra_fail(err, UMBRA_EXIT_MISSING,
+				  "%s lacks %s, which a guest needs; use a newer hypervisor module",
+				  vm->cfg->dev, missing->name);
 	return mmu_choose(&vm->kvm, vm->cfg->dev, vm->cfg->mmu, err);
 }
 
@@ -95,9 +83,9 @@ static int create_chips(struct vm *vm, struct umbra_err *err)
 	return 0;
 }
 
-static int create_memory(struct vm *vm, struct umbra_err *err)
+static int map_memory(struct vm *vm, struct umbra_err *err)
 {
-	uint64_t size = vm->cfg->memory, low = mem_low(size);
+	uint64_t size = vm->cfg->memory;
 	uintptr_t base;
 
 	vm->map_size = size + HUGE_PAGE;
@@ -105,14 +93,21 @@ static int create_memory(struct vm *vm, struct umbra_err *err)
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (vm->map == MAP_FAILED) {
 		vm->map = NULL;
-		return refuse(err, UMBRA_EXIT_MISSING,
-			      "no %llu MiB of memory for the guest: %s; give less with --memory",
-			      (unsigned long long)(size >> 20), strerror(errno));
+		return umbra_fail(err, UMBRA_EXIT_MISSING,
+				  "no %llu MiB of memory for the guest: %s; give less with --memory",
+				  (unsigned long long)(size >> 20), strerror(errno));
 	}
 	/* Huge pages of the host can back huge pages of the guest only if both are aligned. */
 	base = ((uintptr_t)vm->map + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1);
 	vm->ram = (struct guest_ram){ .host = (uint8_t *)base, .size = size };
 	madvise(vm->ram.host, size, MADV_HUGEPAGE);
+	return 0;
+}
+
+static int add_memory(struct vm *vm, struct umbra_err *err)
+{
+	uint64_t size = vm->ram.size, low = mem_low(size);
+
 	if (umbra_vm_add_memory(&vm->kvm, 0, 0, 0, low, vm->ram.host, err) < 0)
 		return UMBRA_EXIT_INTERNAL;
 	if (size > low && umbra_vm_add_memory(&vm->kvm, 1, 0, MEM_HIGH_BASE, size - low,
@@ -149,14 +144,14 @@ static int create_devices(struct vm *vm, struct umbra_err *err)
 	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
 		ret = bus_add(&vm->pio, ports[i].base, ports[i].len, ports[i].ops, ports[i].dev);
 		if (ret)
-			return refuse(err, UMBRA_EXIT_INTERNAL, "port %#x: %s", ports[i].base,
-				      strerror(-ret));
+			return umbra_fail(err, UMBRA_EXIT_INTERNAL, "port %#x: %s", ports[i].base,
+					  strerror(-ret));
 	}
 	if (!vm->cfg->channel)
 		return 0;
 	ret = bus_add(&vm->pio, COM2_PORT, UART_PORTS, &uart_bus_ops, &vm->com2);
-	return ret ? refuse(err, UMBRA_EXIT_INTERNAL, "port %#x: %s", COM2_PORT,
-			    strerror(-ret)) : 0;
+	return ret ? umbra_fail(err, UMBRA_EXIT_INTERNAL, "port %#x: %s", COM2_PORT,
+				strerror(-ret)) : 0;
 }
 
 static int io_failure(const char *option, const struct umbra_err *detail, int code,
@@ -165,7 +160,7 @@ static int io_failure(const char *option, const struct umbra_err *detail, int co
 	int exit_code = code == -EACCES || code == -EPERM ? UMBRA_EXIT_NOT_PERMITTED :
 			UMBRA_EXIT_MISSING;
 
-	return refuse(err, exit_code, "%s %.200s", option, detail->text);
+	return umbra_fail(err, exit_code, "%s %.200s", option, detail->text);
 }
 
 static int open_console(struct vm *vm, struct umbra_err *err)
@@ -197,16 +192,19 @@ static int create_parts(struct vm *vm, struct umbra_err *err)
 	struct boot_entry entry;
 	int ret;
 
-	ret = open_device(vm, err);
-	if (!ret)
-		ret = create_chips(vm, err);
-	if (!ret)
-		ret = create_memory(vm, err);
-	if (!ret)
-		ret = create_devices(vm, err);
+	/* The files first: what is wrong with them can be said on any machine. */
+	ret = map_memory(vm, err);
 	if (!ret)
 		ret = boot_load(&vm->ram, vm->cfg->kernel, vm->cfg->initrd, vm->cfg->cmdline,
 				&entry, err);
+	if (!ret)
+		ret = open_device(vm, err);
+	if (!ret)
+		ret = create_chips(vm, err);
+	if (!ret)
+		ret = add_memory(vm, err);
+	if (!ret)
+		ret = create_devices(vm, err);
 	if (ret)
 		return ret;
 	if (umbra_vcpu_create(&vm->kvm, 0, &vm->vcpu, err) ||
@@ -227,7 +225,7 @@ int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
 	vm->board = (struct board){ .ctx = vm, .set_irq = board_set_irq, .stop = board_stop };
 	vm->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (vm->done_fd < 0)
-		return refuse(err, UMBRA_EXIT_INTERNAL, "eventfd: %s", strerror(errno));
+		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "eventfd: %s", strerror(errno));
 	if (port_init(&vm->console, &vm->com1, err) || port_init(&vm->channel, &vm->com2, err))
 		return UMBRA_EXIT_INTERNAL;
 	return create_parts(vm, err);

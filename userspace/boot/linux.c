@@ -2,7 +2,6 @@
 /* Lays a Linux guest out in memory as its 64-bit boot protocol wants it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,17 +20,6 @@
 #define PDE_HUGE	0x80ull
 #define LOADER_UNDEFINED	0xff
 
-__attribute__((format(printf, 3, 4)))
-static int refuse(struct umbra_err *err, int code, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
-	va_end(ap);
-	return code;
-}
-
 static unsigned long long mib(uint64_t bytes)
 {
 	return (bytes + (1 << 20) - 1) >> 20;
@@ -47,13 +35,13 @@ static int open_file(const char *what, const char *path, uint64_t *size, struct 
 		int code = errno == EACCES || errno == EPERM ? UMBRA_EXIT_NOT_PERMITTED :
 			   UMBRA_EXIT_MISSING;
 
-		refuse(err, code, "%s %s: %s; give a file that can be read", what, path,
-		       strerror(errno));
+		umbra_fail(err, code, "%s %s: %s; give a file that can be read", what, path,
+			   strerror(errno));
 		return -code;
 	}
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		close(fd);
-		return -refuse(err, UMBRA_EXIT_MISSING, "%s %s: not a regular file", what, path);
+		return -umbra_fail(err, UMBRA_EXIT_MISSING, "%s %s: not a regular file", what, path);
 	}
 	*size = (uint64_t)st.st_size;
 	return fd;
@@ -81,11 +69,11 @@ static int place_kernel(const struct guest_ram *ram, const char *path, const uin
 	unsigned int i;
 
 	if (why)
-		return refuse(err, UMBRA_EXIT_MISSING, "kernel %s %s", path, why);
+		return umbra_fail(err, UMBRA_EXIT_MISSING, "kernel %s %s", path, why);
 	if (img->top > mem_low(ram->size))
-		return refuse(err, UMBRA_EXIT_MISSING,
-			      "kernel %s needs %llu MiB to start, the guest has %llu; give more with --memory",
-			      path, mib(img->top), mib(ram->size));
+		return umbra_fail(err, UMBRA_EXIT_MISSING,
+				  "kernel %s needs %llu MiB to start, the guest has %llu; give more with --memory",
+				  path, mib(img->top), mib(ram->size));
 	for (i = 0; i < img->segments; i++) {
 		const struct image_segment *s = &img->segment[i];
 
@@ -107,11 +95,11 @@ static int load_kernel(const struct guest_ram *ram, const char *path, struct ima
 		return -fd;
 	if (!size) {
 		close(fd);
-		return refuse(err, UMBRA_EXIT_MISSING, "kernel %s is empty", path);
+		return umbra_fail(err, UMBRA_EXIT_MISSING, "kernel %s is empty", path);
 	}
 	file = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (file == MAP_FAILED) {
-		ret = refuse(err, UMBRA_EXIT_MISSING, "kernel %s: %s", path, strerror(errno));
+		ret = umbra_fail(err, UMBRA_EXIT_MISSING, "kernel %s: %s", path, strerror(errno));
 	} else {
 		ret = place_kernel(ram, path, file, size, img, err);
 		munmap(file, size);
@@ -134,14 +122,14 @@ static int load_initrd(const struct guest_ram *ram, const char *path, const stru
 		top = (uint64_t)hdr->initrd_addr_max + 1;
 	at = size > top ? 0 : (top - size) & ~(PAGE - 1);
 	if (at < img->top) {
-		ret = refuse(err, UMBRA_EXIT_MISSING,
-			     "initrd %s (%llu MiB) does not fit above the kernel in %llu MiB; give more with --memory",
-			     path, mib(size), mib(ram->size));
+		ret = umbra_fail(err, UMBRA_EXIT_MISSING,
+				 "initrd %s (%llu MiB) does not fit above the kernel in %llu MiB; give more with --memory",
+				 path, mib(size), mib(ram->size));
 	} else {
 		ret = read_all(fd, ram->host + at, size);
 		if (ret)
-			ret = refuse(err, UMBRA_EXIT_MISSING, "initrd %s: %s", path,
-				     strerror(-ret));
+			ret = umbra_fail(err, UMBRA_EXIT_MISSING, "initrd %s: %s", path,
+					 strerror(-ret));
 		hdr->ramdisk_image = (uint32_t)at;
 		hdr->ramdisk_size = (uint32_t)size;
 	}
@@ -155,9 +143,9 @@ static int load_cmdline(const struct guest_ram *ram, const char *cmdline,
 	size_t len = strlen(cmdline);
 
 	if (len > hdr->cmdline_size)
-		return refuse(err, UMBRA_EXIT_USAGE,
-			      "the kernel's command line has %zu bytes, this kernel takes %u; shorten --append",
-			      len, hdr->cmdline_size);
+		return umbra_fail(err, UMBRA_EXIT_USAGE,
+				  "the kernel's command line has %zu bytes, this kernel takes %u; shorten --append",
+				  len, hdr->cmdline_size);
 	memcpy(ram->host + BOOT_CMDLINE, cmdline, len + 1);
 	hdr->cmd_line_ptr = BOOT_CMDLINE;
 	return 0;

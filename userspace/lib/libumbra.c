@@ -14,8 +14,7 @@
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
-__attribute__((format(printf, 3, 4)))
-static int fail(struct umbra_err *err, int code, const char *fmt, ...)
+int umbra_fail(struct umbra_err *err, int code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -35,7 +34,7 @@ int umbra_ioctl(int fd, unsigned long cmd, const char *name, unsigned long arg,
 
 	if (ret >= 0)
 		return ret;
-	return fail(err, -code, "%s: %s", name, strerror(code));
+	return umbra_fail(err, -code, "%s: %s", name, strerror(code));
 }
 
 int umbra_dev_open(const char *path, struct umbra_err *err)
@@ -46,16 +45,16 @@ int umbra_dev_open(const char *path, struct umbra_err *err)
 	if (fd < 0) {
 		int code = errno;
 
-		return fail(err, -code, "%s: %s", path, strerror(code));
+		return umbra_fail(err, -code, "%s: %s", path, strerror(code));
 	}
 	version = ioctl(fd, KVM_GET_API_VERSION, 0UL);
 	if (version == KVM_API_VERSION)
 		return fd;
 	close(fd);
 	if (version < 0)
-		return fail(err, -EPROTO, "%s: does not answer KVM's ioctls", path);
-	return fail(err, -EPROTO, "%s: API version %d, wanted %d", path, version,
-		    KVM_API_VERSION);
+		return umbra_fail(err, -EPROTO, "%s: does not answer KVM's ioctls", path);
+	return umbra_fail(err, -EPROTO, "%s: API version %d, wanted %d", path, version,
+			  KVM_API_VERSION);
 }
 
 int umbra_check_cap(int fd, int nr)
@@ -84,7 +83,7 @@ int umbra_vm_open(struct umbra_vm *vm, const char *path, struct umbra_err *err)
 	vm->dev_fd = ret;
 	ret = UMBRA_IOCTL(vm->dev_fd, KVM_GET_VCPU_MMAP_SIZE, 0, err);
 	if (ret >= 0 && (size_t)ret < sizeof(struct kvm_run))
-		ret = fail(err, -EPROTO, "KVM_GET_VCPU_MMAP_SIZE: %d bytes are too few", ret);
+		ret = umbra_fail(err, -EPROTO, "KVM_GET_VCPU_MMAP_SIZE: %d bytes are too few", ret);
 	if (ret >= 0) {
 		vm->run_size = (size_t)ret;
 		ret = UMBRA_IOCTL(vm->dev_fd, KVM_CREATE_VM, 0, err);
@@ -143,7 +142,7 @@ int umbra_vcpu_create(struct umbra_vm *vm, uint32_t id, struct umbra_vcpu *vcpu,
 		int code = errno;
 
 		close(fd);
-		return fail(err, -code, "mapping vCPU %u: %s", id, strerror(code));
+		return umbra_fail(err, -code, "mapping vCPU %u: %s", id, strerror(code));
 	}
 	vcpu->fd = fd;
 	vcpu->run = run;
@@ -176,7 +175,7 @@ int umbra_supported_cpuid(int dev_fd, struct kvm_cpuid2 **out, struct umbra_err 
 
 		list = calloc(1, sizeof(*list) + room * sizeof(list->entries[0]));
 		if (!list)
-			return fail(err, -ENOMEM, "no memory for %u CPUID entries", room);
+			return umbra_fail(err, -ENOMEM, "no memory for %u CPUID entries", room);
 		list->nent = room;
 		ret = UMBRA_IOCTL(dev_fd, KVM_GET_SUPPORTED_CPUID, list, err);
 		if (ret >= 0) {
@@ -198,7 +197,7 @@ int umbra_set_msrs(struct umbra_vcpu *vcpu, const struct kvm_msr_entry *msrs,
 	int ret;
 
 	if (!list)
-		return fail(err, -ENOMEM, "no memory for %u MSRs", count);
+		return umbra_fail(err, -ENOMEM, "no memory for %u MSRs", count);
 	list->nmsrs = count;
 	memcpy(list->entries, msrs, count * sizeof(*msrs));
 	ret = UMBRA_IOCTL(vcpu->fd, KVM_SET_MSRS, list, err);
@@ -206,8 +205,8 @@ int umbra_set_msrs(struct umbra_vcpu *vcpu, const struct kvm_msr_entry *msrs,
 	if (ret < 0)
 		return ret;
 	if ((uint32_t)ret < count)
-		return fail(err, -EINVAL, "KVM_SET_MSRS: MSR %#x refused (value %#llx)",
-			    msrs[ret].index, (unsigned long long)msrs[ret].data);
+		return umbra_fail(err, -EINVAL, "KVM_SET_MSRS: MSR %#x refused (value %#llx)",
+				  msrs[ret].index, (unsigned long long)msrs[ret].data);
 	return 0;
 }
 

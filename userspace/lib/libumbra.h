@@ -22,6 +22,16 @@ struct umbra_err {
 	char text[256];
 };
 
+/**
+ * umbra_fail() - describe a failure
+ * @err: gets the text; may be NULL
+ * @code: what the caller wants to return
+ *
+ * Return: @code.
+ */
+int umbra_fail(struct umbra_err *err, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /** struct umbra_cap - a capability that a caller cannot do without. */
 struct umbra_cap {
 	int nr;			/* KVM_CAP_* */

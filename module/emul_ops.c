@@ -583,7 +583,7 @@ int umbra_emul_mode(struct umbra_vcpu *vcpu)
 	return cs.db ? UMBRA_EMUL_PROT32 : UMBRA_EMUL_PROT16;
 }
 
-int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes)
+int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes, gpa_t *at)
 {
 	u32 access = PFERR_FETCH | (umbra_backend->get_cpl(vcpu) == 3 ? PFERR_USER : 0);
 	struct kvm_segment cs = {};
@@ -600,6 +600,7 @@ int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes)
 	if (umbra_gva_to_gpa(vcpu, la, access, &gpa, &error) ||
 	    umbra_guest_read(vcpu->vm, gpa, bytes, first))
 		return 0;
+	*at = gpa;
 	/* What lies behind the page's end counts only where it can be read. */
 	if (first < UMBRA_MAX_INSN &&
 	    (umbra_gva_to_gpa(vcpu, la + first, access, &gpa, &error) ||

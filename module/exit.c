@@ -6,7 +6,9 @@
  */
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/uaccess.h>
 #include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
@@ -59,11 +61,52 @@ static int after_insn(struct umbra_vcpu *vcpu, bool trap)
 	return 1;
 }
 
+static struct umbra_skip *skip_slot(struct umbra_vcpu *vcpu, u64 rip)
+{
+	return &vcpu->skips[(rip ^ rip >> 4) % UMBRA_SKIPS];
+}
+
+/* The length of the instruction at RIP by what stood there before, or 0. 64-bit code. */
+static int remembered_length(struct umbra_vcpu *vcpu, int insn)
+{
+	u64 word, rip = umbra_rip(vcpu);
+	const struct umbra_skip *s = skip_slot(vcpu, rip);
+
+	if (s->rip != rip || s->insn != insn || !s->hva || s->cr3 != umbra_cr3(vcpu))
+		return 0;
+	if (get_user(word, (u64 __user *)s->hva))
+		return 0;
+	return (word ^ s->word) << (64 - 8 * s->len) ? 0 : s->len;
+}
+
+/* In vm->srcu. */
+static void remember_length(struct umbra_vcpu *vcpu, int insn, const u8 *bytes, int n, int len, gpa_t gpa)
+{
+	u64 rip = umbra_rip(vcpu);
+	struct umbra_skip *s = skip_slot(vcpu, rip);
+	unsigned long hva;
+	bool writable;
+
+	/* All in one word, and that in one page. */
+	if (n < 8 || len > 8 || offset_in_page(gpa) > PAGE_SIZE - 8)
+		return;
+	hva = umbra_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, &writable);
+	*s = (struct umbra_skip) {
+		.hva = hva ? hva + offset_in_page(gpa) : 0,
+		.rip = rip,
+		.cr3 = umbra_cr3(vcpu),
+		.insn = insn,
+		.len = len,
+	};
+	memcpy(&s->word, bytes, sizeof(s->word));
+}
+
 /* The hardware told no length: find it out from the bytes, which the guest may have changed. */
-static int decoded_length(struct umbra_vcpu *vcpu, int insn)
+static int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code64)
 {
 	u8 bytes[UMBRA_MAX_INSN];
 	int idx, n, len;
+	gpa_t gpa;
 
 	if (vcpu->exit.insn_len) {
 		len = umbra_emul_length(vcpu->exit.insn, vcpu->exit.insn_len,
@@ -71,10 +114,16 @@ static int decoded_length(struct umbra_vcpu *vcpu, int insn)
 		if (len > 0)
 			return len;
 	}
+	len = code64 ? remembered_length(vcpu, insn) : 0;
+	if (len)
+		return len;
+
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	n = umbra_fetch_insn(vcpu, bytes);
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	n = umbra_fetch_insn(vcpu, bytes, &gpa);
 	len = n ? umbra_emul_length(bytes, n, umbra_emul_mode(vcpu), insn) : 0;
+	if (len > 0 && code64)
+		remember_length(vcpu, insn, bytes, n, len, gpa);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (len <= 0)
 		umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes, n);
 	return len;
@@ -83,14 +132,16 @@ static int decoded_length(struct umbra_vcpu *vcpu, int insn)
 int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
 {
 	u64 rip = vcpu->exit.next_rip, rflags = umbra_rflags(vcpu);
+	bool code64;
 	int len;
 
 	if (!rip) {
-		len = decoded_length(vcpu, insn);
+		code64 = umbra_is_64bit_code(vcpu);
+		len = decoded_length(vcpu, insn, code64);
 		if (len <= 0)
 			return 0;
 		rip = umbra_rip(vcpu) + len;
-		if (!umbra_is_64bit_code(vcpu))
+		if (!code64)
 			rip = (u32)rip;
 	}
 	umbra_set_rip(vcpu, rip);
@@ -391,9 +442,10 @@ static int handle_mwait(struct umbra_vcpu *vcpu)
 static int handle_task_switch(struct umbra_vcpu *vcpu)
 {
 	u8 bytes[UMBRA_MAX_INSN];
+	gpa_t gpa;
 
 	return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes,
-				    umbra_fetch_insn(vcpu, bytes));
+				    umbra_fetch_insn(vcpu, bytes, &gpa));
 }
 
 /* @srcu: the handler reads slots or buses. */

@@ -114,6 +114,27 @@ struct umbra_io {
 	u32 count;
 };
 
+#define UMBRA_SKIPS	16	/* a power of two */
+
+/**
+ * struct umbra_skip - the length of an instruction that exited, where the CPU does not tell it
+ * @hva: where its bytes are; 0: an empty slot
+ * @rip, @cr3, @insn: which one, in 64-bit code; @insn: enum umbra_emul_known
+ * @word: its first 8 bytes
+ * @len: how many of them it has
+ *
+ * Guests exit at the same few instructions; a walk of their tables for each is half
+ * of a short exit's cost. What counts is read anew each time: the bytes. A guest
+ * that changes its tables without a new CR3 finds the old page's bytes looked at, but
+ * there too the very instruction that exited has to stand.
+ */
+struct umbra_skip {
+	unsigned long hva;
+	u64 rip, cr3, word;
+	int insn;
+	u8 len;
+};
+
 /**
  * umbra_handle_exit() - decide what a decoded exit means
  * @vcpu: a loaded vCPU, its exit in vcpu->exit, interrupts and preemption on
@@ -142,8 +163,11 @@ int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes,
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
 int umbra_emul_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
 void umbra_emul_destroy(struct umbra_vcpu *vcpu);
-/* Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. In vm->srcu. */
-int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes);
+/*
+ * Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. *@at: where the
+ * first is, if there is one. In vm->srcu.
+ */
+int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes, gpa_t *at);
 int umbra_emul_mode(struct umbra_vcpu *vcpu);		/* enum umbra_emul_mode */
 
 #endif

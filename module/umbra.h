@@ -112,6 +112,7 @@ struct umbra_vcpu {
 	struct umbra_events events;		/* (o) event.h */
 	struct umbra_exit exit;			/* (o) exit.h: the last decoded exit */
 	struct umbra_io io;			/* (o) exit.h: unfinished user I/O */
+	struct umbra_skip skips[UMBRA_SKIPS];	/* (o) exit.h */
 	struct umbra_cpuid cpuid;		/* (o) cpuid.h */
 	struct umbra_msrs msrs;			/* (o) msr.h */
 	struct umbra_fpu fpu;			/* (o) fpu.h */

@@ -21,7 +21,7 @@ struct loop {
 };
 
 /* Who an event is for; kept in the epoll set as a number. */
-enum source { ON_CONSOLE, ON_CHANNEL, ON_SIGNAL, ON_DONE };
+enum source { ON_CONSOLE, ON_CHANNEL, ON_SIGNAL, ON_RTC, ON_DONE };
 
 static void stop(struct loop *l, enum stop_why why)
 {
@@ -112,6 +112,8 @@ static int set_up(struct loop *l)
 	if (!ret)
 		ret = watch(l, l->signal_fd, EPOLLIN, ON_SIGNAL);
 	if (!ret)
+		ret = watch(l, l->vm->rtc_timer, EPOLLIN, ON_RTC);
+	if (!ret)
 		ret = watch(l, l->vm->done_fd, EPOLLIN, ON_DONE);
 	if (!ret)
 		ret = watch_port(l, &l->vm->console, ON_CONSOLE);
@@ -131,6 +133,10 @@ static void dispatch(struct loop *l, uint32_t who)
 		break;
 	case ON_SIGNAL:
 		on_signal(l);
+		break;
+	case ON_RTC:
+		clear_counter(l->vm->rtc_timer);
+		rtc_tick(&l->vm->rtc);
 		break;
 	case ON_DONE:
 		l->ended = true;

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "boot/e820.h"
@@ -45,6 +47,25 @@ static void board_set_irq(void *ctx, unsigned int gsi, bool level)
 static void board_stop(void *ctx, enum stop_why why)
 {
 	vm_stop(ctx, why);
+}
+
+static int64_t rtc_now(void *ctx)
+{
+	struct timespec ts;
+
+	(void)ctx;
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+static void rtc_arm(void *ctx, uint64_t ns)
+{
+	const struct vm *vm = ctx;
+	struct itimerspec when = {
+		.it_value = { (time_t)(ns / 1000000000u), (long)(ns % 1000000000u) },
+	};
+
+	timerfd_settime(vm->rtc_timer, 0, &when, NULL);
 }
 
 static int open_device(struct vm *vm, struct umbra_err *err)
@@ -137,7 +158,7 @@ static int create_devices(struct vm *vm, struct umbra_err *err)
 	unsigned int i;
 	int ret;
 
-	rtc_init(&vm->rtc, NULL);
+	rtc_init(&vm->rtc, &vm->board, &vm->rtc_host);
 	vm->pm = (struct pm){ .board = &vm->board, .control = 1 };
 	uart_init(&vm->com1, &vm->board, &vm->console.host, COM1_GSI);
 	uart_init(&vm->com2, &vm->board, &vm->channel.host, COM2_GSI);
@@ -223,9 +244,12 @@ int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
 	vm->console = PORT_CLOSED;
 	vm->channel = PORT_CLOSED;
 	vm->board = (struct board){ .ctx = vm, .set_irq = board_set_irq, .stop = board_stop };
+	vm->rtc_host = (struct rtc_host){ .ctx = vm, .now = rtc_now, .arm = rtc_arm };
 	vm->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (vm->done_fd < 0)
-		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "eventfd: %s", strerror(errno));
+	vm->rtc_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	if (vm->done_fd < 0 || vm->rtc_timer < 0)
+		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "eventfd or timerfd: %s",
+				  strerror(errno));
 	if (port_init(&vm->console, &vm->com1, err) || port_init(&vm->channel, &vm->com2, err))
 		return UMBRA_EXIT_INTERNAL;
 	return create_parts(vm, err);
@@ -284,14 +308,20 @@ void vm_destroy(struct vm *vm)
 {
 	port_close(&vm->console);
 	port_close(&vm->channel);
+	uart_destroy(&vm->com1);
+	uart_destroy(&vm->com2);
+	rtc_destroy(&vm->rtc);
 	umbra_vcpu_close(&vm->vcpu);
 	umbra_vm_close(&vm->kvm);
 	if (vm->map)
 		munmap(vm->map, vm->map_size);
 	if (vm->done_fd >= 0)
 		close(vm->done_fd);
+	if (vm->rtc_timer >= 0)
+		close(vm->rtc_timer);
 	vm->map = NULL;
 	vm->done_fd = -1;
+	vm->rtc_timer = -1;
 }
 
 int vm_write_stats(const struct vm *vm, const char *path)

@@ -53,12 +53,14 @@ struct vm {
 	size_t map_size;		/* C */
 	struct board board;		/* C */
 	struct bus pio;			/* V */
-	struct rtc rtc;			/* V */
+	struct rtc_host rtc_host;	/* C */
+	int rtc_timer;			/* C: timerfd of the clock's next second */
 	struct pm pm;			/* V */
 	struct mark mark;		/* V */
 	struct vm_stats stats;		/* V */
 	char stop_text[256];		/* V */
 	struct uart com1, com2;		/* O */
+	struct rtc rtc;			/* O */
 	struct port console, channel;	/* M */
 	atomic_int stop;		/* A: enum stop_why */
 	pthread_t thread;		/* M */

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * MC146818: the time of day and 128 bytes of CMOS memory.  It is a clock to read
- * and set: register B's interrupt enables stay clear, so a driver that asks for
- * alarms sees that it gets none.
+ * MC146818: the time of day, alarm and update-ended interrupts, and 128 bytes of
+ * CMOS memory.  The enables of the periodic interrupt and of the square wave stay
+ * clear: a driver that asks for them sees that it gets none.
  */
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 #include "rtc.h"
 
 enum {
 	REG_SECONDS = 0,
+	REG_SECONDS_ALARM = 1,
 	REG_MINUTES = 2,
+	REG_MINUTES_ALARM = 3,
 	REG_HOURS = 4,
+	REG_HOURS_ALARM = 5,
 	REG_WEEKDAY = 6,
 	REG_DAY = 7,
 	REG_MONTH = 8,
@@ -30,14 +32,16 @@ enum {
 #define B_SET		0x80
 #define B_BINARY	0x04
 #define B_24H		0x02
-#define B_WRITABLE	(B_SET | B_BINARY | B_24H | 0x01)
+#define B_ALARM		0x20
+#define B_UPDATE	0x10
+#define B_WRITABLE	(B_SET | B_ALARM | B_UPDATE | B_BINARY | B_24H | 0x01)
+#define C_IRQ		0x80
 #define D_VALID		0x80
 #define HOUR_PM		0x80
+#define ALARM_ANY	0xc0	/* both bits set: any value will do */
 
-static int64_t host_now(void)
-{
-	return time(NULL);
-}
+#define SECOND_NS	1000000000ll
+#define ALARM_LOOKBACK	3600	/* seconds of a host that slept, through which alarms are sought */
 
 static uint8_t encode(const struct rtc *rtc, int value)
 {
@@ -111,11 +115,16 @@ static int64_t to_seconds(const struct rtc_moment *m)
 	       m->second;
 }
 
+static int64_t host_seconds(const struct rtc *rtc)
+{
+	return rtc->host->now(rtc->host->ctx) / SECOND_NS;
+}
+
 static struct rtc_moment guest_time(const struct rtc *rtc)
 {
 	if (rtc->cmos[REG_B] & B_SET)
 		return rtc->held;
-	return from_seconds(rtc->now() + rtc->offset);
+	return from_seconds(host_seconds(rtc) + rtc->offset);
 }
 
 static bool is_time(uint8_t reg)
@@ -163,30 +172,118 @@ static void write_time(struct rtc *rtc, uint8_t reg, uint8_t value)
 	if (rtc->cmos[REG_B] & B_SET)
 		rtc->held = m;
 	else
-		rtc->offset = to_seconds(&m) - rtc->now();
+		rtc->offset = to_seconds(&m) - host_seconds(rtc);
+}
+
+/* Counts seconds from here on, as long as an interrupt waits for one. */
+static void arm(struct rtc *rtc)
+{
+	int64_t now = rtc->host->now(rtc->host->ctx);
+
+	if (rtc->cmos[REG_B] & (B_ALARM | B_UPDATE))
+		rtc->host->arm(rtc->host->ctx, (uint64_t)(SECOND_NS - now % SECOND_NS));
+}
+
+static bool alarm_matches(const struct rtc *rtc, int64_t t)
+{
+	struct rtc_moment m = from_seconds(t);
+	const uint8_t *a = rtc->cmos;
+
+	return (a[REG_SECONDS_ALARM] >= ALARM_ANY ||
+		a[REG_SECONDS_ALARM] == encode(rtc, m.second)) &&
+	       (a[REG_MINUTES_ALARM] >= ALARM_ANY ||
+		a[REG_MINUTES_ALARM] == encode(rtc, m.minute)) &&
+	       (a[REG_HOURS_ALARM] >= ALARM_ANY ||
+		a[REG_HOURS_ALARM] == encode_hour(rtc, m.hour));
+}
+
+static void tick_locked(struct rtc *rtc)
+{
+	int64_t now = host_seconds(rtc) + rtc->offset;
+	uint8_t enabled = rtc->cmos[REG_B], due = 0;
+
+	if (enabled & B_SET)
+		return;
+	if (now > rtc->ticked)
+		due = enabled & B_UPDATE;
+	if (now - rtc->ticked > ALARM_LOOKBACK)
+		rtc->ticked = now - ALARM_LOOKBACK;
+	while (rtc->ticked < now)
+		if (alarm_matches(rtc, ++rtc->ticked))
+			due |= enabled & B_ALARM;
+	if (!due)
+		return;
+	rtc->cmos[REG_C] |= due | C_IRQ;
+	rtc->board->set_irq(rtc->board->ctx, RTC_GSI, true);
+}
+
+void rtc_tick(struct rtc *rtc)
+{
+	pthread_mutex_lock(&rtc->lock);
+	tick_locked(rtc);
+	arm(rtc);
+	pthread_mutex_unlock(&rtc->lock);
+}
+
+/* Reading register C takes the flags away, and with them the interrupt. */
+static uint8_t read_c(struct rtc *rtc)
+{
+	uint8_t flags = rtc->cmos[REG_C];
+
+	rtc->cmos[REG_C] = 0;
+	if (flags)
+		rtc->board->set_irq(rtc->board->ctx, RTC_GSI, false);
+	return flags;
 }
 
 static void write_b(struct rtc *rtc, uint8_t value)
 {
 	uint8_t old = rtc->cmos[REG_B];
+	struct rtc_moment now = guest_time(rtc);
 
+	value &= B_WRITABLE;
 	if (!(old & B_SET) && (value & B_SET))
-		rtc->held = guest_time(rtc);
+		rtc->held = now;
 	if ((old & B_SET) && !(value & B_SET))
-		rtc->offset = to_seconds(&rtc->held) - rtc->now();
-	rtc->cmos[REG_B] = value & B_WRITABLE;
+		rtc->offset = to_seconds(&rtc->held) - host_seconds(rtc);
+	rtc->cmos[REG_B] = value;
+	/* What was not waited for until now does not come late. */
+	if (!(value & B_SET) && ((value & ~old) & (B_ALARM | B_UPDATE) || (old & B_SET)))
+		rtc->ticked = host_seconds(rtc) + rtc->offset;
+	arm(rtc);
+}
+
+static uint8_t read_locked(struct rtc *rtc)
+{
+	if (is_time(rtc->index))
+		return read_time(rtc, rtc->index);
+	return rtc->index == REG_C ? read_c(rtc) : rtc->cmos[rtc->index];
+}
+
+static void write_locked(struct rtc *rtc, uint8_t value)
+{
+	if (is_time(rtc->index))
+		write_time(rtc, rtc->index, value);
+	else if (rtc->index == REG_A)
+		rtc->cmos[REG_A] = value & A_WRITABLE;
+	else if (rtc->index == REG_B)
+		write_b(rtc, value);
+	else if (rtc->index != REG_C && rtc->index != REG_D)
+		rtc->cmos[rtc->index] = value;
 }
 
 static uint32_t rtc_read(void *dev, uint16_t off, unsigned int size)
 {
 	struct rtc *rtc = dev;
+	uint8_t value;
 
 	(void)size;
 	if (off == 0)
 		return 0xff;	/* the index register is write-only */
-	if (is_time(rtc->index))
-		return read_time(rtc, rtc->index);
-	return rtc->cmos[rtc->index];
+	pthread_mutex_lock(&rtc->lock);
+	value = read_locked(rtc);
+	pthread_mutex_unlock(&rtc->lock);
+	return value;
 }
 
 static void rtc_write(void *dev, uint16_t off, uint32_t value, unsigned int size)
@@ -194,16 +291,12 @@ static void rtc_write(void *dev, uint16_t off, uint32_t value, unsigned int size
 	struct rtc *rtc = dev;
 
 	(void)size;
+	pthread_mutex_lock(&rtc->lock);
 	if (off == 0)
 		rtc->index = value & 0x7f;	/* bit 7 gates NMI on a PC */
-	else if (is_time(rtc->index))
-		write_time(rtc, rtc->index, (uint8_t)value);
-	else if (rtc->index == REG_A)
-		rtc->cmos[REG_A] = value & A_WRITABLE;
-	else if (rtc->index == REG_B)
-		write_b(rtc, (uint8_t)value);
-	else if (rtc->index != REG_C && rtc->index != REG_D)
-		rtc->cmos[rtc->index] = (uint8_t)value;
+	else
+		write_locked(rtc, (uint8_t)value);
+	pthread_mutex_unlock(&rtc->lock);
 }
 
 const struct bus_ops rtc_bus_ops = {
@@ -213,11 +306,18 @@ const struct bus_ops rtc_bus_ops = {
 	.write = rtc_write,
 };
 
-void rtc_init(struct rtc *rtc, int64_t (*now)(void))
+void rtc_init(struct rtc *rtc, const struct board *board, const struct rtc_host *host)
 {
 	memset(rtc, 0, sizeof(*rtc));
-	rtc->now = now ? now : host_now;
+	pthread_mutex_init(&rtc->lock, NULL);
+	rtc->board = board;
+	rtc->host = host;
 	rtc->cmos[REG_A] = A_32KHZ_1024HZ;
 	rtc->cmos[REG_B] = B_24H;
 	rtc->cmos[REG_D] = D_VALID;
+}
+
+void rtc_destroy(struct rtc *rtc)
+{
+	pthread_mutex_destroy(&rtc->lock);
 }

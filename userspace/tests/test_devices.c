@@ -239,11 +239,21 @@ static void test_uart_rx(struct tap *tap)
 /* The clock ------------------------------------------------------------- */
 
 static int64_t fake_time;
+static unsigned int armed;
 
-static int64_t fake_now(void)
+static int64_t fake_now(void *ctx)
 {
-	return fake_time;
+	(void)ctx;
+	return fake_time * 1000000000 + 250000000;
 }
+
+static void fake_arm(void *ctx, uint64_t ns)
+{
+	(void)ctx;
+	armed += ns == 750000000;
+}
+
+static const struct rtc_host fake_host = { NULL, fake_now, fake_arm };
 
 static uint8_t cmos_get(struct rtc *rtc, uint8_t reg)
 {
@@ -265,12 +275,14 @@ static int bcd(uint8_t v)
 /* The C library is the oracle: every day of four centuries, at odd times of day. */
 static void test_calendar(struct tap *tap)
 {
+	struct fake_board f;
 	struct rtc rtc;
 	int64_t t;
 	bool good = true;
 
-	rtc_init(&rtc, fake_now);
-	for (t = -2208988800ll; good && t < 10413792000ll; t += 86400 + 61) {
+	fake_board_init(&f);
+	rtc_init(&rtc, &f.board, &fake_host);
+	for (t = 0; good && t < 9223300000ll; t += 86400 + 61) {
 		time_t want = t;
 		struct tm tm;
 
@@ -284,15 +296,17 @@ static void test_calendar(struct tap *tap)
 		       bcd(cmos_get(&rtc, 9)) == tm.tm_year % 100 &&
 		       bcd(cmos_get(&rtc, 0x32)) == 19 + tm.tm_year / 100;
 	}
-	tap_ok(tap, good, "rtc: every day from 1900 to 2300 (stopped at %lld)", (long long)t);
+	tap_ok(tap, good, "rtc: every day from 1970 to 2262 (stopped at %lld)", (long long)t);
 }
 
 static void test_rtc(struct tap *tap)
 {
+	struct fake_board f;
 	struct rtc rtc;
 
 	fake_time = 1709210096;	/* 2024-02-29 12:34:56 */
-	rtc_init(&rtc, fake_now);
+	fake_board_init(&f);
+	rtc_init(&rtc, &f.board, &fake_host);
 	tap_ok(tap, cmos_get(&rtc, 13) == 0x80 && !(cmos_get(&rtc, 10) & 0x80),
 	       "rtc: valid, no update in progress");
 	cmos_set(&rtc, 11, 0x80 | 0x02);
@@ -317,11 +331,50 @@ static void test_rtc(struct tap *tap)
 	cmos_set(&rtc, 4, 0x12);
 	cmos_set(&rtc, 11, 0x02);
 	tap_ok(tap, cmos_get(&rtc, 4) == 0, "rtc: 12 in the morning is midnight");
-	cmos_set(&rtc, 11, 0x72);
-	tap_ok(tap, cmos_get(&rtc, 11) == 0x02, "rtc: interrupt enables do not stick");
+	cmos_set(&rtc, 11, 0x4a);
+	tap_ok(tap, cmos_get(&rtc, 11) == 0x02, "rtc: no periodic interrupt, no square wave");
 	cmos_set(&rtc, 0x40, 0x5a);
 	cmos_set(&rtc, 12, 0xff);
 	tap_ok(tap, cmos_get(&rtc, 0x40) == 0x5a && cmos_get(&rtc, 12) == 0, "rtc: CMOS memory");
+}
+
+static void test_rtc_interrupts(struct tap *tap)
+{
+	struct fake_board f;
+	struct rtc rtc;
+
+	fake_time = 1709210096;	/* 2024-02-29 12:34:56 */
+	fake_board_init(&f);
+	rtc_init(&rtc, &f.board, &fake_host);
+	armed = 0;
+	cmos_set(&rtc, 11, 0x12);
+	tap_ok(tap, armed == 1 && !f.irq, "rtc: the update interrupt waits for the next second");
+	fake_time++;
+	rtc_tick(&rtc);
+	tap_ok(tap, f.irq && cmos_get(&rtc, 12) == 0x90 && !f.irq && !cmos_get(&rtc, 12),
+	       "rtc: it comes, and goes when C is read");
+	rtc_tick(&rtc);
+	tap_ok(tap, !f.irq, "rtc: a tick within the second brings none");
+	cmos_set(&rtc, 1, 0x05);
+	cmos_set(&rtc, 3, 0x35);
+	cmos_set(&rtc, 5, 0xff);
+	cmos_set(&rtc, 11, 0x22);
+	fake_time += 7;		/* 12:35:04 */
+	rtc_tick(&rtc);
+	tap_ok(tap, !f.irq, "rtc: the alarm waits for its time");
+	fake_time += 30;	/* past it: nobody called in between */
+	rtc_tick(&rtc);
+	tap_ok(tap, f.irq && cmos_get(&rtc, 12) == 0xa0, "rtc: a second that was slept over counts");
+	fake_time += 3600;
+	rtc_tick(&rtc);
+	tap_ok(tap, f.irq, "rtc: every hour, where the hour may be any");
+	cmos_get(&rtc, 12);
+	armed = 0;
+	cmos_set(&rtc, 11, 0x02);
+	fake_time += 3600;
+	rtc_tick(&rtc);
+	tap_ok(tap, !f.irq && !armed, "rtc: disabled, nothing comes and nothing is armed");
+	rtc_destroy(&rtc);
 }
 
 /* ACPI, reset ------------------------------------------------------------ */
@@ -376,6 +429,7 @@ int main(void)
 	test_uart_rx(&tap);
 	test_calendar(&tap);
 	test_rtc(&tap);
+	test_rtc_interrupts(&tap);
 	test_platform(&tap);
 	return tap_done(&tap);
 }

@@ -128,6 +128,8 @@ TEST(pic_poll, "the PIC's poll command tells the line and takes it into service"
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, pic_poll);
 
+	if (!on_umbra())
+		SKIP("stock KVM answers without bit 7");
 	vcpu_run_to_sync(v, 1);
 	vm_irq(&vm, 5, 1);
 	vcpu_run_to_end(v);
@@ -154,6 +156,8 @@ TEST(pic_special, "special mask mode lets a lower line through")
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, pic_special);
 
+	if (!on_umbra())
+		SKIP("stock KVM lets it wait");
 	vcpu_run_to_sync(v, 1);
 	vm_irq(&vm, 3, 1);
 	vm_irq(&vm, 5, 1);
@@ -220,7 +224,8 @@ TEST(logical, "logical destinations, flat and in clusters")
 	int i;
 
 	vcpu_run_to_end(v);
-	for (i = 0; i < 8; i++)
+	/* Stock KVM loses the last, of lowest priority. */
+	for (i = 0; i < (on_umbra() ? 8 : 7); i++)
 		EXPECT_MSG(G(&vm, g_val[i]) == want[i], "message %d: %llu hits", i,
 			   (unsigned long long)G(&vm, g_val[i]));
 }
@@ -470,12 +475,12 @@ TEST(pit_gate, "the gate of PIT channel 2 holds the count, and triggers mode 1")
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, VM_PIT | VM_SPEAKER, pit_gate);
 
+	if (!on_umbra())
+		SKIP("stock KVM counts whatever the gate says");
 	vcpu_run_to_end(v);
-	if (on_umbra())
-		EXPECT_EQ(G(&vm, g_val[0]), 100);
+	EXPECT_EQ(G(&vm, g_val[0]), 100);
 	EXPECT_EQ(G(&vm, g_val[1]), 0);
-	if (on_umbra())
-		EXPECT_EQ(G(&vm, g_val[2]), 0x20);
+	EXPECT_EQ(G(&vm, g_val[2]), 0x20);
 	EXPECT_EQ(G(&vm, g_val[3]), 1);
 }
 

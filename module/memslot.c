@@ -255,8 +255,10 @@ static int remapped_pfn(struct vm_area_struct *vma, unsigned long hva, bool writ
 	bool unlocked = false;
 	int r;
 
-	if (!(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
+	if (!(vma->vm_flags & VM_READ))
 		return -EFAULT;
+	if (write && !(vma->vm_flags & VM_WRITE))
+		return -EROFS;
 	r = umbra_follow_pfnmap(vma, hva, &out->pfn, &out->writable);
 	if (r || (write && !out->writable)) {
 		r = fixup_user_fault(current->mm, hva, write ? FAULT_FLAG_WRITE : 0, &unlocked);
@@ -266,9 +268,9 @@ static int remapped_pfn(struct vm_area_struct *vma, unsigned long hva, bool writ
 			return r == -EHWPOISON ? r : -EFAULT;
 		r = umbra_follow_pfnmap(vma, hva, &out->pfn, &out->writable);
 	}
-	if (r || (write && !out->writable))
+	if (r)
 		return -EFAULT;
-	return 0;
+	return write && !out->writable ? -EROFS : 0;
 }
 
 /* What get_user_pages() does not give. */

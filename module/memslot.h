@@ -106,7 +106,8 @@ struct umbra_pfn {
  *
  * Return: 0; -EFAULT: nothing behind that address, or it can't be written;
  * -EHWPOISON: the page is broken memory; -EINTR: a signal is pending;
- * -EROFS: @write into a read-only slot
+ * -EROFS: @write into a read-only slot, or into a device's memory that is mapped
+ * read-only
  */
 int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, struct umbra_pfn *out);
 /*

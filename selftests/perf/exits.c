@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an exit costs: instructions per operation, Umbra beside stock KVM, one
+ * guest program for both. It reads the TSC, which counts instructions in a host
+ * that `lab/run -i` boots; elsewhere the figures are cycles and noise.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define PORT_ELCR	0x4d0
+#define PORT_NOBODY	0x5e8
+#define PORT_RESULT	0x5f3
+#define WARM_UP		16
+#define VECTOR		0x40
+#define ROW_SECONDS	2		/* of the host's clock: under -i 2 G instructions */
+
+static volatile uint64_t g_count, g_result, g_ticks;
+
+static inline uint64_t rdtsc_now(void)
+{
+	uint32_t lo, hi;
+
+	asm volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+	return lo | (uint64_t)hi << 32;
+}
+
+/* ---- the guest's side: a loop around each operation ---- */
+
+#define LOOP(name, prepare, op)							\
+static void name(void)								\
+{										\
+	uint64_t i, start = 0;							\
+										\
+	prepare;								\
+	for (i = 0; i < WARM_UP + g_count; i++) {				\
+		if (i == WARM_UP)						\
+			start = rdtsc_now();					\
+		op;								\
+	}									\
+	g_result = rdtsc_now() - start;						\
+	guest_done();								\
+}
+
+static inline void op_cpuid(void)
+{
+	uint32_t a = 0, b, c = 0, d;
+
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+}
+
+static inline void op_wrmsr(uint32_t msr, uint64_t v)
+{
+	asm volatile("wrmsr" : : "c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)) : "memory");
+}
+
+static inline void op_rdmsr(uint32_t msr)
+{
+	uint32_t a, d;
+
+	asm volatile("rdmsr" : "=a"(a), "=d"(d) : "c"(msr));
+}
+
+static inline void op_hypercall(void)
+{
+	uint64_t a = 0x7777;
+
+	asm volatile("vmmcall" : "+a"(a) : : "memory");
+}
+
+static inline void op_cr8(void)
+{
+	uint64_t v;
+
+	asm volatile("movq %%cr8, %0" : "=r"(v));
+}
+
+static inline void op_dr(void)
+{
+	uint64_t v = 0;
+
+	asm volatile("movq %0, %%dr0" : : "r"(v));
+}
+
+static void on_tick(struct frame *f)
+{
+	(void)f;
+	g_ticks++;
+	apic_eoi();
+}
+
+static void prepare_interrupts(void)
+{
+	g_handlers[VECTOR] = on_tick;
+	apic_on();
+	asm volatile("sti");
+}
+
+static inline void self_ipi(void)
+{
+	apic_write(APIC_ICR, 1u << 18 | VECTOR);
+}
+
+static inline void op_hlt_wake(void)
+{
+	asm volatile("cli");
+	self_ipi();
+	asm volatile("sti; hlt" : : : "memory");
+}
+
+static inline void op_deadline(void)
+{
+	uint64_t want = g_ticks + 1;
+
+	op_wrmsr(MSR_TSC_DEADLINE, rdtsc_now() + 1000);
+	while (g_ticks < want)
+		asm volatile("pause");
+}
+
+static void prepare_deadline(void)
+{
+	prepare_interrupts();
+	apic_write(APIC_LVTT, 2u << 17 | VECTOR);
+}
+
+/* Two vCPUs throw one interrupt to and fro; each sleeps while the other has it. */
+static inline void op_ipi_halt(void)
+{
+	uint64_t want = g_ticks + 1;
+
+	apic_write(APIC_ICR2, 1u << 24);
+	apic_write(APIC_ICR, VECTOR + 1);
+	asm volatile("cli");
+	while (g_ticks < want)
+		asm volatile("sti; hlt; cli" : : : "memory");
+	asm volatile("sti");
+}
+
+static void on_ping(struct frame *f)
+{
+	(void)f;
+	apic_eoi();
+	apic_write(APIC_ICR2, 0);
+	apic_write(APIC_ICR, VECTOR);
+}
+
+static void ipi_peer(void)
+{
+	apic_on();
+	g_handlers[VECTOR + 1] = on_ping;
+	guest_sync(1);
+	for (;;)
+		asm volatile("sti; hlt" : : : "memory");
+}
+
+LOOP(g_cpuid, , op_cpuid())
+LOOP(g_msr_read, , op_rdmsr(MSR_TSC_ADJUST))
+LOOP(g_msr_write, , op_wrmsr(MSR_TSC_ADJUST, 0))
+LOOP(g_hypercall, , op_hypercall())
+LOOP(g_inl_kernel, , inb(PORT_ELCR))
+LOOP(g_outl_kernel, , outb(PORT_ELCR, 0))
+LOOP(g_inl_user, , inl(PORT_NOBODY))
+LOOP(g_mmio_kernel, , *(volatile uint32_t *)(IOAPIC_GPA + 0x10))
+LOOP(g_mmio_user, , *(volatile uint32_t *)GPA_HOLE)
+LOOP(g_hlt_wake, prepare_interrupts(), op_hlt_wake())
+LOOP(g_self_ipi, apic_on(), self_ipi())
+LOOP(g_eoi, apic_on(), apic_eoi())
+LOOP(g_deadline, prepare_deadline(), op_deadline())
+LOOP(g_ipi_halt, prepare_interrupts(), op_ipi_halt())
+LOOP(g_cr8_read, , op_cr8())
+LOOP(g_dr_move, , op_dr())
+LOOP(g_kernel_gs, , op_wrmsr(MSR_KERNEL_GS_BASE, 0))
+
+static const struct row {
+	const char *name;
+	void (*entry)(void);
+	void (*peer)(void);	/* the second vCPU's program */
+	unsigned int count;
+	const char *what;
+} rows[] = {
+	{ "cpuid", g_cpuid, NULL, 2000, "CPUID, leaf 0" },
+	{ "msr_read", g_msr_read, NULL, 2000, "RDMSR of IA32_TSC_ADJUST" },
+	{ "msr_write", g_msr_write, NULL, 2000, "WRMSR of IA32_TSC_ADJUST, the value it has" },
+	{ "hypercall", g_hypercall, NULL, 2000, "VMMCALL with a number that nobody knows" },
+	{ "inl_kernel", g_inl_kernel, NULL, 2000, "IN AL from port 0x4d0, answered by the 8259 in the kernel" },
+	{ "outl_kernel", g_outl_kernel, NULL, 2000, "OUT AL to that port" },
+	{ "inl_user", g_inl_user, NULL, 2000, "IN EAX from a port that the small VMM in this program answers" },
+	{ "mmio_kernel", g_mmio_kernel, NULL, 2000, "MOV from the IOAPIC's data register" },
+	{ "mmio_user", g_mmio_user, NULL, 2000, "MOV from an address that this program answers" },
+	{ "hlt_wake", g_hlt_wake, NULL, 1000, "CLI, ICR write to itself, STI, HLT, handler with EOI" },
+	{ "self_ipi", g_self_ipi, NULL, 1000, "MOV to the ICR: to itself, not taken (IF is 0)" },
+	{ "ipi_halt", g_ipi_halt, ipi_peer, 500, "an interrupt to a halted vCPU and one back, both with HLT and EOI" },
+	{ "eoi", g_eoi, NULL, 2000, "MOV to the LAPIC's EOI register, none in service" },
+	{ "tscdeadline", g_deadline, NULL, 500, "WRMSR of a deadline 1000 ahead, wait, handler with EOI" },
+	{ "cr8_read", g_cr8_read, NULL, 2000, "MOV from CR8: no exit" },
+	{ "dr_move", g_dr_move, NULL, 2000, "MOV to DR0: no exit" },
+	{ "kernel_gs_base_write", g_kernel_gs, NULL, 2000, "WRMSR of KERNEL_GS_BASE: no exit" },
+};
+
+#define NR_ROWS	ARRAY_SIZE(rows)
+
+/* ---- the host's side ---- */
+
+static volatile bool peer_up;
+
+static void *run_peer(void *arg)
+{
+	struct vcpu *v = arg;
+
+	while (!ioctl(v->fd, KVM_RUN, 0) || errno == EINTR || errno == EAGAIN) {
+		if (v->run->exit_reason == KVM_EXIT_IO && v->run->io.port == PORT_SYNC)
+			peer_up = true;
+	}
+	return NULL;
+}
+
+/* Answers what the guest reads, in as few instructions as a VMM can. */
+static bool run_to_done(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+
+	for (;;) {
+		if (ioctl(v->fd, KVM_RUN, 0) && errno != EAGAIN) {
+			vcpu_diag(v);
+			return false;
+		}
+		switch (run->exit_reason) {
+		case KVM_EXIT_IO:
+			if (run->io.port == PORT_DONE)
+				return true;
+			if (run->io.port == PORT_FAIL)
+				return false;
+			break;
+		case KVM_EXIT_MMIO:
+		case KVM_EXIT_INTR:
+			break;
+		default:
+			return false;
+		}
+	}
+}
+
+/* A tenth of an instruction is the unit, so that integers do. 0: it failed. */
+static uint64_t measure(const struct row *row)
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, row->entry);
+	pthread_t peer;
+	uint64_t result;
+
+	G(&vm, g_count) = row->count;
+	if (row->peer) {
+		struct vcpu *p = vm_vcpu(&vm, 1);
+		struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
+
+		vcpu_long_mode(p, row->peer);
+		ASSERT(!ioctl(p->fd, KVM_SET_MP_STATE, &runnable));
+		peer_up = false;
+		pthread_create(&peer, NULL, run_peer, p);
+		while (!peer_up)
+			sleep_ms(1);
+	}
+	if (!run_to_done(v))
+		return 0;
+	result = G(&vm, g_result);
+	return result * 10 / row->count;
+}
+
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* Each row in a process of its own: what it leaves behind dies with it. */
+static void measure_all(const char *dev, uint64_t *out, const char *only)
+{
+	const struct sigaction interrupting = { .sa_handler = on_alarm };
+	unsigned int i;
+
+	setenv("UMBRA_DEV", dev, 1);
+	for (i = 0; i < NR_ROWS; i++) {
+		pid_t pid;
+		int status;
+
+		if (only && strcmp(only, rows[i].name))
+			continue;
+		pid = fork();
+		if (!pid) {
+			sigaction(SIGALRM, &interrupting, NULL);
+			alarm(ROW_SECONDS);
+			out[i] = measure(&rows[i]);
+			_exit(0);
+		}
+		waitpid(pid, &status, 0);
+		if (status || !out[i])
+			fprintf(stderr, "exits: %s fails on %s\n", rows[i].name, dev);
+	}
+}
+
+static bool loaded(const char *module)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/module/%s", module);
+	return !access(path, F_OK);
+}
+
+static bool command(const char *c)
+{
+	return system(c) == 0;
+}
+
+/*
+ * Never both at once. An Umbra that is loaded already is used and loaded again
+ * afterwards with the parameters it had.
+ */
+static bool both_sides(uint64_t *umbra, uint64_t *kvm, const char *only)
+{
+	bool was_loaded = loaded("umbra");
+	const char *ko = getenv("MODULE");
+	char insmod[512];
+
+	snprintf(insmod, sizeof(insmod), "insmod %s mmu=$(cat /tmp/.umbra-mmu 2>/dev/null || echo auto)",
+		 ko ? ko : "/umbra/umbra.ko");
+	if (was_loaded)
+		command("cat /sys/module/umbra/parameters/mmu >/tmp/.umbra-mmu");
+	else if (!command(insmod))
+		return false;
+	measure_all("/dev/umbra", umbra, only);
+	if (!command("rmmod umbra"))
+		return false;
+	if (command("modprobe kvm_amd")) {
+		measure_all("/dev/kvm", kvm, only);
+		command("modprobe -r kvm_amd");
+	}
+	if (was_loaded && !command(insmod))
+		return false;
+	return !unlink("/tmp/.umbra-mmu") || !was_loaded;
+}
+
+static void print_table(const uint64_t *umbra, const uint64_t *kvm)
+{
+	unsigned int i;
+
+	printf("%-22s %10s %10s %7s\n", "operation", "umbra", "kvm", "ratio");
+	for (i = 0; i < NR_ROWS; i++) {
+		if (!umbra[i] && !kvm[i])
+			continue;
+		printf("%-22s %10.1f %10.1f %7.2f\n", rows[i].name, umbra[i] / 10.0, kvm[i] / 10.0,
+		       kvm[i] ? (double)umbra[i] / kvm[i] : 0.0);
+	}
+}
+
+static void print_json(const uint64_t *umbra, const uint64_t *kvm)
+{
+	const char *comma = "";
+	unsigned int i;
+
+	printf("{\"rows\":[");
+	for (i = 0; i < NR_ROWS; i++) {
+		if (!umbra[i] && !kvm[i])
+			continue;
+		printf("%s{\"name\":\"%s\",\"mode\":\"hardware\",\"umbra\":%.1f,\"kvm\":%.1f,\"ratio\":%.3f}",
+		       comma, rows[i].name, umbra[i] / 10.0, kvm[i] / 10.0,
+		       kvm[i] ? (double)umbra[i] / kvm[i] : 0.0);
+		comma = ",";
+	}
+	printf("]}\n");
+}
+
+static void usage(void)
+{
+	unsigned int i;
+
+	printf("Usage: exits [--json] [--only NAME]\n"
+	       "Instructions per operation, Umbra beside stock KVM, in a host that counts them\n"
+	       "(lab/run -i). Loads and unloads both modules. MODULE= names umbra.ko.\n\n");
+	for (i = 0; i < NR_ROWS; i++)
+		printf("  %-22s %s\n", rows[i].name, rows[i].what);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "only", required_argument, NULL, 'o' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	const char *only = NULL;
+	uint64_t *results;
+	bool json = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 'j':
+			json = true;
+			break;
+		case 'o':
+			only = optarg;
+			break;
+		case 'h':
+			usage();
+			return 0;
+		default:
+			return 64;
+		}
+	}
+	results = mmap(NULL, 2 * NR_ROWS * sizeof(*results), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (results == MAP_FAILED || !both_sides(results, results + NR_ROWS, only))
+		return 1;
+	(json ? print_json : print_table)(results, results + NR_ROWS);
+	return 0;
+}

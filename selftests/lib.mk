@@ -14,7 +14,7 @@ TEST_CFLAGS := -std=gnu11 -Wall -Wextra -Werror -Wno-missing-field-initializers 
 	-Wno-array-bounds \
 	-fno-pie -fno-stack-protector -fcf-protection=none -fno-tree-vectorize \
 	-fno-omit-frame-pointer -fno-toplevel-reorder -mno-red-zone -fno-strict-aliasing \
-	-Ilib -MMD -MP
+	-Ilib -I../uapi -MMD -MP
 LDFLAGS_TEST := -static -no-pie -pthread -z noexecstack -z separate-code
 
 LIB_SRC := $(wildcard lib/*.c lib/*.S)

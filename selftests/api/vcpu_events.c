@@ -64,7 +64,7 @@ TEST(events_round, "SET_VCPU_EVENTS then GET_VCPU_EVENTS: NMI and interrupt")
 TEST(events_round_exception, "SET_VCPU_EVENTS then GET_VCPU_EVENTS: exception")
 {
 	struct vm vm;
-	struct vcpu *v = fresh(&vm, 0);
+	struct vcpu *v = vm_long_mode(&vm, 0, nothing);
 	struct kvm_vcpu_events e = { 0 };
 
 	e.exception.injected = 1;

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Umbra's own ioctls: what the machine has, and the mode of a VM's memory. */
+#include <linux/umbra.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "vm.h"
+
+static void nothing(void)
+{
+	guest_done();
+}
+
+static void need_umbra(void)
+{
+	if (!on_umbra())
+		SKIP("these are Umbra's own");
+}
+
+TEST(info, "GET_INFO tells Umbra, which answers, from stock KVM, which refuses")
+{
+	struct umbra_info info;
+	int r;
+
+	memset(&info, 0xa5, sizeof(info));
+	r = ioctl(dev_open(), UMBRA_GET_INFO, &info);
+	EXPECT_EQ(!r, on_umbra());
+	if (r)
+		EXPECT(errno == ENOTTY || errno == EINVAL);
+}
+
+TEST(info_content, "GET_INFO: version, back end, paging, modes; padding is 0")
+{
+	struct umbra_info info;
+	unsigned int i;
+
+	need_umbra();
+	memset(&info, 0xa5, sizeof(info));
+	ASSERT(!ioctl(dev_open(), UMBRA_GET_INFO, &info));
+	EXPECT_EQ(info.version, UMBRA_ABI_VERSION);
+	EXPECT(!strcmp(info.backend, "SVM") || !strcmp(info.backend, "VMX"));
+	EXPECT(!strcmp(info.paging, "NPT") || !strcmp(info.paging, "EPT") ||
+	       !info.paging[0]);
+	EXPECT(info.modes);
+	EXPECT_EQ(info.flags & ~UMBRA_INFO_NEXT_RIP, 0);
+	for (i = 0; i < ARRAY_SIZE(info.pad); i++)
+		EXPECT_EQ(info.pad[i], 0);
+	for (i = strlen(info.backend); i < sizeof(info.backend); i++)
+		EXPECT_EQ(info.backend[i], 0);
+}
+
+TEST(info_fault, "GET_INFO into a guard page is EFAULT")
+{
+	need_umbra();
+	EXPECT_ERR(ioctl(dev_open(), UMBRA_GET_INFO, map_guarded(8)), EFAULT);
+}
+
+TEST(mmu_default, "GET_MMU of a new VM is a mode that GET_INFO has")
+{
+	struct umbra_info info;
+	uint32_t mode = -1;
+	struct vm vm;
+
+	need_umbra();
+	vm_init(&vm, VM_NO_MEMORY);
+	ASSERT(!ioctl(vm.sys, UMBRA_GET_INFO, &info));
+	ASSERT(!ioctl(vm.fd, UMBRA_GET_MMU, &mode));
+	EXPECT(mode < 32 && info.modes >> mode & 1);
+}
+
+TEST(mmu_bad, "SET_MMU of a number that is no mode is EINVAL")
+{
+	static const uint32_t bad[] = { 4, 5, 31, 32, 0x80000000, -1U };
+	uint32_t before, after;
+	struct vm vm;
+	unsigned int i;
+
+	need_umbra();
+	vm_init(&vm, VM_NO_MEMORY);
+	ASSERT(!ioctl(vm.fd, UMBRA_GET_MMU, &before));
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_ERR(ioctl(vm.fd, UMBRA_SET_MMU, &bad[i]), EINVAL);
+	ASSERT(!ioctl(vm.fd, UMBRA_GET_MMU, &after));
+	EXPECT_EQ(after, before);
+}
+
+TEST(mmu_each, "SET_MMU takes each mode GET_INFO has, which then runs; no other")
+{
+	struct umbra_info info;
+	uint32_t mode, got;
+
+	need_umbra();
+	ASSERT(!ioctl(dev_open(), UMBRA_GET_INFO, &info));
+	for (mode = UMBRA_MMU_HARDWARE; mode <= UMBRA_MMU_SHADOW_EAGER; mode++) {
+		struct vm vm;
+		struct vcpu *v;
+
+		vm_init(&vm, 0);
+		if (!(info.modes >> mode & 1)) {
+			EXPECT_ERR(ioctl(vm.fd, UMBRA_SET_MMU, &mode),
+				   EOPNOTSUPP);
+			vm_free(&vm);
+			continue;
+		}
+		EXPECT_OK(ioctl(vm.fd, UMBRA_SET_MMU, &mode));
+		ASSERT(!ioctl(vm.fd, UMBRA_GET_MMU, &got));
+		EXPECT_EQ(got, mode);
+		v = vm_vcpu(&vm, 0);
+		vcpu_long_mode(v, nothing);
+		vcpu_run_to_end(v);
+		vm_free(&vm);
+	}
+}
+
+TEST(mmu_late, "SET_MMU after a vCPU is EBUSY")
+{
+	uint32_t mode;
+	struct vm vm;
+
+	need_umbra();
+	vm_init(&vm, VM_NO_MEMORY);
+	ASSERT(!ioctl(vm.fd, UMBRA_GET_MMU, &mode));
+	vm_vcpu_raw(&vm, 0);
+	EXPECT_ERR(ioctl(vm.fd, UMBRA_SET_MMU, &mode), EBUSY);
+}
+
+TEST(mmu_fault, "GET_MMU and SET_MMU with a bad pointer are EFAULT")
+{
+	struct vm vm;
+
+	need_umbra();
+	vm_init(&vm, VM_NO_MEMORY);
+	EXPECT_ERR(ioctl(vm.fd, UMBRA_GET_MMU, NULL), EFAULT);
+	EXPECT_ERR(ioctl(vm.fd, UMBRA_SET_MMU, map_guarded(2)), EFAULT);
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* KVM_SET_GUEST_DEBUG: the VMM steps and stops a guest that knows nothing. */
+#include "guest.h"
+#include "vm.h"
+
+static volatile uint64_t g_val, g_seen;
+
+static void set_debug(struct vcpu *v, uint32_t control)
+{
+	struct kvm_guest_debug d = { .control = control };
+
+	ASSERT(!ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d));
+}
+
+static struct vcpu *debug_vm(struct vm *vm, void (*entry)(void))
+{
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	return vm_long_mode(vm, VM_IRQCHIP, entry);
+}
+
+extern char step_a[], step_b[], step_c[], step_d[], step_e[];
+
+static void stepped(void)
+{
+	asm volatile("step_a: nop\n"
+		     "step_b: xorl %%eax, %%eax\n"
+		     "step_c: cpuid\n"
+		     "step_d: rdtsc\n"
+		     "step_e: nop"
+		     : : "c"(0) : "rax", "rbx", "rdx", "memory");
+	guest_done();
+}
+
+TEST(single_step, "SINGLESTEP: exit DEBUG behind each instruction, CPUID too")
+{
+	static char *const stops[] = { step_b, step_c, step_d, step_e };
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, stepped);
+	unsigned int i;
+
+	/* The few instructions of the function's own start. */
+	set_debug(v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	for (i = 0; i < 20 && vcpu_regs(v).rip != (uintptr_t)step_a; i++)
+		ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	for (i = 0; i < ARRAY_SIZE(stops); i++) {
+		ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+		EXPECT_EQ(v->run->debug.arch.exception, DB_VECTOR);
+		EXPECT_EQ(v->run->debug.arch.pc, (uintptr_t)stops[i]);
+		EXPECT_EQ(v->run->debug.arch.dr6 & BIT(14), BIT(14));
+		EXPECT_EQ(vcpu_regs(v).rip, (uintptr_t)stops[i]);
+	}
+	set_debug(v, 0);
+	vcpu_run_to_end(v);
+}
+
+static void flags_seen(void)
+{
+	uint64_t flags;
+
+	asm volatile("pushfq; popq %0" : "=r"(flags) : : "memory");
+	g_val = flags;
+	guest_done();
+}
+
+TEST(single_step_hidden, "SINGLESTEP does not show in what GET_REGS gives back")
+{
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, flags_seen);
+
+	set_debug(v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	EXPECT_EQ(vcpu_regs(v).rflags & FLAGS_TF, 0);
+	set_debug(v, 0);
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val) & FLAGS_TF, 0);
+}
+
+extern char bp_here[];
+
+static void with_bp(void)
+{
+	asm volatile("nop\nbp_here: int3\n" : : : "memory");
+	guest_done();
+}
+
+TEST(sw_bp, "USE_SW_BP: INT3 is exit DEBUG, with RIP at it")
+{
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, with_bp);
+	struct kvm_regs r;
+
+	set_debug(v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP);
+	ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	EXPECT_EQ(v->run->debug.arch.exception, BP_VECTOR);
+	EXPECT_EQ(v->run->debug.arch.pc, (uintptr_t)bp_here);
+	r = vcpu_regs(v);
+	EXPECT_EQ(r.rip, (uintptr_t)bp_here);
+	r.rip++;
+	ASSERT(!ioctl(v->fd, KVM_SET_REGS, &r));
+	vcpu_run_to_end(v);
+}
+
+static void bp_seen(struct frame *f)
+{
+	g_seen = f->rip;
+}
+
+TEST(sw_bp_off, "without USE_SW_BP, INT3 is the guest's own")
+{
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, with_bp);
+
+	G(&vm, g_handlers[BP_VECTOR]) = bp_seen;
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_seen), (uintptr_t)bp_here + 1);
+}
+
+extern char hw_here[];
+static volatile uint64_t g_watched;
+
+static void with_hw(void)
+{
+	asm volatile("nop\nhw_here: nop\n" : : : "memory");
+	g_watched = 5;
+	asm volatile("nop");
+	guest_done();
+}
+
+TEST(hw_bp, "USE_HW_BP: exit DEBUG at the instruction, none of it run")
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { [0] = (uintptr_t)hw_here, [7] = 0x401 },
+	};
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, with_hw);
+
+	ASSERT(!ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d));
+	ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	EXPECT_EQ(v->run->debug.arch.exception, DB_VECTOR);
+	EXPECT_EQ(v->run->debug.arch.pc, (uintptr_t)hw_here);
+	EXPECT_EQ(v->run->debug.arch.dr6 & 0xf, 1);
+	set_debug(v, 0);
+	vcpu_run_to_end(v);
+}
+
+TEST(hw_watch, "USE_HW_BP: exit DEBUG behind a write to the address watched")
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { [1] = (uintptr_t)&g_watched, [7] = 0x900404 },
+	};
+	struct kvm_debugregs regs;
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, with_hw);
+
+	ASSERT(!ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d));
+	ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	EXPECT_EQ(v->run->debug.arch.dr6 & 0xf, 2);
+	EXPECT_EQ(G(&vm, g_watched), 5);
+	/* The guest's own debug registers are not the VMM's. */
+	ASSERT(!ioctl(v->fd, KVM_GET_DEBUGREGS, &regs));
+	EXPECT_EQ(regs.db[1], 0);
+	EXPECT_EQ(regs.dr7, 0x400);
+	set_debug(v, 0);
+	vcpu_run_to_end(v);
+}
+
+TEST(debug_both, "INJECT_DB and INJECT_BP together are EINVAL")
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_DB |
+			   KVM_GUESTDBG_INJECT_BP,
+	};
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, with_bp);
+
+	if (!ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d) && !on_umbra())
+		SKIP("stock KVM takes one of the two");
+	EXPECT_ERR(ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d), EINVAL);
+}
+
+TEST(debug_flags, "unknown control bits are EINVAL")
+{
+	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_ENABLE | 0x8000 };
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, with_bp);
+
+	if (!ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d) && !on_umbra())
+		SKIP("stock KVM of this version ignores them");
+	EXPECT_ERR(ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d), EINVAL);
+}

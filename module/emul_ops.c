@@ -712,7 +712,9 @@ static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool
 		}
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
 	}
-	return e->trap_step ? debug_trap(vcpu) : 1;
+	if (e->trap_step || (vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP))
+		return debug_trap(vcpu);
+	return 1;
 }
 
 static int finish_fault(struct umbra_vcpu *vcpu, struct umbra_emul *e)

@@ -148,7 +148,8 @@ int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
 	umbra_backend->set_interrupt_shadow(vcpu, 0);
 	if (unlikely(rflags & X86_EFLAGS_RF))
 		umbra_set_rflags(vcpu, rflags & ~X86_EFLAGS_RF);
-	return after_insn(vcpu, rflags & X86_EFLAGS_TF);
+	/* A debugger's TF too, which umbra_rflags() hides. */
+	return after_insn(vcpu, vcpu->regs.rflags & X86_EFLAGS_TF);
 }
 
 static int inject_gp(struct umbra_vcpu *vcpu)

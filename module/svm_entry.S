@@ -87,6 +87,12 @@ SYM_FUNC_START(svm_world_switch)
 	movq	FRAME_VMCB(%rsp), %rax
 1:	vmload	%rax
 2:
+	/*
+	 * RFLAGS.IF of the host decides whether physical interrupts leave the guest;
+	 * GIF keeps them from being taken here. Well before VMRUN: the shadow behind
+	 * STI would go with it into the guest, whose own STI then has none.
+	 */
+	sti
 	movq	FRAME_GPRS(%rsp), %rdi
 	movq	GPR_RCX(%rdi), %rcx
 	movq	GPR_RDX(%rdi), %rdx

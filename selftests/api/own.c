@@ -20,13 +20,14 @@ static void need_umbra(void)
 TEST(info, "GET_INFO tells Umbra, which answers, from stock KVM, which refuses")
 {
 	struct umbra_info info;
-	int r;
+	int r, e;
 
 	memset(&info, 0xa5, sizeof(info));
 	r = ioctl(dev_open(), UMBRA_GET_INFO, &info);
+	e = errno;
 	EXPECT_EQ(!r, on_umbra());
 	if (r)
-		EXPECT(errno == ENOTTY || errno == EINVAL);
+		EXPECT(e == ENOTTY || e == EINVAL);
 }
 
 TEST(info_content, "GET_INFO: version, back end, paging, modes; padding is 0")

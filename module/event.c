@@ -184,13 +184,23 @@ bool umbra_has_event(struct umbra_vcpu *vcpu)
 	return pending_vector(vcpu) >= 0 && umbra_backend->interrupt_allowed(vcpu);
 }
 
+/* Userspace may have restored anything: an error code goes only where the CPU pushes one. */
+static void inject_exception(struct umbra_vcpu *vcpu)
+{
+	struct umbra_event_exception *exc = &vcpu->events.exc;
+
+	if (!(ERROR_CODE_VECTORS & BIT(exc->vector & 31)) || !umbra_is_protected(vcpu))
+		exc->has_error = false;
+	umbra_backend->inject_exception(vcpu);
+}
+
 /* What was under way when the guest was left comes first, and alone. */
 static bool reinject(struct umbra_vcpu *vcpu)
 {
 	struct umbra_events *ev = &vcpu->events;
 
 	if (ev->exc.injected && !ev->exc.pending)
-		umbra_backend->inject_exception(vcpu);
+		inject_exception(vcpu);
 	else if (ev->nmi_injected)
 		umbra_backend->inject_nmi(vcpu);
 	else if (ev->irq.injected)
@@ -212,7 +222,7 @@ static void inject_pending_exception(struct umbra_vcpu *vcpu)
 	}
 	exc->pending = false;
 	exc->injected = true;
-	umbra_backend->inject_exception(vcpu);
+	inject_exception(vcpu);
 }
 
 /* true: something was told to the CPU, so that nothing else can be. */
@@ -301,10 +311,7 @@ int umbra_vcpu_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events 
 	ev->exc = (struct umbra_event_exception) {
 		.injected = in->exception.injected,
 		.vector = in->exception.nr,
-		/* The guest's memory decides nothing here: an error code goes only where the CPU takes one. */
-		.has_error = in->exception.has_error_code &&
-			     (in->exception.nr < 32 && (ERROR_CODE_VECTORS & BIT(in->exception.nr))) &&
-			     umbra_is_protected(vcpu),
+		.has_error = in->exception.has_error_code,
 		.error = in->exception.error_code,
 	};
 	ev->irq.injected = in->interrupt.injected;

@@ -67,13 +67,16 @@ svme() {
 		od -A n -t u4 -N 4 | awk '{ print int($1 / 4096) % 2 }'
 }
 
-# Objects in use: cache and count, the CPUs' own slabs emptied first.
+# Objects in use: cache and count, the CPUs' own slabs emptied first. The kernel
+# frees in batches up to 5 s old, among them what each file of sysfs written here
+# takes of kmalloc-96.
 objects() {
 	sync
 	sleep 1
 	for s in /sys/kernel/slab/*/shrink; do
 		echo 1 >"$s" 2>/dev/null
 	done
+	sleep 6
 	awk '/^(kmalloc|anon_vma|filp|inode|mm_struct|vm_area|radix|umbra|dentry|task_struct|fpu|cred)/ { print $1, $2 }' \
 		/proc/slabinfo | sort
 }

@@ -469,10 +469,8 @@ int vcpu_run_for(struct vcpu *v, unsigned int ms)
 	run_to_stop = v->run;
 	ASSERT(!sigaction(SIGALRM, &act, &old));
 	ASSERT(!setitimer(ITIMER_REAL, &on, NULL));
-	do {
-		r = vcpu_run_raw(v);
-		e = errno;
-	} while (r < 0 && e == EINTR && !v->run->immediate_exit);
+	r = vcpu_run_raw(v);
+	e = errno;
 	ASSERT(!setitimer(ITIMER_REAL, &off, NULL));
 	ASSERT(!sigaction(SIGALRM, &old, NULL));
 	v->run->immediate_exit = 0;
@@ -480,18 +478,14 @@ int vcpu_run_for(struct vcpu *v, unsigned int ms)
 	return r;
 }
 
-/*
- * KVM_RUN that has to succeed; the exit reason. EINTR without a signal means that
- * the kernel had work to do on the way to userspace.
- */
+/* KVM_RUN that has to succeed; the exit reason. */
 uint32_t vcpu_run(struct vcpu *v)
 {
 	int r;
 
 	do {
 		r = vcpu_run_raw(v);
-	} while (r < 0 && (errno == EAGAIN ||
-			   (errno == EINTR && !v->run->immediate_exit)));
+	} while (r < 0 && errno == EAGAIN);
 	if (r < 0) {
 		vcpu_diag(v);
 		ASSERT_MSG(r >= 0, "KVM_RUN: %s", strerror(errno));

@@ -370,24 +370,29 @@ static struct umbra_slots *slots_alloc(u32 nr)
 {
 	struct umbra_slots *slots;
 
-	slots = kvzalloc(struct_size(slots, slot, 2 * (size_t)nr), GFP_KERNEL_ACCOUNT);
+	slots = kvmalloc(struct_size(slots, slot, 2 * (size_t)nr), GFP_KERNEL_ACCOUNT);
 	if (slots)
 		slots->nr = nr;
 	return slots;
 }
 
-/* Copy a half of the array without @out and with @in put in at @at, an index of the source. */
-static void copy_half(struct umbra_slot **dst, struct umbra_slot *const *src, u32 nr,
-		      const struct umbra_slot *out, struct umbra_slot *in, u32 at)
+/*
+ * Copy a half of the array, without the slot at the index @skip (or @nr: with
+ * all), and with @in, if there is one, before that which was at @at.
+ */
+static void copy_half(struct umbra_slot **dst, struct umbra_slot *const *src, u32 nr, u32 skip,
+		      struct umbra_slot *in, u32 at)
 {
-	u32 i;
-
-	for (i = 0; i <= nr; i++) {
-		if (in && i == at)
-			*dst++ = in;
-		if (i < nr && src[i] != out)
-			*dst++ = src[i];
+	memcpy(dst, src, skip * sizeof(*dst));
+	if (skip < nr) {
+		memcpy(dst + skip, src + skip + 1, (nr - skip - 1) * sizeof(*dst));
+		nr--;
+		at -= at > skip;
 	}
+	if (!in)
+		return;
+	memmove(dst + at + 1, dst + at, (nr - at) * sizeof(*dst));
+	dst[at] = in;
 }
 
 /* The slots that @old is replaced by: without @out (may be NULL), with @in (may be NULL). */
@@ -398,9 +403,10 @@ static struct umbra_slots *slots_edit(const struct umbra_slots *old, const struc
 
 	if (!new)
 		return NULL;
-	copy_half(new->slot, old->slot, old->nr, out, in, in ? search_gfn(old, in->base) : 0);
-	copy_half(new->slot + new->nr, old->slot + old->nr, old->nr, out, in,
-		  in ? search_id(old, in->id) : 0);
+	copy_half(new->slot, old->slot, old->nr, out ? search_gfn(old, out->base) : old->nr,
+		  in, in ? search_gfn(old, in->base) : 0);
+	copy_half(new->slot + new->nr, old->slot + old->nr, old->nr,
+		  out ? search_id(old, out->id) : old->nr, in, in ? search_id(old, in->id) : 0);
 	return new;
 }
 

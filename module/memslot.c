@@ -26,50 +26,6 @@ static struct umbra_slots *slots_of(struct umbra_vm *vm)
 	return srcu_dereference_check(vm->slots, &vm->srcu, lockdep_is_held(&vm->slots_lock));
 }
 
-/* The index of the first slot that ends behind @gfn. */
-static u32 search_gfn(const struct umbra_slots *slots, gfn_t gfn)
-{
-	u32 low = 0, high = slots->nr;
-
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-		const struct umbra_slot *slot = slots->slot[mid];
-
-		if (gfn - slot->base < slot->npages)
-			return mid;
-		if (gfn < slot->base)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return low;
-}
-
-/* The index within the second half of the array of the first slot that has @id or more. */
-static u32 search_id(const struct umbra_slots *slots, u32 id)
-{
-	u32 low = 0, high = slots->nr;
-
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-
-		if (slots->slot[slots->nr + mid]->id < id)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}
-
-static struct umbra_slot *slot_by_id(const struct umbra_slots *slots, u32 id)
-{
-	u32 i = search_id(slots, id);
-
-	if (i == slots->nr || slots->slot[slots->nr + i]->id != id)
-		return NULL;
-	return slots->slot[slots->nr + i];
-}
-
 /**
  * umbra_gfn_to_slot() - the slot that holds a gfn, or NULL
  * @vm: in vm->srcu, or slots_lock held
@@ -77,12 +33,7 @@ static struct umbra_slot *slot_by_id(const struct umbra_slots *slots, u32 id)
  */
 struct umbra_slot *umbra_gfn_to_slot(struct umbra_vm *vm, gfn_t gfn)
 {
-	struct umbra_slots *slots = slots_of(vm);
-	u32 i = search_gfn(slots, gfn);
-
-	if (i == slots->nr || gfn - slots->slot[i]->base >= slots->slot[i]->npages)
-		return NULL;
-	return slots->slot[i];
+	return slots_find_gfn(slots_of(vm), gfn);
 }
 
 /** umbra_gfn_to_hva() - the user address that backs @gfn, or 0 */
@@ -376,40 +327,6 @@ static struct umbra_slots *slots_alloc(u32 nr)
 	return slots;
 }
 
-/*
- * Copy a half of the array, without the slot at the index @skip (or @nr: with
- * all), and with @in, if there is one, before that which was at @at.
- */
-static void copy_half(struct umbra_slot **dst, struct umbra_slot *const *src, u32 nr, u32 skip,
-		      struct umbra_slot *in, u32 at)
-{
-	memcpy(dst, src, skip * sizeof(*dst));
-	if (skip < nr) {
-		memcpy(dst + skip, src + skip + 1, (nr - skip - 1) * sizeof(*dst));
-		nr--;
-		at -= at > skip;
-	}
-	if (!in)
-		return;
-	memmove(dst + at + 1, dst + at, (nr - at) * sizeof(*dst));
-	dst[at] = in;
-}
-
-/* The slots that @old is replaced by: without @out (may be NULL), with @in (may be NULL). */
-static struct umbra_slots *slots_edit(const struct umbra_slots *old, const struct umbra_slot *out,
-				      struct umbra_slot *in)
-{
-	struct umbra_slots *new = slots_alloc(old->nr - !!out + !!in);
-
-	if (!new)
-		return NULL;
-	copy_half(new->slot, old->slot, old->nr, out ? search_gfn(old, out->base) : old->nr,
-		  in, in ? search_gfn(old, in->base) : 0);
-	copy_half(new->slot + new->nr, old->slot + old->nr, old->nr,
-		  out ? search_id(old, out->id) : old->nr, in, in ? search_id(old, in->id) : 0);
-	return new;
-}
-
 /* From here on faults find the new slots, and those that found the old ones are stale. */
 static void publish(struct umbra_vm *vm, struct umbra_slots *new)
 {
@@ -426,11 +343,12 @@ static void publish(struct umbra_vm *vm, struct umbra_slots *new)
 static int replace_slot(struct umbra_vm *vm, struct umbra_slot *old, struct umbra_slot *new)
 {
 	struct umbra_slots *before = slots_of(vm);
-	struct umbra_slots *after = slots_edit(before, old, new);
+	struct umbra_slots *after = slots_alloc(before->nr - !!old + !!new);
 	bool same_place = old && new && old->base == new->base;
 
 	if (!after)
 		return -ENOMEM;
+	slots_edit(after, before, old, new);
 	publish(vm, after);
 	if (same_place && new->dirty && !old->dirty)
 		umbra_mmu_start_log(vm, old->base, old->base + old->npages);
@@ -444,20 +362,6 @@ static int replace_slot(struct umbra_vm *vm, struct umbra_slot *old, struct umbr
 		old->dirty = NULL;
 	slot_free(old);
 	return 0;
-}
-
-static bool overlaps(const struct umbra_slots *slots, const struct umbra_slot *except, gfn_t base,
-		     unsigned long npages)
-{
-	u32 i;
-
-	for (i = search_gfn(slots, base); i < slots->nr; i++) {
-		if (slots->slot[i]->base >= base + npages)
-			return false;
-		if (slots->slot[i] != except)
-			return true;
-	}
-	return false;
 }
 
 /* What can be judged of the argument alone. */
@@ -526,7 +430,7 @@ static int set_slot(struct umbra_vm *vm, const struct kvm_userspace_memory_regio
 		if (base == old->base && mem->flags == old->flags)
 			return 0;
 	}
-	if ((!old || base != old->base) && overlaps(slots_of(vm), old, base, npages))
+	if ((!old || base != old->base) && slots_overlap(slots_of(vm), old, base, npages))
 		return -EEXIST;
 	new = slot_alloc(mem, old);
 	if (!new)
@@ -548,7 +452,7 @@ int umbra_set_memory_region(struct umbra_vm *vm, const struct kvm_userspace_memo
 	if (r)
 		return r;
 	mutex_lock(&vm->slots_lock);
-	old = slot_by_id(slots_of(vm), mem->slot);
+	old = slots_find_id(slots_of(vm), mem->slot);
 	if (mem->memory_size)
 		r = set_slot(vm, mem, old);
 	else
@@ -656,7 +560,7 @@ int umbra_get_dirty_log(struct umbra_vm *vm, u32 id, void __user *bitmap)
 	if (!words)
 		return -ENOMEM;
 	mutex_lock(&vm->slots_lock);
-	slot = slot_by_id(slots_of(vm), id);
+	slot = slots_find_id(slots_of(vm), id);
 	if (slot && slot->dirty)
 		r = copy_log(vm, slot, bitmap, words);
 	mutex_unlock(&vm->slots_lock);

@@ -12,40 +12,13 @@
 #include <linux/types.h>
 #include <asm/page.h>
 
+#include "slots.h"
+
 struct umbra_vm;
 struct umbra_vcpu;
 
 #define UMBRA_MAX_SLOTS		32764
 #define UMBRA_MAX_SLOT_PAGES	((1UL << 31) - 1)
-
-/**
- * struct umbra_slot - one memory slot, immutable once published but for @dirty
- * @base: first gfn
- * @npages: its length in pages, never 0
- * @hva: page-aligned userspace address of @base
- * @flags: KVM_MEM_*
- * @id: the caller's slot number
- * @dirty: dirty bitmap of @npages bits, set atomically; NULL when not logged
- */
-struct umbra_slot {
-	gfn_t base;
-	unsigned long npages;
-	unsigned long hva;
-	u32 flags;
-	u16 id;
-	unsigned long *dirty;
-};
-
-/**
- * struct umbra_slots - all slots of a VM, replaced as a whole
- * @nr: how many
- * @slot: @nr of them sorted by @base, which never overlap, then the same @nr
- *	sorted by @id
- */
-struct umbra_slots {
-	u32 nr;
-	struct umbra_slot *slot[];
-};
 
 static inline gfn_t gpa_to_gfn(gpa_t gpa)
 {

@@ -312,23 +312,13 @@ out:
 	return level;
 }
 
-/* Does a page of @level around @gfn lie in the slot, and its memory as aligned as it is? */
-static bool level_fits(const struct umbra_slot *slot, gfn_t gfn, int level)
-{
-	gfn_t mask = UMBRA_LEVEL_PAGES(level) - 1;
-	gfn_t first = gfn & ~mask;
-
-	return first >= slot->base && first + mask - slot->base < slot->npages &&
-	       !((slot->base ^ (slot->hva >> PAGE_SHIFT)) & mask);
-}
-
 static int choose_level(struct umbra_vm *vm, const struct map_request *req)
 {
 	int level = umbra_caps.gbpages ? 3 : 2;
 
 	if (req->slot->dirty)
 		return 1;
-	while (level > 1 && !level_fits(req->slot, req->gfn, level))
+	while (level > 1 && !slot_fits_page(req->slot, req->gfn, UMBRA_LEVEL_PAGES(level)))
 		level--;
 	if (level > 1)
 		level = min(level, host_level(vm->mm, umbra_slot_hva(req->slot, req->gfn)));

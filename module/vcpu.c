@@ -314,9 +314,12 @@ static bool window_for_user(struct umbra_vcpu *vcpu)
 }
 
 /*
- * Signals, and the kernel's work that is done on the way to userspace, end the
- * call: EINTR costs a VMM one loop. The kernel's xfer_to_guest_mode_handle_work()
- * would do that work here, but writes to KVM's own private vCPU structure.
+ * A signal ends the call. Other work that the kernel does on the way to userspace
+ * (6.12 has some every 100 ms) must not: the VMM would see an EINTR that nobody
+ * sent. The kernel's xfer_to_guest_mode_handle_work() would do that work here,
+ * but writes to KVM's own private vCPU structure. So the system call is made to
+ * start anew: TIF_NOTIFY_SIGNAL sends it through the signal code, which does the
+ * work, finds no signal, and restarts it; with a handler to run it is EINTR.
  */
 static int host_work(struct umbra_vcpu *vcpu)
 {
@@ -324,7 +327,10 @@ static int host_work(struct umbra_vcpu *vcpu)
 
 	if (userspace_needed(work)) {
 		vcpu->run->exit_reason = KVM_EXIT_INTR;
-		return -EINTR;
+		if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL))
+			return -EINTR;
+		set_thread_flag(TIF_NOTIFY_SIGNAL);
+		return -ERESTARTNOHAND;
 	}
 	cond_resched();
 	if (work & _TIF_NEED_RESCHED && need_resched())
@@ -431,8 +437,9 @@ static void note_thread(struct umbra_vcpu *vcpu)
  * umbra_vcpu_run() - KVM_RUN
  * @vcpu: its mutex is held by this thread
  *
- * Return: 0 with the run page filled; -EINTR (signal, immediate_exit, work that
- * the kernel does on its way to userspace); -EAGAIN (an AP was started);
+ * Return: 0 with the run page filled; -EINTR (signal, immediate_exit);
+ * -ERESTARTNOHAND, which userspace never sees: the kernel has work to do on the
+ * way there, and calls again; -EAGAIN (an AP was started);
  * -EIO (the VM is dead); -EFAULT (memory behind a slot is not there); -EINVAL
  */
 int umbra_vcpu_run(struct umbra_vcpu *vcpu)

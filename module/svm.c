@@ -37,17 +37,14 @@ MODULE_PARM_DESC(nrips, "use the next RIP that AMD CPUs save at an exit where th
 /**
  * struct svm_cpu - a CPU that runs guests; its own, with preemption off
  * @enabled: SVM is on here, by us
- * @asid_generation: grows when all ASIDs were used up, and whenever SVM is turned
- *	on; never starts anew, so that an ASID of before is never taken for valid
- * @next_asid: the next to give out in this generation
+ * @asids: what it has given out
  * @last_vcpu: &svm_vcpu.id of the guest that ran last
  * @hsave: page where VMRUN keeps the host's state
  * @host: page where VMSAVE keeps the rest of it
  */
 struct svm_cpu {
 	bool enabled;
-	u64 asid_generation;
-	u32 next_asid;
+	struct svm_asid_cpu asids;
 	u64 last_vcpu;
 	struct page *hsave;
 	struct page *host;
@@ -160,9 +157,7 @@ static int svm_enable_cpu(void)
 		return -EBUSY;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
 	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(c->hsave));
-	/* Translations of before may have survived: a new generation begins with a flush. */
-	c->asid_generation++;
-	c->next_asid = max_asid + 1;
+	svm_asid_cpu_on(&c->asids, max_asid);
 	c->enabled = true;
 	return 0;
 }
@@ -271,7 +266,7 @@ static void svm_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
 	svm->injected_trap = false;
 	svm_intercept(svm, INTERCEPT_VINTR, false);
 	svm_set_nmi_mask(vcpu, false);
-	svm->flush = true;
+	svm->asid.flush = true;
 	svm_reset_save(vcpu, init);
 }
 
@@ -284,7 +279,7 @@ static void svm_vcpu_load(struct umbra_vcpu *vcpu, int cpu)
 	/* What this CPU has cached of the VMCB and the guest is older than what another did. */
 	svm->cpu = cpu;
 	svm->clean = 0;
-	svm->asid_generation = 0;
+	svm_asid_moved(&svm->asid);
 }
 
 static void svm_vcpu_put(struct umbra_vcpu *vcpu)
@@ -324,29 +319,24 @@ static void save_host(struct svm_vcpu *svm, struct svm_cpu *here)
 	svm->host_saved = true;
 }
 
-/* «TLB Management»: each guest has an ASID of this CPU's; a new one needs no flush. */
 static void choose_asid(struct svm_vcpu *svm, struct svm_cpu *here)
 {
 	struct vmcb_control_area *c = &svm->vmcb->control;
 
-	c->tlb_ctl = TLB_CONTROL_DO_NOTHING;
-	if (svm->asid_generation == here->asid_generation) {
-		if (!svm->flush)
-			return;
-		if (boot_cpu_has(X86_FEATURE_FLUSHBYASID)) {
-			c->tlb_ctl = TLB_CONTROL_FLUSH_ASID;
-			svm->flush = false;
-			return;
-		}
-	}
-	if (here->next_asid > max_asid) {
-		here->asid_generation++;
-		here->next_asid = 1;
+	switch (svm_asid_choose(&here->asids, &svm->asid, boot_cpu_has(X86_FEATURE_FLUSHBYASID))) {
+	case SVM_ASID_FLUSH_NONE:
+		c->tlb_ctl = TLB_CONTROL_DO_NOTHING;
+		break;
+	case SVM_ASID_FLUSH_THIS:
+		c->tlb_ctl = TLB_CONTROL_FLUSH_ASID;
+		break;
+	case SVM_ASID_FLUSH_ALL:
 		c->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
+		break;
 	}
-	c->asid = here->next_asid++;
-	svm->asid_generation = here->asid_generation;
-	svm->flush = false;
+	if (c->asid == svm->asid.asid)
+		return;
+	c->asid = svm->asid.asid;
 	svm_dirty(svm, SVM_CLEAN_ASID);
 }
 
@@ -515,13 +505,13 @@ static void svm_load_root(struct umbra_vcpu *vcpu, hpa_t root, int level)
 	if (svm->vmcb->control.nested_cr3 == root)
 		return;
 	svm->vmcb->control.nested_cr3 = root;
-	svm->flush = true;
+	svm->asid.flush = true;
 	svm_dirty(svm, SVM_CLEAN_NPT);
 }
 
 static void svm_flush_all(struct umbra_vcpu *vcpu)
 {
-	to_svm(vcpu)->flush = true;
+	to_svm(vcpu)->asid.flush = true;
 }
 
 static void svm_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)

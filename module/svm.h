@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include <asm/svm.h>
 
+#include "svm_asid.h"
 #include "umbra.h"
 
 /* «VMCB Clean Bits»: what the CPU may still have cached of a VMCB. */
@@ -36,10 +37,9 @@ enum svm_clean {
  * @vmcb, @vmcb_pa: the control block
  * @msrpm: its MSR bitmap, two pages: deny by default
  * @id: never 0 and never given twice: tells vCPUs apart where an address could be reused
- * @asid_generation: that of @cpu when the ASID was given; 0: none
+ * @asid: its ASID on @cpu, and whether its translations are stale
  * @cpu: where the VMCB ran last, or -1
  * @clean: bits of enum svm_clean that still hold
- * @flush: drop this guest's translations at the next entry
  * @host_saved: the host's half has been VMSAVEd since the vCPU was loaded
  * @host_had_ldt: it had an LDT, which another thread may replace: save it each time
  * @dr_guest: the guest has used a debug register and owns them all until the next exit
@@ -57,10 +57,9 @@ struct svm_vcpu {
 	phys_addr_t vmcb_pa;
 	u32 *msrpm;
 	u64 id;
-	u64 asid_generation;
+	struct svm_asid asid;
 	int cpu;
 	u32 clean;
-	bool flush;
 	bool host_saved, host_had_ldt;
 	bool dr_guest;
 	bool tpr_intercept;

@@ -143,7 +143,7 @@ void svm_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 	u64 real = cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
 
 	if ((save->cr0 ^ real) & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE))
-		svm->flush = true;
+		svm->asid.flush = true;
 	save->cr0 = real;
 	/* LMA has followed PG. */
 	save->efer = vcpu->regs.efer | EFER_SVME;
@@ -159,7 +159,7 @@ void svm_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
 	svm->vmcb->save.cr3 = cr3;
 	vcpu->regs.avail |= BIT(UMBRA_REG_CR3);
 	/* The CPU has not executed this load, so that it has flushed nothing. */
-	svm->flush = true;
+	svm->asid.flush = true;
 	svm_dirty(svm, SVM_CLEAN_CR);
 }
 
@@ -170,7 +170,7 @@ void svm_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 	u64 real = cr4 | (cr4_read_shadow() & X86_CR4_MCE);
 
 	if (svm->vmcb->save.cr4 != real)
-		svm->flush = true;
+		svm->asid.flush = true;
 	svm->vmcb->save.cr4 = real;
 	svm_dirty(svm, SVM_CLEAN_CR);
 	svm_intercept(svm, INTERCEPT_CR4_READ, real != cr4);
@@ -182,7 +182,7 @@ void svm_set_efer(struct umbra_vcpu *vcpu, u64 efer)
 
 	/* VMRUN refuses to run a guest without SVME. */
 	if (svm->vmcb->save.efer != (efer | EFER_SVME))
-		svm->flush = true;
+		svm->asid.flush = true;
 	svm->vmcb->save.efer = efer | EFER_SVME;
 	svm_dirty(svm, SVM_CLEAN_CR);
 }

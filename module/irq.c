@@ -24,7 +24,11 @@ struct route {
 	struct umbra_irq_msg msg;
 };
 
-enum { ROUTE_PIC, ROUTE_IOAPIC, ROUTE_MSI };
+/*
+ * ROUTE_NOWHERE: a message whose address is not the LAPICs'. A VMM may set such
+ * a route for a vector that its guest has not programmed yet.
+ */
+enum { ROUTE_PIC, ROUTE_IOAPIC, ROUTE_MSI, ROUTE_NOWHERE };
 
 /*
  * All routes, sorted by GSI; those of GSI n are route[first[n]] up to
@@ -102,9 +106,10 @@ static int follow(struct umbra_irqchip *chip, const struct route *r, int source,
 		return umbra_pic_set_pin(chip, source, r->pin, level);
 	case ROUTE_IOAPIC:
 		return umbra_ioapic_set_pin(chip, source, r->pin, level);
-	default:
+	case ROUTE_MSI:
 		return level ? umbra_lapic_deliver(chip->vm, &r->msg, NULL) : -1;
 	}
+	return -1;
 }
 
 int umbra_set_irq(struct umbra_vm *vm, int source, u32 gsi, int level)
@@ -166,9 +171,9 @@ static int parse_entry(const struct kvm_irq_routing_entry *e, struct route *r)
 	case KVM_IRQ_ROUTING_IRQCHIP:
 		return parse_pin(e, r);
 	case KVM_IRQ_ROUTING_MSI:
-		r->kind = ROUTE_MSI;
-		return decode_msi(msi->address_lo, msi->address_hi, msi->data, &r->msg) ?
-			0 : -EINVAL;
+		r->kind = decode_msi(msi->address_lo, msi->address_hi, msi->data, &r->msg) ?
+			  ROUTE_MSI : ROUTE_NOWHERE;
+		return 0;
 	}
 	return -EINVAL;
 }
@@ -176,7 +181,7 @@ static int parse_entry(const struct kvm_irq_routing_entry *e, struct route *r)
 /* One GSI may have a pin of each chip, or one message. */
 static bool routes_clash(const struct route *a, const struct route *b)
 {
-	if (a->kind == ROUTE_MSI || b->kind == ROUTE_MSI)
+	if (a->kind >= ROUTE_MSI || b->kind >= ROUTE_MSI)
 		return true;
 	return a->kind == b->kind && (a->kind == ROUTE_IOAPIC || a->pin / 8 == b->pin / 8);
 }

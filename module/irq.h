@@ -64,6 +64,8 @@ int umbra_x2apic_read(struct umbra_vcpu *vcpu, u32 msr, u64 *value);
 int umbra_x2apic_write(struct umbra_vcpu *vcpu, u32 msr, u64 value);
 u64 umbra_tsc_deadline(struct umbra_vcpu *vcpu);
 void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value);
+/* The guest's TSC has jumped: a deadline that is armed is another time away now. Owner. */
+void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu);
 /* The timer's interrupt, at UMBRA_REQ_APIC_TIMER. Owner. */
 void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu);
 bool umbra_lapic_timer_pending(struct umbra_vcpu *vcpu);

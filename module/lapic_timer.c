@@ -196,6 +196,14 @@ void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value)
 	}
 }
 
+void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu)
+{
+	u64 deadline = umbra_tsc_deadline(vcpu);
+
+	if (deadline)
+		umbra_set_tsc_deadline(vcpu, deadline);
+}
+
 bool umbra_lapic_timer_pending(struct umbra_vcpu *vcpu)
 {
 	return vcpu->lapic && READ_ONCE(vcpu->lapic->timer.expired);

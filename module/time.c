@@ -13,6 +13,7 @@
 
 #include "backend.h"
 #include "clockmath.h"
+#include "irq.h"
 #include "umbra.h"
 
 #define SYSTEM_TIME_ENABLE	BIT_ULL(0)
@@ -200,6 +201,7 @@ void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host)
 		adjust_offset(vcpu, difference);
 		vcpu->time.tsc_adjust += difference;
 	}
+	umbra_lapic_tsc_changed(vcpu);
 	umbra_request(vcpu, UMBRA_REQ_CLOCK);
 	refresh(vcpu->vm);
 }
@@ -212,6 +214,7 @@ void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust, bool host)
 	if (host || !difference)
 		return;
 	adjust_offset(vcpu, difference);
+	umbra_lapic_tsc_changed(vcpu);
 	umbra_request(vcpu, UMBRA_REQ_CLOCK);
 	refresh(vcpu->vm);
 }

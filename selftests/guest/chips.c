@@ -402,6 +402,40 @@ TEST(short_period, "the APIC timer with a period of 1 ns interrupts, but not tha
 	EXPECT(now_ns() - start > 199 * SHORT_NS);
 }
 
+static void tsc_jump(void)
+{
+	g_handlers[0x61] = note_and_eoi;
+	apic_on();
+	apic_write(APIC_LVTT, 0x40061);
+	asm volatile("mfence");
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + (1UL << 45));
+	open_shut();
+	g_val[0] = g_hits;
+	wrmsr(MSR_TSC, rdtsc() + (1UL << 46));
+	while (!g_hits)
+		open_shut();
+	wrmsr(MSR_TSC_DEADLINE, rdtsc() + (1UL << 45));
+	wrmsr(MSR_TSC_ADJUST, rdmsr(MSR_TSC_ADJUST) + (1UL << 46));
+	while (g_hits < 2)
+		open_shut();
+	guest_done();
+}
+
+TEST(tsc_jump, "a TSC that is set beyond the deadline brings its interrupt")
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, tsc_jump);
+
+	if (!on_umbra())
+		SKIP("stock KVM waits for the time that was left");
+	cpuid_find(c, 1, 0)->ecx |= BIT(24);
+	vcpu_set_cpuid(v, c);
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val[0]), 0);
+	EXPECT_EQ(G(&vm, g_hits), 2);
+}
+
 /* The PIT. */
 
 static void pit_set(int ch, int mode, int bcd, uint16_t count)
@@ -515,6 +549,43 @@ TEST(pit_catch_up, "ticks of the PIT while the vCPU does not run are made up for
 	ns = now_ns() - start;
 	EXPECT_MSG(ns > (TICKS - 1) * TICK_NS && ns < (TICKS + 6) * TICK_NS,
 		   "%d ticks took %llu ms", TICKS, (unsigned long long)ns / 1000000);
+}
+
+/* Routes. */
+
+static void msi_nowhere(void)
+{
+	g_handlers[0x61] = note_and_eoi;
+	apic_on();
+	guest_sync(1);
+	open_shut();
+	guest_done();
+}
+
+TEST(msi_nowhere, "a route to an address that is no APIC's is taken, and leads nowhere")
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry e[2];
+	} r = {
+		.head.nr = 2,
+		.e = {
+			{ .gsi = 40, .type = KVM_IRQ_ROUTING_MSI, .u.msi.data = 0x61 },
+			{ .gsi = 41, .type = KVM_IRQ_ROUTING_MSI,
+			  .u.msi = { .address_lo = 0xfee00000, .data = 0x61 } },
+		},
+	};
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, msi_nowhere);
+
+	ASSERT(!ioctl(vm.fd, KVM_SET_GSI_ROUTING, &r));
+	vcpu_run_to_sync(v, 1);
+	if (on_umbra())
+		vm_irq(&vm, 40, 1);
+	vm_irq(&vm, 41, 1);
+	vm_irq(&vm, 41, 0);
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_hits), 1);
 }
 
 /* Two vCPUs: each start of the second one adds 1 to the byte at 0x600. */

@@ -151,5 +151,6 @@ int umbra_hardware_init(void);
 void umbra_hardware_exit(void);
 int umbra_hardware_get(void);
 void umbra_hardware_put(void);
+void umbra_say_owner(const struct umbra_backend_ops *ops);
 
 #endif

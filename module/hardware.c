@@ -176,16 +176,19 @@ static bool kvm_is_loaded(void)
 	return kvm_coming || module_is_loaded("kvm_amd") || module_is_loaded("kvm_intel");
 }
 
-/* One line that names who holds the extension, and what to do about it. */
-static void say_owner(void)
+/**
+ * umbra_say_owner() - one line that names who holds the extension, and the remedy
+ * @ops: the backend whose extension it is, chosen already or not
+ */
+void umbra_say_owner(const struct umbra_backend_ops *ops)
 {
 	static const char * const others[] = { "vboxdrv", "vmmon" };
-	const char *kvm = umbra_backend->owner_module;
+	const char *kvm = ops->owner_module;
 	int i;
 
 	if (module_is_loaded(kvm)) {
 		pr_err_ratelimited("%s is held by %s: unload it with \"modprobe -r %s\"%s\n",
-				   umbra_backend->name, kvm, kvm,
+				   ops->name, kvm, kvm,
 				   UMBRA_KVM_ENABLES_AT_LOAD ?
 				   ", or load it with kvm.enable_virt_at_load=0" : "");
 		return;
@@ -193,12 +196,12 @@ static void say_owner(void)
 	for (i = 0; i < ARRAY_SIZE(others); i++) {
 		if (module_is_loaded(others[i])) {
 			pr_err_ratelimited("%s is held by %s: unload it with \"modprobe -r %s\"\n",
-					   umbra_backend->name, others[i], others[i]);
+					   ops->name, others[i], others[i]);
 			return;
 		}
 	}
 	pr_err_ratelimited("%s is held by another hypervisor: unload its module\n",
-			   umbra_backend->name);
+			   ops->name);
 }
 
 /*
@@ -287,7 +290,7 @@ int umbra_hardware_get(void)
 	mutex_unlock(&hardware_lock);
 	cpus_read_unlock();
 	if (r == -EBUSY)
-		say_owner();
+		umbra_say_owner(umbra_backend);
 	return r;
 }
 

@@ -35,14 +35,15 @@ static bool __init backend_complete(const struct umbra_backend_ops *ops)
 	return true;
 }
 
-static int __init say_missing(const char *name, u32 missing)
+static int __init say_missing(const struct umbra_backend_ops *ops, u32 missing)
 {
 	if (missing & UMBRA_MISSING_FIRMWARE) {
-		pr_err("%s is switched off by the firmware: enable it in the BIOS set-up\n", name);
+		pr_err("%s is switched off by the firmware: enable it in the BIOS set-up\n",
+		       ops->name);
 		return -ENODEV;
 	}
 	if (missing & UMBRA_MISSING_OWNER) {
-		pr_err("%s is held by another hypervisor: unload its module first\n", name);
+		umbra_say_owner(ops);
 		return -EBUSY;
 	}
 	return -ENODEV;
@@ -62,7 +63,7 @@ static int __init choose_backend(void)
 			return 0;
 		}
 		if (!(missing & UMBRA_MISSING_CPU))
-			return say_missing(backends[i]->name, missing);
+			return say_missing(backends[i], missing);
 	}
 	pr_err("this CPU has no SVM: Umbra needs an AMD CPU with it, or the emulated host (lab/run)\n");
 	return -ENODEV;

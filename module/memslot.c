@@ -673,7 +673,7 @@ static int clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm, unsi
 	return young;
 }
 
-/* Without a flush the next use may go unnoticed for a while; the caller says it can live with that. */
+/* Without a flush the next use may go unnoticed for a while: the caller can live with that. */
 static int clear_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
 		       unsigned long end)
 {
@@ -700,7 +700,7 @@ static const struct mmu_notifier_ops notifier_ops = {
 	.test_young = test_young,
 };
 
-/** umbra_notifier_register() - from now on the host tells of changes to vm->mm, which is current's */
+/** umbra_notifier_register() - the host tells of changes to vm->mm, current's, from now on */
 int umbra_notifier_register(struct umbra_vm *vm)
 {
 	vm->notifier.ops = &notifier_ops;

@@ -27,7 +27,7 @@ static inline gfn_t gpa_to_gfn(gpa_t gpa)
 
 /* All of these read the slots: the caller is in vm->srcu or holds slots_lock. */
 struct umbra_slot *umbra_gfn_to_slot(struct umbra_vm *vm, gfn_t gfn);
-/* The address that backs @gfn, or 0 for none; *@writable (if not NULL): not a KVM_MEM_READONLY slot. */
+/* The address that backs @gfn, or 0; *@writable (if not NULL): not a KVM_MEM_READONLY slot. */
 unsigned long umbra_gfn_to_hva(struct umbra_vm *vm, gfn_t gfn, bool *writable);
 
 /**
@@ -49,7 +49,8 @@ int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned 
  * through the user mapping: 0 with *@old updated to what was there (equal to
  * what it was before: exchanged), -EFAULT, -EINVAL for another size.
  */
-int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *new, unsigned int size);
+int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *new,
+			unsigned int size);
 /* Somebody wrote to @gfn: the dirty log must know. */
 void umbra_mark_dirty(struct umbra_vm *vm, gfn_t gfn);
 void umbra_slot_mark_dirty(const struct umbra_slot *slot, gfn_t gfn);

@@ -85,7 +85,7 @@ static void free_dead_pages(struct umbra_vm *vm)
 
 /* ------------------------------ flushes ------------------------------ */
 
-/* The CPUs to interrupt. A CPU's own mask is used with preemption off, and never from an interrupt. */
+/* The CPUs to interrupt. A CPU's own mask is used with preemption off, never in an interrupt. */
 static DEFINE_PER_CPU(cpumask_t, flush_mask);
 
 /* That it ran is enough: the CPU has left its guest. */

@@ -125,7 +125,7 @@ struct umbra_mmu_ops {
 
 extern const struct umbra_mmu_ops umbra_mmu_hardware;
 
-/* By name, of those this machine can do: "auto", a mode's name, or its paging's ("npt"). Else NULL. */
+/* By name, if this machine can do it: "auto", a mode's name, or its paging's ("npt"). Else NULL. */
 const struct umbra_mmu_ops *umbra_mmu_find(const char *name);
 /* What KVM_CREATE_VM takes: parameter mmu's, set at load. */
 extern const struct umbra_mmu_ops *umbra_mmu_default;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only WITH Linux-syscall-note */
 /*
  * What Umbra has beyond KVM's ABI. Umbra's file descriptors take KVM's ioctls
- * (<linux/kvm.h>) and, under a type of their own, these; stock KVM answers
- * them with ENOTTY, which tells the two apart.
+ * (<linux/kvm.h>) and, under a type of their own, these; stock KVM refuses
+ * them (ENOTTY on a VM, EINVAL on the node), which tells the two apart.
  */
 #ifndef _UAPI_LINUX_UMBRA_H
 #define _UAPI_LINUX_UMBRA_H

@@ -249,11 +249,25 @@ static bool run_to_done(struct vcpu *v)
 	}
 }
 
+/* With the TSC deadline in CPUID, which is the VMM's to set. */
+static struct vcpu *make_vm(struct vm *vm, void (*entry)(void))
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct vcpu *v;
+
+	cpuid_find(c, 1, 0)->ecx |= BIT(24);
+	vm_init(vm, VM_IRQCHIP);
+	v = vm_vcpu_raw(vm, 0);
+	vcpu_set_cpuid(v, c);
+	vcpu_long_mode(v, entry);
+	return v;
+}
+
 /* A tenth of an instruction is the unit, so that integers do. 0: it failed. */
 static uint64_t measure(const struct row *row)
 {
 	struct vm vm;
-	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, row->entry);
+	struct vcpu *v = make_vm(&vm, row->entry);
 	pthread_t peer;
 	uint64_t result;
 

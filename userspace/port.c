@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -18,6 +19,8 @@
 
 #define FLUSH_DELAY_NS	4000000L	/* output waits this long for more to join it */
 #define DRAIN_STALL_MS	2000		/* at the end, how long a stuck reader is waited for */
+#define PTY_STALL_MS	500		/* the same for a pseudo-terminal that nobody may read */
+#define PTY_STEP_MS	20
 #define CTRL_A		0x01
 
 static void arm_timer(void *ctx, bool urgent)
@@ -108,7 +111,6 @@ int port_open_pty(struct port *p, char *name, size_t size, struct umbra_err *err
 {
 	struct termios t;
 	int fd = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	int slave;
 
 	if (fd < 0 || grantpt(fd) || unlockpt(fd) || ptsname_r(fd, name, size)) {
 		int code = errno;
@@ -118,13 +120,11 @@ int port_open_pty(struct port *p, char *name, size_t size, struct umbra_err *err
 		return umbra_fail(err, -code, "pseudo-terminal: %s", strerror(code));
 	}
 	/* Raw from the start, or what the guest prints would be echoed back to it. */
-	slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (slave >= 0 && !tcgetattr(slave, &t)) {
+	p->pty_fd = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (p->pty_fd >= 0 && !tcgetattr(p->pty_fd, &t)) {
 		cfmakeraw(&t);
-		tcsetattr(slave, TCSANOW, &t);
+		tcsetattr(p->pty_fd, TCSANOW, &t);
 	}
-	if (slave >= 0)
-		close(slave);
 	set_input(p, fd, true);
 	p->out_fd = fd;
 	return 0;
@@ -305,6 +305,24 @@ bool port_input(struct port *p)
 	}
 }
 
+/*
+ * A pseudo-terminal whose master closes forgets what nobody has read yet. The
+ * pause before the first look is for the kernel, which passes bytes on by a worker.
+ */
+static void drain_pty(const struct port *p)
+{
+	int waited, left, before = -1;
+
+	for (waited = 0; waited < PTY_STALL_MS; waited += PTY_STEP_MS) {
+		poll(NULL, 0, PTY_STEP_MS);
+		if (ioctl(p->pty_fd, FIONREAD, &left) || !left)
+			return;
+		if (left != before)
+			waited = 0;
+		before = left;
+	}
+}
+
 void port_drain(struct port *p)
 {
 	struct pollfd pfd = { .events = POLLOUT };
@@ -314,6 +332,8 @@ void port_drain(struct port *p)
 		if (poll(&pfd, 1, DRAIN_STALL_MS) <= 0)
 			return;
 	}
+	if (p->pty_fd >= 0)
+		drain_pty(p);
 }
 
 void port_reraw(struct port *p)
@@ -338,6 +358,7 @@ void port_close(struct port *p)
 		close_fd(&p->out_fd);
 	if (p->own_in)
 		close_fd(&p->in_fd);
+	close_fd(&p->pty_fd);
 	close_fd(&p->timer_fd);
 	close_fd(&p->wake_fd);
 }

@@ -18,6 +18,7 @@
  * @in_fd, @out_fd: -1 where there is none
  * @timer_fd: fires when output has waited long enough to be worth a write
  * @wake_fd: an eventfd: the UART has room for input again
+ * @pty_fd: our own hold on a pseudo-terminal's other side
  * @out_is_socket: written with MSG_DONTWAIT instead of O_NONBLOCK
  * @in_polled: @in_fd can be waited for; a regular file cannot
  * @escape: Ctrl-A is looked for in the input
@@ -26,7 +27,7 @@
 struct port {
 	struct uart *uart;
 	struct uart_host host;
-	int in_fd, out_fd, timer_fd, wake_fd;
+	int in_fd, out_fd, timer_fd, wake_fd, pty_fd;
 	bool own_in, own_out;
 	bool out_is_socket;
 	bool in_polled;
@@ -41,7 +42,8 @@ struct port {
 };
 
 /** PORT_CLOSED - a port that port_close() may be given. */
-#define PORT_CLOSED ((struct port){ .in_fd = -1, .out_fd = -1, .timer_fd = -1, .wake_fd = -1 })
+#define PORT_CLOSED ((struct port){ .in_fd = -1, .out_fd = -1, .timer_fd = -1, .wake_fd = -1, \
+				      .pty_fd = -1 })
 
 /** port_init() - an unconnected port for @uart. */
 int port_init(struct port *p, struct uart *uart, struct umbra_err *err);

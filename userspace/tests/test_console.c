@@ -243,6 +243,51 @@ static bool run_case(size_t nr)
 	return good;
 }
 
+/* Reads 8 bytes of a pseudo-terminal that its owner is about to close. */
+static void *late_reader(void *arg)
+{
+	struct peer *p = arg;
+	uint8_t buf[8];
+	ssize_t n = 1;
+
+	usleep(p->pause);
+	while (p->count < sizeof(buf) && n > 0) {
+		n = read(p->fd, buf, sizeof(buf) - p->count);
+		p->count += n > 0 ? (uint32_t)n : 0;
+	}
+	return NULL;
+}
+
+static bool run_pty(void)
+{
+	struct peer peer = { .pause = 200000 };
+	struct umbra_err err;
+	struct board board = { .ctx = &rig, .set_irq = rig_irq };
+	struct uart uart;
+	struct port port;
+	pthread_t thread;
+	char name[64];
+	unsigned int i;
+	bool good;
+
+	rig = (struct rig){
+		.lock = PTHREAD_MUTEX_INITIALIZER, .raised = PTHREAD_COND_INITIALIZER,
+	};
+	good = !port_init(&port, &uart, &err) && !port_open_pty(&port, name, sizeof(name), &err);
+	uart_init(&uart, &board, &port.host, 4);
+	peer.fd = open(name, O_RDWR | O_NOCTTY);
+	good = good && peer.fd >= 0;
+	pthread_create(&thread, NULL, late_reader, &peer);
+	for (i = 0; i < 8; i++)
+		uart_bus_ops.write(&uart, UART_TX, (uint64_t)('a' + i), 1);
+	port_drain(&port);
+	port_close(&port);
+	pthread_join(thread, NULL);
+	close(peer.fd);
+	uart_destroy(&uart);
+	return good && peer.count == 8;
+}
+
 int main(void)
 {
 	struct tap tap = { 0 };
@@ -261,6 +306,7 @@ int main(void)
 		       rig.lost ? "" : "not ");
 		fflush(stdout);
 	}
+	tap_ok(&tap, run_pty(), "console: what a pseudo-terminal's reader is late for");
 	close(out_fd);
 	close(in_fd);
 	return tap_done(&tap);

@@ -69,7 +69,12 @@ sleep 1
 bad=0
 echo 1 >$cpu/online || bad=1
 result $bad "a CPU comes up while a VM runs"
-taskset -a -p 2 "$(pgrep -n -x umbra)" >/dev/null
+tries=0
+until runner=$(pgrep -n -f "umbra run --kernel") || [ $tries -eq 100 ]; do
+	tries=$((tries + 1))
+	sleep 0.1
+done
+taskset -a -p 2 "$runner" >/dev/null
 result $? "the guest is moved to it"
 counted
 result $? "and runs there"

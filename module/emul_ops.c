@@ -12,7 +12,6 @@
 #include <linux/kvm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
 #include "backend.h"
@@ -45,6 +44,7 @@ struct mmio_access {
  * @pio: port I/O for userspace is set up in the run page
  * @pio_done: its data is in vcpu->pio_data
  * @halt: the instruction was HLT
+ * @trap: a single step over the instruction is due when userspace has its writes
  * @fault_known: the exit told where the instruction's access faulted
  * @fault_write: and that it was a write
  * @fault_gpa: at this address
@@ -55,7 +55,7 @@ struct umbra_vcpu_emul {
 	struct mmio_access reads[MMIO_READS], writes[MMIO_WRITES];
 	u8 nr_reads, next_read, nr_writes, next_write;
 	u32 step;
-	bool read_wanted, pio, pio_done, halt;
+	bool read_wanted, pio, pio_done, halt, trap;
 	bool fault_known, fault_write;
 	gpa_t fault_gpa;
 	struct umbra_emul e;
@@ -310,20 +310,6 @@ static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *n
 
 /* ---- ports ---- */
 
-static void pio_to_user(struct umbra_vcpu_emul *ve, bool in, u16 port, unsigned int size,
-			unsigned int count)
-{
-	struct kvm_run *run = ve->vcpu->run;
-
-	run->exit_reason = KVM_EXIT_IO;
-	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
-	run->io.size = size;
-	run->io.port = port;
-	run->io.count = count;
-	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
-	ve->pio = true;
-}
-
 static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *buf, unsigned int count)
 {
 	struct umbra_vcpu_emul *ve = to_ve(e);
@@ -340,7 +326,8 @@ static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *bu
 		if (i)		/* a device that answers once and then no more */
 			memset(buf + i * size, 0xff, size);
 		else {
-			pio_to_user(ve, true, port, size, count);
+			umbra_pio_exit(ve->vcpu, port, size, count, true);
+			ve->pio = true;
 			return UMBRA_EMUL_IO;
 		}
 	}
@@ -356,7 +343,8 @@ static int op_pio_out(struct umbra_emul *e, u16 port, unsigned int size, const v
 	for (i = 0; i < count; i++) {
 		if (umbra_io_write(ve->vcpu, UMBRA_BUS_PIO, port, size, buf + i * size) && !i) {
 			memcpy(ve->vcpu->pio_data, buf, size * count);
-			pio_to_user(ve, false, port, size, count);
+			umbra_pio_exit(ve->vcpu, port, size, count, false);
+			ve->pio = true;
 			break;
 		}
 	}
@@ -617,9 +605,13 @@ static int complete_mmio_read(struct umbra_vcpu *vcpu);
 static int send_mmio_writes(struct umbra_vcpu *vcpu);
 static int complete_pio_in(struct umbra_vcpu *vcpu);
 
-static int complete_nothing(struct umbra_vcpu *vcpu)
+/* Userspace has all that the instruction wrote: what is left is the step over it. */
+static int complete_writes(struct umbra_vcpu *vcpu)
 {
-	return 1;
+	/* Unless userspace went elsewhere. */
+	if (umbra_rip(vcpu) != vcpu->io.rip)
+		return 1;
+	return umbra_after_insn(vcpu, vcpu->emul->trap);
 }
 
 static void mmio_exit(struct umbra_vcpu *vcpu, const struct mmio_access *a, bool write)
@@ -641,7 +633,7 @@ static int send_mmio_writes(struct umbra_vcpu *vcpu)
 	struct umbra_vcpu_emul *ve = vcpu->emul;
 
 	if (ve->next_write == ve->nr_writes)
-		return 1;
+		return complete_writes(vcpu);
 	mmio_exit(vcpu, &ve->writes[ve->next_write++], true);
 	return 0;
 }
@@ -660,24 +652,6 @@ static int wait_for_read(struct umbra_vcpu *vcpu)
 	return 0;
 }
 
-static int debug_trap(struct umbra_vcpu *vcpu)
-{
-	struct kvm_run *run = vcpu->run;
-
-	if (!(vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
-		umbra_queue_debug(vcpu, DR_STEP);
-		return 1;
-	}
-	run->exit_reason = KVM_EXIT_DEBUG;
-	run->debug.arch = (struct kvm_debug_exit_arch) {
-		.exception = X86_TRAP_DB,
-		.pc = umbra_rip(vcpu),
-		.dr6 = DR_STEP | DR6_RESERVED,
-		.dr7 = vcpu->regs.debug_dr7,
-	};
-	return 0;
-}
-
 /* The instruction, or a part of a string one, is done. */
 static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool whole)
 {
@@ -693,18 +667,15 @@ static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool
 			shadow |= KVM_X86_SHADOW_INT_MOV_SS;
 		umbra_backend->set_interrupt_shadow(vcpu, shadow);
 	}
+	ve->trap = e->trap_step || (vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP);
 	if (ve->pio) {
 		ve->pio = false;
-		vcpu->io.complete = complete_nothing;
-		if (e->trap_step)
-			umbra_queue_debug(vcpu, DR_STEP);
+		vcpu->io.complete = complete_writes;
+		vcpu->io.rip = umbra_rip(vcpu);
 		return 0;
 	}
-	if (ve->nr_writes) {
-		if (e->trap_step)
-			umbra_queue_debug(vcpu, DR_STEP);
+	if (ve->nr_writes)
 		return send_mmio_writes(vcpu);
-	}
 	if (ve->halt && whole) {
 		if (!vcpu->lapic) {
 			vcpu->run->exit_reason = KVM_EXIT_HLT;
@@ -712,9 +683,7 @@ static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool
 		}
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
 	}
-	if (e->trap_step || (vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP))
-		return debug_trap(vcpu);
-	return 1;
+	return umbra_after_insn(vcpu, ve->trap);
 }
 
 static int finish_fault(struct umbra_vcpu *vcpu, struct umbra_emul *e)

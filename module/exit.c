@@ -36,7 +36,7 @@ int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes,
 	return 0;
 }
 
-static int debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6)
+int umbra_debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6)
 {
 	struct kvm_run *run = vcpu->run;
 
@@ -50,13 +50,12 @@ static int debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6)
 	return 0;
 }
 
-/* After an instruction that was not executed by the CPU: its single-step trap, if due. */
-static int after_insn(struct umbra_vcpu *vcpu, bool trap)
+int umbra_after_insn(struct umbra_vcpu *vcpu, bool trap)
 {
 	if (!trap)
 		return 1;
 	if (vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP)
-		return debug_exit(vcpu, X86_TRAP_DB, DR_STEP);
+		return umbra_debug_exit(vcpu, X86_TRAP_DB, DR_STEP);
 	umbra_queue_debug(vcpu, DR_STEP);
 	return 1;
 }
@@ -149,7 +148,7 @@ int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
 	if (unlikely(rflags & X86_EFLAGS_RF))
 		umbra_set_rflags(vcpu, rflags & ~X86_EFLAGS_RF);
 	/* A debugger's TF too, which umbra_rflags() hides. */
-	return after_insn(vcpu, vcpu->regs.rflags & X86_EFLAGS_TF);
+	return umbra_after_insn(vcpu, vcpu->regs.rflags & X86_EFLAGS_TF);
 }
 
 static int inject_gp(struct umbra_vcpu *vcpu)
@@ -254,17 +253,23 @@ static int complete_pio(struct umbra_vcpu *vcpu)
 	return skip_io(vcpu, io->in);
 }
 
-static int pio_to_user(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in)
+void umbra_pio_exit(struct umbra_vcpu *vcpu, u16 port, u8 size, u32 count, bool in)
 {
 	struct kvm_run *run = vcpu->run;
-	struct umbra_io *io = &vcpu->io;
 
 	run->exit_reason = KVM_EXIT_IO;
 	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
 	run->io.size = size;
 	run->io.port = port;
-	run->io.count = 1;
+	run->io.count = count;
 	run->io.data_offset = KVM_PIO_PAGE_OFFSET * PAGE_SIZE;
+}
+
+static int pio_to_user(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in)
+{
+	struct umbra_io *io = &vcpu->io;
+
+	umbra_pio_exit(vcpu, port, size, 1, in);
 	io->complete = complete_pio;
 	io->rip = umbra_rip(vcpu);
 	io->in = in;
@@ -389,7 +394,7 @@ static int handle_exception(struct umbra_vcpu *vcpu)
 	u64 payload = vcpu->exit.exc.payload;
 
 	if (debugger_wants(vcpu, vector))
-		return debug_exit(vcpu, vector, payload);
+		return umbra_debug_exit(vcpu, vector, payload);
 	if (vector == X86_TRAP_DB)
 		umbra_queue_debug(vcpu, payload);
 	else if (vector == X86_TRAP_PF)

@@ -159,6 +159,18 @@ int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn);
 /* Set up KVM_EXIT_INTERNAL_ERROR with the instruction's bytes, as far as they can be read; 0. */
 int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes, unsigned int n);
 
+/* Set up KVM_EXIT_DEBUG for @vector at RIP, with DR6's bits; 0. */
+int umbra_debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6);
+
+/*
+ * After an instruction that was not executed by the CPU: its single-step trap, if
+ * it is due, goes to the debugger who steps (0) or to the guest (1).
+ */
+int umbra_after_insn(struct umbra_vcpu *vcpu, bool trap);
+
+/* Set up KVM_EXIT_IO for @count items; their data is, or will be, in vcpu->pio_data. */
+void umbra_pio_exit(struct umbra_vcpu *vcpu, u16 port, u8 size, u32 count, bool in);
+
 /* emul_ops.c: decode and emulate the instruction at RIP; in vm->srcu; as umbra_handle_exit(). */
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
 int umbra_emul_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */

@@ -66,6 +66,66 @@ TEST(single_step, "SINGLESTEP: exit DEBUG behind each instruction, CPUID and CR4
 	vcpu_run_to_end(v);
 }
 
+/* Each stops at io_<name>, the instruction, and io_<name>_end, behind it. */
+#define IO_GUEST(name, insn, ...)					\
+	extern char io_##name[], io_##name##_end[];			\
+	static void name(void)						\
+	{								\
+		asm volatile("io_" #name ": " insn "\n"			\
+			     "io_" #name "_end: nop"			\
+			     : : __VA_ARGS__ : "memory");		\
+		guest_done();						\
+	}
+
+IO_GUEST(d_out, "outb %%al, %%dx", "a"(0x55), "d"(0x123))
+IO_GUEST(d_in, "inb %%dx, %%al", "a"(0), "d"(0x123))
+IO_GUEST(d_outs, "outsb", "S"(GPA_TEST), "d"(0x123))
+IO_GUEST(d_ins, "insb", "D"(GPA_TEST), "d"(0x123))
+IO_GUEST(d_write, "movl %%eax, (%%rdi)", "a"(0x55), "D"(GPA_HOLE))
+IO_GUEST(d_read, "movl (%%rdi), %%eax", "a"(0), "D"(GPA_HOLE))
+IO_GUEST(d_rmw, "addl %%eax, (%%rdi)", "a"(1), "D"(GPA_HOLE))
+IO_GUEST(d_wide, "movups %%xmm0, (%%rdi)", "D"(GPA_HOLE))
+
+static const struct io_step {
+	const char *name;
+	void (*entry)(void);
+	char *at, *end;
+	uint32_t exit, count;	/* the exits it takes first */
+	bool stock;		/* stock KVM loses the step */
+} io_steps[] = {
+	{ "OUT", d_out, io_d_out, io_d_out_end, KVM_EXIT_IO, 1 },
+	{ "IN", d_in, io_d_in, io_d_in_end, KVM_EXIT_IO, 1 },
+	{ "OUTS", d_outs, io_d_outs, io_d_outs_end, KVM_EXIT_IO, 1, true },
+	{ "INS", d_ins, io_d_ins, io_d_ins_end, KVM_EXIT_IO, 1, true },
+	{ "an MMIO write", d_write, io_d_write, io_d_write_end, KVM_EXIT_MMIO, 1, true },
+	{ "an MMIO read", d_read, io_d_read, io_d_read_end, KVM_EXIT_MMIO, 1, true },
+	{ "a read and a write", d_rmw, io_d_rmw, io_d_rmw_end, KVM_EXIT_MMIO, 2, true },
+	{ "a write in two pieces", d_wide, io_d_wide, io_d_wide_end, KVM_EXIT_MMIO, 2, true },
+};
+
+TEST_EACH(single_step_io, "SINGLESTEP: exit DEBUG after the exits of ", io_steps, s)
+{
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, s->entry);
+	unsigned int i;
+
+	if (s->stock && !on_umbra())
+		SKIP("stock KVM loses steps over what userspace completes");
+	set_debug(v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	for (i = 0; i < 20 && vcpu_regs(v).rip != (uintptr_t)s->at; i++)
+		ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	for (i = 0; i < s->count; i++)
+		ASSERT(vcpu_run(v) == s->exit);
+	ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	EXPECT_EQ(v->run->debug.arch.exception, DB_VECTOR);
+	EXPECT_EQ(v->run->debug.arch.pc, (uintptr_t)s->end);
+	EXPECT_EQ(v->run->debug.arch.dr6 & BIT(14), BIT(14));
+	EXPECT_EQ(vcpu_regs(v).rip, (uintptr_t)s->end);
+	/* The guest has no handler: a #DB of its own would end in a failure. */
+	set_debug(v, 0);
+	vcpu_run_to_end(v);
+}
+
 static void flags_seen(void)
 {
 	uint64_t flags;

@@ -163,13 +163,6 @@ void umbra_time_vcpu_init(struct umbra_vcpu *vcpu)
 	synchronize(vcpu, 0);
 }
 
-void umbra_time_load(struct umbra_vcpu *vcpu)
-{
-	/* Pages from one pair are true for ever; others drift from the host's clock, or are of another CPU's TSC. */
-	if (unlikely(!READ_ONCE(vcpu->vm->time.stable)) && (vcpu->time.system_time & SYSTEM_TIME_ENABLE))
-		umbra_request(vcpu, UMBRA_REQ_CLOCK);
-}
-
 u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc)
 {
 	return host_tsc + vcpu->time.tsc_offset;
@@ -178,6 +171,41 @@ u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc)
 u64 umbra_guest_tsc(struct umbra_vcpu *vcpu)
 {
 	return umbra_host_to_guest_tsc(vcpu, rdtsc_ordered());
+}
+
+/* On a host whose TSCs differ: the guest's goes on from where it left the other CPU. */
+static void follow_cpu(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_time *t = &vcpu->time;
+	struct host_time now;
+	unsigned long flags;
+
+	if (!t->put_tsc)
+		return;
+	host_time(&now);
+	raw_spin_lock_irqsave(&vcpu->vm->time.lock, flags);
+	set_offset(vcpu, t->put_tsc + umbra_ns_to_tsc(now.ns - t->put_ns, tsc_khz) - now.tsc);
+	raw_spin_unlock_irqrestore(&vcpu->vm->time.lock, flags);
+}
+
+void umbra_time_load(struct umbra_vcpu *vcpu)
+{
+	if (unlikely(check_tsc_unstable()))
+		follow_cpu(vcpu);
+	/* Pages from one pair are true for ever; others drift, or are of another CPU's TSC. */
+	if (unlikely(!READ_ONCE(vcpu->vm->time.stable)) && (vcpu->time.system_time & SYSTEM_TIME_ENABLE))
+		umbra_request(vcpu, UMBRA_REQ_CLOCK);
+}
+
+void umbra_time_put(struct umbra_vcpu *vcpu)
+{
+	struct host_time now;
+
+	if (likely(!check_tsc_unstable()))
+		return;
+	host_time(&now);
+	vcpu->time.put_tsc = umbra_host_to_guest_tsc(vcpu, now.tsc);
+	vcpu->time.put_ns = now.ns;
 }
 
 /* Move one vCPU's TSC, and leave the VM's common one alone. */
@@ -378,10 +406,12 @@ void umbra_get_clock(struct umbra_vm *vm, struct kvm_clock_data *data)
 {
 	struct host_time now;
 	unsigned long flags;
+	bool changed;
 
 	memset(data, 0, sizeof(*data));
 	raw_spin_lock_irqsave(&vm->time.lock, flags);
 	host_time(&now);
+	changed = judge_stable(vm, &now, false);
 	data->clock = clock_of(&vm->time, &now);
 	if (vm->time.stable) {
 		data->flags = UMBRA_CLOCK_FLAGS;
@@ -389,6 +419,8 @@ void umbra_get_clock(struct umbra_vm *vm, struct kvm_clock_data *data)
 		data->host_tsc = now.tsc;
 	}
 	raw_spin_unlock_irqrestore(&vm->time.lock, flags);
+	if (changed)
+		update_pages(vm);
 }
 
 int umbra_set_clock(struct umbra_vm *vm, const struct kvm_clock_data *data)

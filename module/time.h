@@ -43,6 +43,8 @@ struct umbra_vm_time {
  * @system_time: MSR_KVM_SYSTEM_TIME_NEW: gpa | enable
  * @version: of the clock page, even between updates
  * @paused: KVM_KVMCLOCK_CTRL: tell the guest once
+ * @put_tsc: the guest's TSC when it last left a CPU, at @put_ns of the host's clock;
+ *	kept on hosts whose TSCs differ
  */
 struct umbra_vcpu_time {
 	u64 tsc_offset;
@@ -51,13 +53,15 @@ struct umbra_vcpu_time {
 	u64 system_time;
 	u32 version;
 	bool paused;
+	u64 put_tsc, put_ns;
 };
 
 void umbra_time_vm_init(struct umbra_vm *vm);
 /* After the backend's vcpu_create(). A new vCPU's TSC starts at 0, or where its VM's TSC is. */
 void umbra_time_vcpu_init(struct umbra_vcpu *vcpu);
-/* The vCPU will run on another CPU or after a pause: preemption off. */
+/* The backend has loaded the vCPU on this CPU, or is about to put it: preemption off. */
 void umbra_time_load(struct umbra_vcpu *vcpu);
+void umbra_time_put(struct umbra_vcpu *vcpu);
 u64 umbra_guest_tsc(struct umbra_vcpu *vcpu);		/* now */
 u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc);
 /*

@@ -35,6 +35,7 @@ static void load_here(struct umbra_vcpu *vcpu, int cpu)
 
 static void put_here(struct umbra_vcpu *vcpu)
 {
+	umbra_time_put(vcpu);
 	umbra_backend->vcpu_put(vcpu);
 	__this_cpu_write(running_vcpu, NULL);
 }

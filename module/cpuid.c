@@ -131,10 +131,10 @@ static void require_support(void)
 	require(ymm, W_7_ECX, F(VAES) | F(VPCLMULQDQ));
 	require(ymm, W_7_1_EAX, F(AVX_VNNI));
 	require(ymm, W_EXT1_ECX, F(XOP) | F(FMA4));
-	require(avx512, W_7_EBX, F(AVX512F) | F(AVX512DQ) | F(AVX512IFMA) | F(AVX512PF) | F(AVX512ER) |
-		F(AVX512CD) | F(AVX512BW) | F(AVX512VL));
-	require(avx512, W_7_ECX, F(AVX512VBMI) | F(AVX512_VBMI2) | F(AVX512_VNNI) | F(AVX512_BITALG) |
-		F(AVX512_VPOPCNTDQ));
+	require(avx512, W_7_EBX, F(AVX512F) | F(AVX512DQ) | F(AVX512IFMA) | F(AVX512PF) |
+		F(AVX512ER) | F(AVX512CD) | F(AVX512BW) | F(AVX512VL));
+	require(avx512, W_7_ECX, F(AVX512VBMI) | F(AVX512_VBMI2) | F(AVX512_VNNI) |
+		F(AVX512_BITALG) | F(AVX512_VPOPCNTDQ));
 	require(avx512, W_7_EDX, F(AVX512_4VNNIW) | F(AVX512_4FMAPS) | F(AVX512_VP2INTERSECT) |
 		F(AVX512_FP16));
 	require(avx512, W_7_1_EAX, F(AVX512_BF16));
@@ -607,7 +607,8 @@ static void digest(struct umbra_cpuid *c)
 	guest_words(c, have);
 	c->amd = guest_is_amd(c);
 	c->pv_features = guest_pv_features(c);
-	c->kvmclock = c->pv_features & (BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2));
+	c->kvmclock = c->pv_features & (BIT(KVM_FEATURE_CLOCKSOURCE) |
+					BIT(KVM_FEATURE_CLOCKSOURCE2));
 
 	c->x2apic = have[W_1_ECX] & F(X2APIC);
 	c->tsc_deadline = have[W_1_ECX] & F(TSC_DEADLINE_TIMER);

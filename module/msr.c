@@ -23,10 +23,13 @@
 #define PAT_RESET	0x0007040600070406ULL
 #define MISC_RESET	(MSR_IA32_MISC_ENABLE_BTS_UNAVAIL | MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL)
 /* The two above tell of no perf counters and are not the guest's to change. */
-#define MISC_GUEST	(MSR_IA32_MISC_ENABLE_FAST_STRING | MSR_IA32_MISC_ENABLE_ENHANCED_SPEEDSTEP | \
-			 MSR_IA32_MISC_ENABLE_LIMIT_CPUID | MSR_IA32_MISC_ENABLE_XTPR_DISABLE | \
+#define MISC_GUEST	(MSR_IA32_MISC_ENABLE_FAST_STRING |	\
+			 MSR_IA32_MISC_ENABLE_ENHANCED_SPEEDSTEP | \
+			 MSR_IA32_MISC_ENABLE_LIMIT_CPUID |	\
+			 MSR_IA32_MISC_ENABLE_XTPR_DISABLE |	\
 			 MSR_IA32_MISC_ENABLE_XD_DISABLE)
-#define MTRR_CAP	(UMBRA_MTRR_VARIABLE | BIT_ULL(8) | BIT_ULL(10))	/* fixed ranges, WC */
+/* Fixed ranges, and WC. */
+#define MTRR_CAP	(UMBRA_MTRR_VARIABLE | BIT_ULL(8) | BIT_ULL(10))
 #define HWCR_MC_STATUS_WR	BIT_ULL(18)
 #define HWCR_TSC_FREQ_SEL	BIT_ULL(24)
 /* A Linux guest on family 0xf sets these; caches and TLBs work without. */
@@ -38,6 +41,22 @@
 #define TURBO_RATIOS		0x0000ff000000ff00ULL
 
 struct msr_row;
+
+/**
+ * struct msr_op - one read or write
+ * @vcpu: whose
+ * @row: the table's row
+ * @nr: which of the MSRs in @row
+ * @value: to write, or what was read
+ * @host: by the VMM, whom the guest's CPUID does not bind
+ */
+struct msr_op {
+	struct umbra_vcpu *vcpu;
+	const struct msr_row *row;
+	u32 nr;
+	bool host;
+	u64 value;
+};
 
 /**
  * struct msr_row - one MSR, or a run of them
@@ -58,8 +77,8 @@ struct msr_row {
 	u16 flags;
 	u16 field;
 	u64 valid, value;
-	int (*get)(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host);
-	int (*set)(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host);
+	int (*get)(struct msr_op *op);
+	int (*set)(struct msr_op *op);
 	bool (*have)(void);
 	bool (*shown)(const struct umbra_cpuid *cpuid);
 };
@@ -70,218 +89,215 @@ struct msr_row {
 
 #define FIELD(name)	offsetof(struct umbra_msrs, name)
 
-static u64 *field_of(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr)
+static u64 *field_of(struct msr_op *op)
 {
-	nr = array_index_nospec(nr, row->count ? : 1);
-	return (u64 *)((char *)&vcpu->msrs + row->field) + nr;
+	u32 nr = array_index_nospec(op->nr, op->row->count ? : 1);
+
+	return (u64 *)((char *)&op->vcpu->msrs + op->row->field) + nr;
 }
 
-static int field_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int field_get(struct msr_op *op)
 {
-	*value = *field_of(vcpu, row, nr);
+	op->value = *field_of(op);
 	return 0;
 }
 
-static int field_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int field_set(struct msr_op *op)
 {
-	if (value & ~row->valid)
+	if (op->value & ~op->row->valid)
 		return 1;
-	*field_of(vcpu, row, nr) = value;
+	*field_of(op) = op->value;
 	return 0;
 }
 
-static int const_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int const_get(struct msr_op *op)
 {
-	*value = row->value;
+	op->value = op->row->value;
 	return 0;
 }
 
 /* Drivers write back what they read; anything else would be lost. */
-static int const_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int const_set(struct msr_op *op)
 {
-	return value != row->value;
+	return op->value != op->row->value;
 }
 
-static int refuse_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int refuse_get(struct msr_op *op)
 {
 	return 1;
 }
 
-static int refuse_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int refuse_set(struct msr_op *op)
 {
 	return 1;
 }
 
-/* MSRs that take a linear address check it against the widest that the CPU has, whatever CR4 says. */
-static bool canonical_msr(struct umbra_vcpu *vcpu, u64 value, bool host)
+/* Linear addresses in MSRs are checked against the widest that the CPU has, whatever CR4 says. */
+static bool canonical_msr(struct msr_op *op)
 {
-	bool wide = host ? boot_cpu_has(X86_FEATURE_LA57) : vcpu->cpuid.la57;
+	bool wide = op->host ? boot_cpu_has(X86_FEATURE_LA57) : op->vcpu->cpuid.la57;
 	int unused = 64 - (wide ? 57 : 48);
 
-	return (u64)((s64)(value << unused) >> unused) == value;
+	return (u64)((s64)(op->value << unused) >> unused) == op->value;
 }
 
-static int backend_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int backend_get(struct msr_op *op)
 {
-	return umbra_backend->get_msr(vcpu, row->first + nr, value);
+	return umbra_backend->get_msr(op->vcpu, op->row->first + op->nr, &op->value);
 }
 
-static int backend_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int backend_set(struct msr_op *op)
 {
-	if (value & ~row->valid)
+	if (op->value & ~op->row->valid)
 		return 1;
-	return umbra_backend->set_msr(vcpu, row->first + nr, value);
+	return umbra_backend->set_msr(op->vcpu, op->row->first + op->nr, op->value);
 }
 
-static int backend_set_address(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value,
-			       bool host)
+static int backend_set_address(struct msr_op *op)
 {
-	if (!canonical_msr(vcpu, value, host))
+	if (!canonical_msr(op))
 		return 1;
-	return umbra_backend->set_msr(vcpu, row->first + nr, value);
+	return umbra_backend->set_msr(op->vcpu, op->row->first + op->nr, op->value);
 }
 
-static int base_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int base_get(struct msr_op *op)
 {
 	struct kvm_segment s;
 
-	umbra_backend->get_segment(vcpu, &s, nr ? VCPU_SREG_GS : VCPU_SREG_FS);
-	*value = s.base;
+	umbra_backend->get_segment(op->vcpu, &s, op->nr ? VCPU_SREG_GS : VCPU_SREG_FS);
+	op->value = s.base;
 	return 0;
 }
 
-static int base_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int base_set(struct msr_op *op)
 {
-	int seg = nr ? VCPU_SREG_GS : VCPU_SREG_FS;
+	int seg = op->nr ? VCPU_SREG_GS : VCPU_SREG_FS;
 	struct kvm_segment s;
 
-	if (!canonical_msr(vcpu, value, host))
+	if (!canonical_msr(op))
 		return 1;
-	umbra_backend->get_segment(vcpu, &s, seg);
-	s.base = value;
-	umbra_backend->set_segment(vcpu, &s, seg);
+	umbra_backend->get_segment(op->vcpu, &s, seg);
+	s.base = op->value;
+	umbra_backend->set_segment(op->vcpu, &s, seg);
 	return 0;
 }
 
 /* Time. */
 
-static int tsc_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int tsc_get(struct msr_op *op)
 {
-	*value = umbra_guest_tsc(vcpu);
+	op->value = umbra_guest_tsc(op->vcpu);
 	return 0;
 }
 
-static int tsc_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int tsc_set(struct msr_op *op)
 {
-	umbra_set_guest_tsc(vcpu, value, host);
+	umbra_set_guest_tsc(op->vcpu, op->value, op->host);
 	return 0;
 }
 
-static int tsc_adjust_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value,
-			  bool host)
+static int tsc_adjust_get(struct msr_op *op)
 {
-	*value = vcpu->time.tsc_adjust;
+	op->value = op->vcpu->time.tsc_adjust;
 	return 0;
 }
 
-static int tsc_adjust_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int tsc_adjust_set(struct msr_op *op)
 {
-	umbra_set_tsc_adjust(vcpu, value, host);
+	umbra_set_tsc_adjust(op->vcpu, op->value, op->host);
 	return 0;
 }
 
-static int deadline_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int deadline_get(struct msr_op *op)
 {
-	*value = umbra_tsc_deadline(vcpu);
+	op->value = umbra_tsc_deadline(op->vcpu);
 	return 0;
 }
 
-static int deadline_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int deadline_set(struct msr_op *op)
 {
-	umbra_set_tsc_deadline(vcpu, value);
+	umbra_set_tsc_deadline(op->vcpu, op->value);
 	return 0;
 }
 
-static int system_time_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value,
-			   bool host)
+static int system_time_get(struct msr_op *op)
 {
-	*value = vcpu->time.system_time;
+	op->value = op->vcpu->time.system_time;
 	return 0;
 }
 
-static int system_time_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value,
-			   bool host)
+static int system_time_set(struct msr_op *op)
 {
-	return umbra_set_system_time(vcpu, value);
+	return umbra_set_system_time(op->vcpu, op->value);
 }
 
-static int wall_clock_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int wall_clock_get(struct msr_op *op)
 {
-	*value = umbra_wall_clock(vcpu->vm);
+	op->value = umbra_wall_clock(op->vcpu->vm);
 	return 0;
 }
 
-static int wall_clock_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int wall_clock_set(struct msr_op *op)
 {
-	return umbra_set_wall_clock(vcpu, value);
+	return umbra_set_wall_clock(op->vcpu, op->value);
 }
 
 /* The local APIC. */
 
-static int apic_base_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int apic_base_get(struct msr_op *op)
 {
-	*value = umbra_apic_base(vcpu);
+	op->value = umbra_apic_base(op->vcpu);
 	return 0;
 }
 
-static int apic_base_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int apic_base_set(struct msr_op *op)
 {
-	return umbra_set_apic_base(vcpu, value, host);
+	return umbra_set_apic_base(op->vcpu, op->value, op->host);
 }
 
-static int x2apic_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int x2apic_get(struct msr_op *op)
 {
-	return umbra_x2apic_read(vcpu, row->first + nr, value);
+	return umbra_x2apic_read(op->vcpu, op->row->first + op->nr, &op->value);
 }
 
-static int x2apic_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int x2apic_set(struct msr_op *op)
 {
-	return umbra_x2apic_write(vcpu, row->first + nr, value);
+	return umbra_x2apic_write(op->vcpu, op->row->first + op->nr, op->value);
 }
 
 /* Memory types. */
 
-static int pat_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int pat_set(struct msr_op *op)
 {
-	if (!umbra_pat_valid(value))
+	if (!umbra_pat_valid(op->value))
 		return 1;
-	vcpu->msrs.pat = value;
+	op->vcpu->msrs.pat = op->value;
 	/* A backend without a field for it has nothing to do. */
-	umbra_backend->set_msr(vcpu, MSR_IA32_CR_PAT, value);
+	umbra_backend->set_msr(op->vcpu, MSR_IA32_CR_PAT, op->value);
 	return 0;
 }
 
-static int mtrr_def_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int mtrr_def_set(struct msr_op *op)
 {
-	if (!umbra_mtrr_def_valid(value))
+	if (!umbra_mtrr_def_valid(op->value))
 		return 1;
-	vcpu->msrs.mtrr_def = value;
+	op->vcpu->msrs.mtrr_def = op->value;
 	return 0;
 }
 
-static int mtrr_fixed_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int mtrr_fixed_set(struct msr_op *op)
 {
-	if (!umbra_mtrr_fixed_valid(value))
+	if (!umbra_mtrr_fixed_valid(op->value))
 		return 1;
-	*field_of(vcpu, row, nr) = value;
+	*field_of(op) = op->value;
 	return 0;
 }
 
-static int mtrr_var_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int mtrr_var_set(struct msr_op *op)
 {
-	if (!umbra_mtrr_var_valid(value, nr & 1, umbra_maxphyaddr(vcpu)))
+	if (!umbra_mtrr_var_valid(op->value, op->nr & 1, umbra_maxphyaddr(op->vcpu)))
 		return 1;
-	*field_of(vcpu, row, nr) = value;
+	*field_of(op) = op->value;
 	return 0;
 }
 
@@ -292,47 +308,47 @@ static u32 mce_banks(struct umbra_vcpu *vcpu)
 	return vcpu->msrs.mcg_cap & 0xff;
 }
 
-static int mcg_ctl_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int mcg_ctl_get(struct msr_op *op)
 {
-	if (!(vcpu->msrs.mcg_cap & MCG_CTL_P) && !host)
+	if (!(op->vcpu->msrs.mcg_cap & MCG_CTL_P) && !op->host)
 		return 1;
-	*value = vcpu->msrs.mcg_ctl;
+	op->value = op->vcpu->msrs.mcg_ctl;
 	return 0;
 }
 
-static int mcg_ctl_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int mcg_ctl_set(struct msr_op *op)
 {
-	if (!(vcpu->msrs.mcg_cap & MCG_CTL_P) && (value || !host))
+	if (!(op->vcpu->msrs.mcg_cap & MCG_CTL_P) && (op->value || !op->host))
 		return 1;
-	if (value && value != ~0ULL)
+	if (op->value && op->value != ~0ULL)
 		return 1;
-	vcpu->msrs.mcg_ctl = value;
+	op->vcpu->msrs.mcg_ctl = op->value;
 	return 0;
 }
 
-static int mce_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int mce_get(struct msr_op *op)
 {
-	if (nr / 4 >= mce_banks(vcpu) && !host)
+	if (op->nr / 4 >= mce_banks(op->vcpu) && !op->host)
 		return 1;
-	return field_get(vcpu, row, nr, value, host);
+	return field_get(op);
 }
 
-static int mce_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int mce_set(struct msr_op *op)
 {
-	if (nr / 4 >= mce_banks(vcpu) && (!host || value))
+	if (op->nr / 4 >= mce_banks(op->vcpu) && (!op->host || op->value))
 		return 1;
-	switch (nr % 4) {
+	switch (op->nr % 4) {
 	case 0:
-		/* All on or all off; Linux clears bit 10 of bank 4 for an old chipset, 0 for a newer. */
-		if (value && (value | BIT_ULL(10) | BIT_ULL(0)) != ~0ULL)
+		/* All on or all off; for some chipsets Linux clears bit 10 or bit 0. */
+		if (op->value && (op->value | BIT_ULL(10) | BIT_ULL(0)) != ~0ULL)
 			return 1;
 		break;
 	case 1:
-		if (!host && value && !(vcpu->msrs.hwcr & HWCR_MC_STATUS_WR))
+		if (!op->host && op->value && !(op->vcpu->msrs.hwcr & HWCR_MC_STATUS_WR))
 			return 1;
 		break;
 	}
-	*field_of(vcpu, row, nr) = value;
+	*field_of(op) = op->value;
 	return 0;
 }
 
@@ -403,89 +419,88 @@ int umbra_vcpu_set_mce(struct umbra_vcpu *vcpu, const struct kvm_x86_mce *mce)
 
 /* Modes, features, and what has no state of its own. */
 
-static int efer_get(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 *value, bool host)
+static int efer_get(struct msr_op *op)
 {
-	*value = vcpu->regs.efer;
+	op->value = op->vcpu->regs.efer;
 	return 0;
 }
 
-static int efer_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int efer_set(struct msr_op *op)
 {
-	return umbra_set_efer(vcpu, value, host);
+	return umbra_set_efer(op->vcpu, op->value, op->host);
 }
 
-static int misc_enable_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int misc_enable_set(struct msr_op *op)
 {
-	if (value & ~(MISC_GUEST | MISC_RESET))
+	if (op->value & ~(MISC_GUEST | MISC_RESET))
 		return 1;
-	if (!host && ((value ^ vcpu->msrs.misc_enable) & MISC_RESET))
+	if (!op->host && ((op->value ^ op->vcpu->msrs.misc_enable) & MISC_RESET))
 		return 1;
-	vcpu->msrs.misc_enable = value;
+	op->vcpu->msrs.misc_enable = op->value;
 	return 0;
 }
 
-static int tsc_aux_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int tsc_aux_set(struct msr_op *op)
 {
-	if (value & ~row->valid)
+	if (op->value & ~op->row->valid)
 		return 1;
-	vcpu->msrs.tsc_aux = value;
-	umbra_backend->set_msr(vcpu, MSR_TSC_AUX, value);
+	op->vcpu->msrs.tsc_aux = op->value;
+	umbra_backend->set_msr(op->vcpu, MSR_TSC_AUX, op->value);
 	return 0;
 }
 
-static int spec_ctrl_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int spec_ctrl_set(struct msr_op *op)
 {
-	if (value & ~umbra_caps.spec_ctrl)
+	if (op->value & ~umbra_caps.spec_ctrl)
 		return 1;
-	vcpu->msrs.spec_ctrl = value;
+	op->vcpu->msrs.spec_ctrl = op->value;
 	/* Where the CPU switches it; elsewhere the entry takes it from here. */
-	umbra_backend->set_msr(vcpu, MSR_IA32_SPEC_CTRL, value);
+	umbra_backend->set_msr(op->vcpu, MSR_IA32_SPEC_CTRL, op->value);
 	return 0;
 }
 
 /* Intel's way to ask for the microcode's version begins with a write of 0. */
-static int microcode_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int microcode_set(struct msr_op *op)
 {
-	if (host)
-		vcpu->msrs.microcode_version = value;
-	return !host && value;
+	if (op->host)
+		op->vcpu->msrs.microcode_version = op->value;
+	return !op->host && op->value;
 }
 
-static int arch_capabilities_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value,
-				 bool host)
+static int arch_capabilities_set(struct msr_op *op)
 {
 	u64 supported;
 
 	umbra_msr_feature(MSR_IA32_ARCH_CAPABILITIES, &supported);
-	if (value & ~supported)
+	if (op->value & ~supported)
 		return 1;
-	vcpu->msrs.arch_capabilities = value;
+	op->vcpu->msrs.arch_capabilities = op->value;
 	return 0;
 }
 
-static int hwcr_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int hwcr_set(struct msr_op *op)
 {
-	value &= ~HWCR_HARMLESS;
-	return field_set(vcpu, row, nr, value, host);
+	op->value &= ~HWCR_HARMLESS;
+	return field_set(op);
 }
 
 /* The guest may write back what it has, and no more. */
-static int de_cfg_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int de_cfg_set(struct msr_op *op)
 {
 	u64 supported;
 
 	umbra_msr_feature(MSR_AMD64_DE_CFG, &supported);
-	if ((value & ~supported) || (!host && value != vcpu->msrs.de_cfg))
+	if ((op->value & ~supported) || (!op->host && op->value != op->vcpu->msrs.de_cfg))
 		return 1;
-	vcpu->msrs.de_cfg = value;
+	op->vcpu->msrs.de_cfg = op->value;
 	return 0;
 }
 
-static int pred_cmd_set(struct umbra_vcpu *vcpu, const struct msr_row *row, u32 nr, u64 value, bool host)
+static int pred_cmd_set(struct msr_op *op)
 {
-	if (value & ~PRED_CMD_IBPB)
+	if (op->value & ~PRED_CMD_IBPB)
 		return 1;
-	if (value)
+	if (op->value)
 		indirect_branch_prediction_barrier();
 	return 0;
 }
@@ -572,18 +587,21 @@ static const struct msr_row rows[] = {
 	{ MSR_IA32_SYSENTER_ESP, .count = 2, .flags = ROW_SAVE, .get = backend_get,
 	  .set = backend_set_address },
 	{ MSR_IA32_MCG_CAP, .field = FIELD(mcg_cap), .set = refuse_set },
-	{ MSR_IA32_MCG_STATUS, .flags = ROW_SAVE, .field = FIELD(mcg_status), .valid = GENMASK_ULL(3, 0) },
+	{ MSR_IA32_MCG_STATUS, .flags = ROW_SAVE, .field = FIELD(mcg_status),
+	  .valid = GENMASK_ULL(3, 0) },
 	{ MSR_IA32_MCG_CTL, .flags = ROW_SAVE, .get = mcg_ctl_get, .set = mcg_ctl_set },
 	{ MSR_P6_EVNTSEL0, .count = 2, CONST },
 	/* Ratio 4, and a TSC tick of 1000, as KVM says. */
 	{ MSR_IA32_PERF_STATUS, CONST, .value = 1000 | (4ULL << 40) },
 	{ MSR_IA32_PERF_CTL, CONST },
-	{ MSR_IA32_MISC_ENABLE, .flags = ROW_SAVE, .field = FIELD(misc_enable), .set = misc_enable_set },
+	{ MSR_IA32_MISC_ENABLE, .flags = ROW_SAVE, .field = FIELD(misc_enable),
+	  .set = misc_enable_set },
 	{ MSR_IA32_DEBUGCTLMSR, CONST },
 	{ MSR_IA32_LASTBRANCHFROMIP, .count = 4, CONST },
 	{ MSR_MTRR_VARIABLE, .count = 2 * UMBRA_MTRR_VARIABLE, .flags = ROW_SAVE,
 	  .field = FIELD(mtrr_var), .set = mtrr_var_set },
-	{ MSR_MTRRfix64K_00000, .flags = ROW_SAVE, .field = FIELD(mtrr_fixed[0]), .set = mtrr_fixed_set },
+	{ MSR_MTRRfix64K_00000, .flags = ROW_SAVE, .field = FIELD(mtrr_fixed[0]),
+	  .set = mtrr_fixed_set },
 	{ MSR_MTRRfix16K_80000, .count = 2, .flags = ROW_SAVE, .field = FIELD(mtrr_fixed[1]),
 	  .set = mtrr_fixed_set },
 	{ MSR_MTRRfix4K_C0000, .count = 8, .flags = ROW_SAVE, .field = FIELD(mtrr_fixed[3]),
@@ -602,7 +620,8 @@ static const struct msr_row rows[] = {
 	  .shown = shows_deadline },
 	{ 0x800, .count = 0x100, .get = x2apic_get, .set = x2apic_set },
 	{ MSR_KVM_WALL_CLOCK_NEW, .flags = ROW_SAVE, .get = wall_clock_get, .set = wall_clock_set },
-	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = ROW_SAVE, .get = system_time_get, .set = system_time_set },
+	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = ROW_SAVE, .get = system_time_get,
+	  .set = system_time_set },
 	{ MSR_EFER, .flags = ROW_SAVE, .get = efer_get, .set = efer_set },
 	{ MSR_STAR, .flags = ROW_SAVE, .get = backend_get, .set = backend_set, .valid = ~0ULL,
 	  .shown = shows_long_mode },
@@ -629,7 +648,8 @@ static const struct msr_row rows[] = {
 	{ MSR_AMD64_OSVW_STATUS, .flags = ROW_SAVE | ROW_HOST_WRITE, .field = FIELD(osvw_status),
 	  .valid = ~0ULL },
 	{ MSR_AMD64_DC_CFG, CONST },
-	{ MSR_AMD64_DE_CFG, .flags = ROW_SAVE | ROW_FEATURE, .field = FIELD(de_cfg), .set = de_cfg_set },
+	{ MSR_AMD64_DE_CFG, .flags = ROW_SAVE | ROW_FEATURE, .field = FIELD(de_cfg),
+	  .set = de_cfg_set },
 	{ MSR_AMD64_BU_CFG2, CONST },
 	{ MSR_F15H_EX_CFG, CONST },
 };
@@ -670,25 +690,28 @@ static const struct msr_row *visible_row(struct umbra_vcpu *vcpu, u32 index, boo
 
 int umbra_msr_read(struct umbra_vcpu *vcpu, u32 index, u64 *value, bool host)
 {
-	const struct msr_row *row = visible_row(vcpu, index, host);
+	struct msr_op op = { .vcpu = vcpu, .row = visible_row(vcpu, index, host), .host = host };
+	int r;
 
 	*value = 0;
-	if (!row)
+	if (!op.row)
 		return 1;
-	if (row->get)
-		return row->get(vcpu, row, index - row->first, value, host);
-	return field_get(vcpu, row, index - row->first, value, host);
+	op.nr = index - op.row->first;
+	r = op.row->get ? op.row->get(&op) : field_get(&op);
+	if (!r)
+		*value = op.value;
+	return r;
 }
 
 int umbra_msr_write(struct umbra_vcpu *vcpu, u32 index, u64 value, bool host)
 {
-	const struct msr_row *row = visible_row(vcpu, index, host);
+	struct msr_op op = { .vcpu = vcpu, .row = visible_row(vcpu, index, host), .host = host,
+			     .value = value };
 
-	if (!row || (!host && (row->flags & ROW_HOST_WRITE)))
+	if (!op.row || (!host && (op.row->flags & ROW_HOST_WRITE)))
 		return 1;
-	if (row->set)
-		return row->set(vcpu, row, index - row->first, value, host);
-	return field_set(vcpu, row, index - row->first, value, host);
+	op.nr = index - op.row->first;
+	return op.row->set ? op.row->set(&op) : field_set(&op);
 }
 
 void umbra_msrs_reset(struct umbra_vcpu *vcpu, bool init)
@@ -761,6 +784,12 @@ int umbra_msr_feature(u32 index, u64 *value)
 static u32 saved[192] __ro_after_init, features[8] __ro_after_init;
 static unsigned int nr_saved __ro_after_init, nr_features __ro_after_init;
 
+static void add_to_list(u32 *list, unsigned int room, unsigned int *nr, u32 index)
+{
+	if (!WARN_ON(*nr >= room))
+		list[(*nr)++] = index;
+}
+
 void umbra_msr_setup(void)
 {
 	const struct msr_row *row;
@@ -774,10 +803,10 @@ void umbra_msr_setup(void)
 		if (row->have && !row->have())
 			continue;
 		for (index = row->first; index <= row_last(row); index++) {
-			if ((row->flags & ROW_SAVE) && !WARN_ON(nr_saved >= ARRAY_SIZE(saved)))
-				saved[nr_saved++] = index;
-			if ((row->flags & ROW_FEATURE) && !WARN_ON(nr_features >= ARRAY_SIZE(features)))
-				features[nr_features++] = index;
+			if (row->flags & ROW_SAVE)
+				add_to_list(saved, ARRAY_SIZE(saved), &nr_saved, index);
+			if (row->flags & ROW_FEATURE)
+				add_to_list(features, ARRAY_SIZE(features), &nr_features, index);
 		}
 	}
 }

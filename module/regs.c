@@ -17,8 +17,9 @@
 #include "umbra.h"
 
 /* Bits of CR0 that exist; writes to the others are dropped, but for the upper half. */
-#define CR0_KNOWN	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE | \
-			 X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
+#define CR0_KNOWN	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | \
+			 X86_CR0_NE | X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | \
+			 X86_CR0_PG)
 #define CR0_UPPER	0xffffffff00000000ULL
 /* A change of these under PAE paging reads the PDPTEs anew. */
 #define CR0_PDPTE	(X86_CR0_PG | X86_CR0_CD | X86_CR0_NW)
@@ -66,7 +67,8 @@ static bool pae_paging(u64 cr0, u64 cr4, u64 efer)
 /* Load the PDPTEs that @cr3 names: 0, or 1 with the old ones kept. */
 static int load_pdptes(struct umbra_vcpu *vcpu, u64 cr3)
 {
-	u64 reserved = GENMASK_ULL(63, umbra_maxphyaddr(vcpu)) | GENMASK_ULL(8, 5) | GENMASK_ULL(2, 1);
+	u64 reserved = GENMASK_ULL(63, umbra_maxphyaddr(vcpu)) | GENMASK_ULL(8, 5) |
+		       GENMASK_ULL(2, 1);
 	u64 pdpte[4];
 	int i, r;
 
@@ -158,7 +160,8 @@ int umbra_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 			return 1;
 		efer &= ~EFER_LMA;
 	}
-	if ((changed & CR0_PDPTE) && pae_paging(cr0, cr4, efer) && load_pdptes(vcpu, umbra_cr3(vcpu)))
+	if ((changed & CR0_PDPTE) && pae_paging(cr0, cr4, efer) &&
+	    load_pdptes(vcpu, umbra_cr3(vcpu)))
 		return 1;
 
 	if (efer != vcpu->regs.efer)
@@ -339,7 +342,8 @@ void umbra_update_dr7(struct umbra_vcpu *vcpu)
 {
 	struct umbra_regs *regs = &vcpu->regs;
 
-	regs->effective_dr7 = regs->guest_debug & KVM_GUESTDBG_USE_HW_BP ? regs->debug_dr7 : regs->dr7;
+	regs->effective_dr7 = regs->guest_debug & KVM_GUESTDBG_USE_HW_BP ?
+			      regs->debug_dr7 : regs->dr7;
 	umbra_backend->set_dr7(vcpu, regs->effective_dr7);
 }
 
@@ -567,7 +571,8 @@ int umbra_vcpu_set_sregs(struct umbra_vcpu *vcpu, const struct kvm_sregs *sregs)
 	/* At most one interrupt can be on its way: the lowest wins. */
 	for (i = 0; i < ARRAY_SIZE(sregs->interrupt_bitmap); i++) {
 		if (sregs->interrupt_bitmap[i]) {
-			umbra_requeue_interrupt(vcpu, i * 64 + __ffs64(sregs->interrupt_bitmap[i]), false);
+			umbra_requeue_interrupt(vcpu, i * 64 + __ffs64(sregs->interrupt_bitmap[i]),
+						false);
 			break;
 		}
 	}

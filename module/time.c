@@ -141,7 +141,8 @@ static void synchronize(struct umbra_vcpu *vcpu, u64 tsc)
 	raw_spin_lock_irqsave(&time->lock, flags);
 	host_time(&now);
 	elapsed = now.ns - time->last_tsc_ns;
-	if (!time->tsc_given || (tsc && !umbra_tsc_matches(tsc, time->last_tsc, elapsed, tsc_khz))) {
+	if (!time->tsc_given ||
+	    (tsc && !umbra_tsc_matches(tsc, time->last_tsc, elapsed, tsc_khz))) {
 		time->last_tsc_offset = tsc - now.tsc;
 		time->last_tsc = tsc;
 	} else if (check_tsc_unstable()) {
@@ -193,7 +194,8 @@ void umbra_time_load(struct umbra_vcpu *vcpu)
 	if (unlikely(check_tsc_unstable()))
 		follow_cpu(vcpu);
 	/* Pages from one pair are true for ever; others drift, or are of another CPU's TSC. */
-	if (unlikely(!READ_ONCE(vcpu->vm->time.stable)) && (vcpu->time.system_time & SYSTEM_TIME_ENABLE))
+	if (unlikely(!READ_ONCE(vcpu->vm->time.stable)) &&
+	    (vcpu->time.system_time & SYSTEM_TIME_ENABLE))
 		umbra_request(vcpu, UMBRA_REQ_CLOCK);
 }
 

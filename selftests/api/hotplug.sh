@@ -46,34 +46,41 @@ counted() {
 	return 1
 }
 
-start
+# A guest that ends before all cycles are done has a successor: how many it
+# takes is the machine's speed and no matter here.
 bad=0
+wrong=0
+under=0
 i=0
+start
 while [ $i -lt "$cycles" ]; do
+	if ! kill -0 $pid 2>/dev/null; then
+		counted || wrong=1
+		start
+	fi
 	echo 0 >$cpu/online || bad=1
 	sleep 0.3
 	echo 1 >$cpu/online || bad=1
-	sleep 0.3
+	kill -0 $pid 2>/dev/null && under=$((under + 1))
 	i=$((i + 1))
 done
-kill -0 $pid 2>/dev/null
-result $? "the guest still runs after $cycles times"
+counted || wrong=1
+[ $under -gt 0 ]
+result $? "guests run while a CPU goes $cycles times"
 result $bad "a CPU goes and comes back under a running guest"
-counted
-result $? "the guest noticed nothing"
+result $wrong "the guest noticed nothing"
 
 # The CPU is away when the first VM turns the extension on.
 echo 0 >$cpu/online
 start
-sleep 1
-bad=0
-echo 1 >$cpu/online || bad=1
-result $bad "a CPU comes up while a VM runs"
 tries=0
 until runner=$(pgrep -n -f "umbra run --kernel") || [ $tries -eq 100 ]; do
 	tries=$((tries + 1))
 	sleep 0.1
 done
+bad=0
+echo 1 >$cpu/online || bad=1
+result $bad "a CPU comes up while a VM runs"
 taskset -a -p 2 "$runner" >/dev/null
 result $? "the guest is moved to it"
 counted

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Guest time: TSCs, and the clock pages of KVM's paravirtual clock. */
 #define _GNU_SOURCE
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "guest.h"
@@ -78,6 +80,27 @@ static bool stable(struct vm *vm)
 
 	ASSERT(!ioctl(vm->fd, KVM_GET_CLOCK, &c));
 	return c.flags & KVM_CLOCK_TSC_STABLE;
+}
+
+static bool host_counts_by_tsc(void)
+{
+	char name[16] = "";
+	FILE *f = fopen("/sys/devices/system/clocksource/clocksource0/current_clocksource", "r");
+
+	ASSERT(f);
+	ASSERT(fgets(name, sizeof(name), f));
+	fclose(f);
+	return !strcmp(name, "tsc\n");
+}
+
+TEST(stable_unused, "GET_CLOCK says that the clock is stable before the guest has used it")
+{
+	struct vm vm;
+
+	vm_long_mode(&vm, 0, steps);
+	EXPECT_EQ(stable(&vm), host_counts_by_tsc());
+	vm_vcpu(&vm, 1);
+	EXPECT_EQ(stable(&vm), host_counts_by_tsc());
 }
 
 TEST(tsc_begins, "the TSC of a new VM begins at 0")

@@ -3,7 +3,9 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -371,4 +373,43 @@ TEST(hlt_no_chip, "HLT without a chip is exit HLT, and RUN goes on behind it")
 
 	EXPECT_EQ(vcpu_run(v), KVM_EXIT_HLT);
 	vcpu_run_to_end(v);
+}
+
+/* Ticks of guest time that this thread has had, and of user time, guest time included. */
+static void ticks(unsigned long *guest, unsigned long *user)
+{
+	FILE *f = fopen("/proc/thread-self/stat", "r");
+	char line[1024], *field;
+	unsigned long value[44] = { 0 };
+	int i;
+
+	ASSERT(f);
+	ASSERT(fgets(line, sizeof(line), f));
+	fclose(f);
+	/* the second field, the name, may hold blanks */
+	field = strrchr(line, ')') + 2;
+	for (i = 3; i <= 43; i++) {
+		value[i] = strtoul(field, &field, 10);
+		if (i == 3)
+			field += 2;	/* the state, a letter */
+	}
+	*user = value[14];
+	*guest = value[43];
+}
+
+TEST(guest_time, "what the guest runs is its thread's guest time")
+{
+	unsigned long guest0, user0, guest, user;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, spin);
+	int i = 0;
+
+	ticks(&guest0, &user0);
+	do {
+		vcpu_run_for(v, 100);
+		ticks(&guest, &user);
+	} while (guest - guest0 < 10 && ++i < 200);
+	EXPECT(guest - guest0 >= 10);
+	EXPECT(user - user0 >= guest - guest0);
+	EXPECT(G(&vm, g_count) > 0);
 }

@@ -15,10 +15,10 @@ _umbra() {
 		;;
 	--mmu) words="auto hardware npt ept" ;;
 	--console) words="stdio pty file=" ;;
-	--append | --memory | --name) return ;;
+	--append | --memory | --cpus | --name) return ;;
 	*)
 		case ${COMP_WORDS[1]-} in
-		run) words="--kernel --initrd --append --memory --mmu --name --console
+		run) words="--kernel --initrd --append --memory --cpus --mmu --name --console
 			--channel --dev --stats --help" ;;
 		check) words="--dev --help" ;;
 		esac

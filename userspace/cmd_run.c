@@ -15,6 +15,8 @@
 #include "vm.h"
 
 #define DEFAULT_MEMORY	(256ull << 20)
+/* APIC ids have 8 bits in CPUID and in the ACPI tables, and the last one is a broadcast. */
+#define CPUS_MAX	254
 
 /*
  * What the runner says to the guest's kernel about the machine, each unless the
@@ -24,7 +26,7 @@
 static const char *const linux_words[] = { "console=ttyS0", "pci=off" };
 
 enum option_id {
-	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_MMU, OPT_NAME, OPT_CONSOLE,
+	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_CPUS, OPT_MMU, OPT_NAME, OPT_CONSOLE,
 	OPT_CHANNEL, OPT_DEV, OPT_STATS, OPT_HELP,
 };
 
@@ -33,6 +35,7 @@ static const struct option options[] = {
 	{ "initrd", required_argument, NULL, OPT_INITRD },
 	{ "append", required_argument, NULL, OPT_APPEND },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
+	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "mmu", required_argument, NULL, OPT_MMU },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
@@ -52,6 +55,7 @@ static const char help_text[] =
 "  --append STRING   the kernel's command line; console=ttyS0 and pci=off are put\n"
 "                    before it, each unless it has a console= or pci= of its own\n"
 "  --memory SIZE     RAM, with K, M or G (bare: MiB); default 256M\n"
+"  --cpus N          virtual CPUs, 1 to 254; default 1\n"
 "  --mmu MODE        how guest memory is virtualized: auto (default), or on Umbra's\n"
 "                    own device hardware, which npt and ept name by vendor\n"
 "  --name NAME       what to call the VM: letters, digits, and . _ -\n"
@@ -93,6 +97,19 @@ static int take_memory(struct vm_config *cfg, const char *arg)
 	return 0;
 }
 
+static int take_cpus(struct vm_config *cfg, const char *arg)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(arg, &end, 10);
+	if (errno || *arg < '0' || *arg > '9' || *end || !n || n > CPUS_MAX)
+		return usage("--cpus %s is no number from 1 to 254", arg);
+	cfg->cpus = (unsigned int)n;
+	return 0;
+}
+
 static int take_option(struct vm_config *cfg, int id, const char *arg)
 {
 	switch (id) {
@@ -103,6 +120,7 @@ static int take_option(struct vm_config *cfg, int id, const char *arg)
 	case OPT_DEV:		cfg->dev = arg; return 0;
 	case OPT_STATS:		cfg->stats = arg; return 0;
 	case OPT_MEMORY:	return take_memory(cfg, arg);
+	case OPT_CPUS:		return take_cpus(cfg, arg);
 	case OPT_MMU:
 		cfg->mmu = arg;
 		return mmu_known(arg) ? 0 : usage("--mmu %s is no mode", arg);
@@ -222,6 +240,7 @@ int cmd_run(int argc, char **argv)
 		.mmu = "auto",
 		.console = "stdio",
 		.memory = DEFAULT_MEMORY,
+		.cpus = 1,
 	};
 	struct vm *vm;
 	char *cmdline;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The main thread's loop: terminal, files, signals, until the vCPU's thread has ended. */
+/* The main thread's loop: terminal, files, signals, until the vCPUs' threads have ended. */
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>
@@ -162,6 +162,8 @@ int vm_loop(struct vm *vm)
 		for (i = 0; i < n; i++)
 			dispatch(&l, ev[i].data.u32);
 	}
+	/* One vCPU ends only with the VM: the others may still sleep or run. */
+	vm_kick(vm);
 	vm_join(vm);
 	port_drain(&vm->console);
 	port_drain(&vm->channel);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The vCPU's thread: KVM_RUN, and a table of answers to its exits. */
+/* A vCPU's thread: KVM_RUN, and a table of answers to its exits. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,75 +9,80 @@
 
 #define INSN_MAX	15
 
+/* Only the first reason to stop has words; whoever gives it is alone in writing them. */
 __attribute__((format(printf, 3, 4)))
 static void stop_with(struct vm *vm, enum stop_why why, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (!vm_stop(vm, why))
+		return;
 	va_start(ap, fmt);
 	vsnprintf(vm->stop_text, sizeof(vm->stop_text), fmt, ap);
 	va_end(ap);
-	vm_stop(vm, why);
 }
 
-static unsigned long long current_rip(const struct vm *vm)
+static unsigned long long current_rip(const struct vcpu *vcpu)
 {
 	struct kvm_regs regs = { 0 };
 
-	umbra_ioctl(vm->vcpu.fd, KVM_GET_REGS, "", (unsigned long)&regs, NULL);
+	umbra_ioctl(vcpu->kvm.fd, KVM_GET_REGS, "", (unsigned long)&regs, NULL);
 	return regs.rip;
 }
 
-static void exit_io(struct vm *vm)
+static void exit_io(struct vcpu *vcpu)
 {
-	struct kvm_run *run = vm->vcpu.run;
+	struct kvm_run *run = vcpu->kvm.run;
 	uint8_t *data = (uint8_t *)run + run->io.data_offset;
 	unsigned int size = run->io.size;
 	uint32_t i;
 
-	vm->stats.io++;
+	vcpu->stats.io++;
 	for (i = 0; i < run->io.count; i++, data += size) {
 		uint32_t value = 0;
 
 		if (run->io.direction == KVM_EXIT_IO_OUT) {
 			memcpy(&value, data, size);
-			bus_write(&vm->pio, run->io.port, value, size);
+			bus_write(&vcpu->vm->pio, run->io.port, value, size);
 		} else {
-			value = bus_read(&vm->pio, run->io.port, size);
+			value = bus_read(&vcpu->vm->pio, run->io.port, size);
 			memcpy(data, &value, size);
 		}
 	}
 }
 
 /* No device has memory here: reads give all ones, writes go nowhere, both are counted. */
-static void exit_mmio(struct vm *vm)
+static void exit_mmio(struct vcpu *vcpu)
 {
-	struct kvm_run *run = vm->vcpu.run;
+	struct kvm_run *run = vcpu->kvm.run;
 
-	vm->stats.mmio++;
+	vcpu->stats.mmio++;
 	if (!run->mmio.is_write)
 		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
 }
 
-static void exit_shutdown(struct vm *vm)
+static void exit_shutdown(struct vcpu *vcpu)
 {
-	stop_with(vm, STOP_TRIPLE_FAULT, "guest: triple fault at rip %#llx", current_rip(vm));
+	stop_with(vcpu->vm, STOP_TRIPLE_FAULT, "guest: triple fault at rip %#llx on vCPU %u",
+		  current_rip(vcpu), vcpu->kvm.id);
 }
 
-static void exit_fail_entry(struct vm *vm)
+static void exit_fail_entry(struct vcpu *vcpu)
 {
-	const struct kvm_run *run = vm->vcpu.run;
+	const struct kvm_run *run = vcpu->kvm.run;
 
-	stop_with(vm, STOP_ENTRY_FAILED,
-		  "guest: the CPU refused to enter it: hardware reason %#llx on CPU %u, rip %#llx",
+	stop_with(vcpu->vm, STOP_ENTRY_FAILED,
+		  "guest: the CPU refused to enter vCPU %u: hardware reason %#llx on CPU %u, rip %#llx",
+		  vcpu->kvm.id,
 		  (unsigned long long)run->fail_entry.hardware_entry_failure_reason,
-		  run->fail_entry.cpu, current_rip(vm));
+		  run->fail_entry.cpu, current_rip(vcpu));
 }
 
 /* The bytes at RIP: from the exit itself where it has them, else through the guest's tables. */
-static unsigned int insn_bytes(const struct vm *vm, uint64_t rip, uint8_t *bytes)
+static unsigned int insn_bytes(const struct vcpu *vcpu, uint64_t rip, uint8_t *bytes)
 {
-	const struct kvm_run *run = vm->vcpu.run;
+	const struct guest_ram *ram = &vcpu->vm->ram;
+	const struct kvm_run *run = vcpu->kvm.run;
 	struct kvm_translation tr = { .linear_address = rip };
 	uint64_t at;
 
@@ -90,38 +95,38 @@ static unsigned int insn_bytes(const struct vm *vm, uint64_t rip, uint8_t *bytes
 		       run->emulation_failure.insn_size);
 		return run->emulation_failure.insn_size;
 	}
-	if (umbra_ioctl(vm->vcpu.fd, KVM_TRANSLATE, "", (unsigned long)&tr, NULL) < 0 ||
+	if (umbra_ioctl(vcpu->kvm.fd, KVM_TRANSLATE, "", (unsigned long)&tr, NULL) < 0 ||
 	    !tr.valid)
 		return 0;
 	at = tr.physical_address;
 	/* One page only: the next may be mapped elsewhere. */
-	if (at > vm->ram.size - INSN_MAX || at % 4096 > 4096 - INSN_MAX)
+	if (at > ram->size - INSN_MAX || at % 4096 > 4096 - INSN_MAX)
 		return 0;
-	memcpy(bytes, vm->ram.host + at, INSN_MAX);
+	memcpy(bytes, ram->host + at, INSN_MAX);
 	return INSN_MAX;
 }
 
-static void exit_internal_error(struct vm *vm)
+static void exit_internal_error(struct vcpu *vcpu)
 {
-	unsigned long long rip = current_rip(vm);
+	unsigned long long rip = current_rip(vcpu);
 	uint8_t bytes[INSN_MAX];
 	char hex[INSN_MAX * 3 + 1] = " unknown";
-	unsigned int i, n = insn_bytes(vm, rip, bytes);
+	unsigned int i, n = insn_bytes(vcpu, rip, bytes);
 
 	for (i = 0; i < n; i++)
 		snprintf(hex + i * 3, sizeof(hex) - i * 3, " %02x", bytes[i]);
-	stop_with(vm, STOP_INTERNAL,
-		  "the hypervisor gave up: internal error, suberror %u, at rip %#llx, instruction bytes%s",
-		  vm->vcpu.run->internal.suberror, rip, hex);
+	stop_with(vcpu->vm, STOP_INTERNAL,
+		  "the hypervisor gave up: internal error, suberror %u, at rip %#llx on vCPU %u, instruction bytes%s",
+		  vcpu->kvm.run->internal.suberror, rip, vcpu->kvm.id, hex);
 }
 
 /* KVM_RUN returned 0 for a signal that is already dealt with. */
-static void exit_intr(struct vm *vm)
+static void exit_intr(struct vcpu *vcpu)
 {
-	vm->stats.interrupted++;
+	vcpu->stats.interrupted++;
 }
 
-static void (*const on_exit_reason[])(struct vm *vm) = {
+static void (*const on_exit_reason[])(struct vcpu *vcpu) = {
 	[KVM_EXIT_IO] = exit_io,
 	[KVM_EXIT_MMIO] = exit_mmio,
 	[KVM_EXIT_SHUTDOWN] = exit_shutdown,
@@ -130,31 +135,35 @@ static void (*const on_exit_reason[])(struct vm *vm) = {
 	[KVM_EXIT_INTR] = exit_intr,
 };
 
-static void handle_exit(struct vm *vm)
+static void handle_exit(struct vcpu *vcpu)
 {
-	uint32_t reason = vm->vcpu.run->exit_reason;
+	uint32_t reason = vcpu->kvm.run->exit_reason;
 
-	vm->stats.exits++;
+	vcpu->stats.exits++;
 	if (reason < sizeof(on_exit_reason) / sizeof(on_exit_reason[0]) && on_exit_reason[reason])
-		on_exit_reason[reason](vm);
+		on_exit_reason[reason](vcpu);
 	else
-		stop_with(vm, STOP_INTERNAL, "the hypervisor returned exit reason %u (%s), which nothing here answers",
+		stop_with(vcpu->vm, STOP_INTERNAL,
+			  "the hypervisor returned exit reason %u (%s), which nothing here answers",
 			  reason, umbra_exit_name(reason));
 }
 
-void vm_run_vcpu(struct vm *vm)
+void vm_run_vcpu(struct vcpu *vcpu)
 {
-	vm->mark.start_ns = clock_ns();
+	struct vm *vm = vcpu->vm;
+
+	vcpu->stats.start_ns = clock_ns();
 	/* Pairs with vm_stop(): the reason is set before the kick that ends KVM_RUN. */
 	while (atomic_load_explicit(&vm->stop, memory_order_acquire) == STOP_NOT) {
-		int ret = umbra_vcpu_run(&vm->vcpu);
+		int ret = umbra_vcpu_run(&vcpu->kvm);
 
 		if (!ret)
-			handle_exit(vm);
+			handle_exit(vcpu);
 		else if (ret == -EINTR || ret == -EAGAIN)
-			vm->stats.interrupted++;
+			vcpu->stats.interrupted++;
 		else
-			stop_with(vm, STOP_INTERNAL, "KVM_RUN: %s", strerror(-ret));
+			stop_with(vm, STOP_INTERNAL, "KVM_RUN of vCPU %u: %s", vcpu->kvm.id,
+				  strerror(-ret));
 	}
-	vm->stats.end_ns = clock_ns();
+	vcpu->stats.end_ns = clock_ns();
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -74,7 +75,7 @@ static int open_device(struct vm *vm, struct umbra_err *err)
 	struct judge_verdict verdict;
 	struct judge_words words;
 	struct umbra_err detail;
-	int ret = umbra_vm_open(&vm->kvm, vm->cfg->dev, &detail);
+	int most, ret = umbra_vm_open(&vm->kvm, vm->cfg->dev, &detail);
 
 	if (ret) {
 		machine_words(&words);
@@ -87,6 +88,11 @@ static int open_device(struct vm *vm, struct umbra_err *err)
 		return umbra_fail(err, UMBRA_EXIT_MISSING,
 				  "%s lacks %s, which a guest needs; use a newer hypervisor module",
 				  vm->cfg->dev, missing->name);
+	most = umbra_check_cap(vm->kvm.fd, KVM_CAP_MAX_VCPUS);
+	if (vm->cfg->cpus > 1 && vm->cfg->cpus > (unsigned int)most)
+		return umbra_fail(err, UMBRA_EXIT_MISSING,
+				  "--cpus %u is more than the %d that %s allows; give fewer",
+				  vm->cfg->cpus, most, vm->cfg->dev);
 	return mmu_choose(&vm->kvm, vm->cfg->dev, vm->cfg->mmu, err);
 }
 
@@ -208,6 +214,20 @@ static int open_console(struct vm *vm, struct umbra_err *err)
 	return ret ? io_failure("--channel", &detail, ret, err) : 0;
 }
 
+static int create_vcpus(struct vm *vm, const struct boot_entry *entry, struct umbra_err *err)
+{
+	unsigned int i;
+
+	for (i = 0; i < vm->cfg->cpus; i++) {
+		struct umbra_vcpu *vcpu = &vm->vcpus[i].kvm;
+
+		if (umbra_vcpu_create(&vm->kvm, i, vcpu, err) ||
+		    boot_firmware(&vm->kvm, vcpu, vm->cfg->cpus, err))
+			return UMBRA_EXIT_INTERNAL;
+	}
+	return boot_start(&vm->vcpus[0].kvm, entry, err) ? UMBRA_EXIT_INTERNAL : 0;
+}
+
 static int create_parts(struct vm *vm, struct umbra_err *err)
 {
 	struct boot_entry entry;
@@ -217,7 +237,7 @@ static int create_parts(struct vm *vm, struct umbra_err *err)
 	ret = map_memory(vm, err);
 	if (!ret)
 		ret = boot_load(&vm->ram, vm->cfg->kernel, vm->cfg->initrd, vm->cfg->cmdline,
-				&entry, err);
+				vm->cfg->cpus, &entry, err);
 	if (!ret)
 		ret = open_device(vm, err);
 	if (!ret)
@@ -226,27 +246,30 @@ static int create_parts(struct vm *vm, struct umbra_err *err)
 		ret = add_memory(vm, err);
 	if (!ret)
 		ret = create_devices(vm, err);
-	if (ret)
-		return ret;
-	if (umbra_vcpu_create(&vm->kvm, 0, &vm->vcpu, err) ||
-	    boot_vcpu(&vm->kvm, &vm->vcpu, &entry, err))
-		return UMBRA_EXIT_INTERNAL;
+	if (!ret)
+		ret = create_vcpus(vm, &entry, err);
 	/* Last, so that no failure above has to give a terminal back. */
-	return open_console(vm, err);
+	return ret ? ret : open_console(vm, err);
 }
 
 int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
 {
+	unsigned int i;
+
 	memset(vm, 0, sizeof(*vm));
 	vm->cfg = cfg;
 	vm->kvm = (struct umbra_vm){ .dev_fd = -1, .fd = -1 };
-	vm->vcpu.fd = -1;
 	vm->console = PORT_CLOSED;
 	vm->channel = PORT_CLOSED;
 	vm->board = (struct board){ .ctx = vm, .set_irq = board_set_irq, .stop = board_stop };
 	vm->rtc_host = (struct rtc_host){ .ctx = vm, .now = rtc_now, .arm = rtc_arm };
 	vm->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	vm->rtc_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	vm->vcpus = calloc(cfg->cpus, sizeof(vm->vcpus[0]));
+	if (!vm->vcpus)
+		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "no memory for %u vCPUs", cfg->cpus);
+	for (i = 0; i < cfg->cpus; i++)
+		vm->vcpus[i] = (struct vcpu){ .vm = vm, .kvm = { .fd = -1 } };
 	if (vm->done_fd < 0 || vm->rtc_timer < 0)
 		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "eventfd or timerfd: %s",
 				  strerror(errno));
@@ -255,30 +278,34 @@ int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
 	return create_parts(vm, err);
 }
 
-void vm_stop(struct vm *vm, enum stop_why why)
+bool vm_stop(struct vm *vm, enum stop_why why)
 {
 	int none = STOP_NOT;
 
-	atomic_compare_exchange_strong(&vm->stop, &none, why);
+	return atomic_compare_exchange_strong(&vm->stop, &none, why);
 }
 
 void vm_kick(struct vm *vm)
 {
-	/* In this order: a vCPU that enters after the signal sees the flag instead. */
-	__atomic_store_n(&vm->vcpu.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	pthread_kill(vm->thread, SIGUSR1);
+	unsigned int i;
+
+	for (i = 0; i < vm->started; i++) {
+		/* In this order: a vCPU that enters after the signal sees the flag instead. */
+		__atomic_store_n(&vm->vcpus[i].kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		pthread_kill(vm->vcpus[i].thread, SIGUSR1);
+	}
 }
 
 static void *vcpu_main(void *arg)
 {
-	struct vm *vm = arg;
+	struct vcpu *vcpu = arg;
 	sigset_t kick;
 
 	sigemptyset(&kick);
 	sigaddset(&kick, SIGUSR1);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
-	vm_run_vcpu(vm);
-	eventfd_write(vm->done_fd, 1);
+	vm_run_vcpu(vcpu);
+	eventfd_write(vcpu->vm->done_fd, 1);
 	return NULL;
 }
 
@@ -291,27 +318,62 @@ int vm_start(struct vm *vm)
 {
 	struct sigaction sa = { .sa_handler = on_kick };
 	sigset_t kick;
+	int ret = 0;
 
 	sigaction(SIGUSR1, &sa, NULL);
 	sigemptyset(&kick);
 	sigaddset(&kick, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &kick, NULL);
-	return -pthread_create(&vm->thread, NULL, vcpu_main, vm);
+	for (vm->started = 0; vm->started < vm->cfg->cpus; vm->started++) {
+		struct vcpu *vcpu = &vm->vcpus[vm->started];
+
+		ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
+		if (ret)
+			break;
+	}
+	if (ret) {
+		vm_stop(vm, STOP_INTERNAL);
+		vm_kick(vm);
+		vm_join(vm);
+	}
+	return -ret;
+}
+
+static void add_stats(struct vcpu_stats *sum, const struct vcpu_stats *one)
+{
+	sum->exits += one->exits;
+	sum->io += one->io;
+	sum->mmio += one->mmio;
+	sum->interrupted += one->interrupted;
+	if (!sum->start_ns || one->start_ns < sum->start_ns)
+		sum->start_ns = one->start_ns;
+	if (one->end_ns > sum->end_ns)
+		sum->end_ns = one->end_ns;
 }
 
 void vm_join(struct vm *vm)
 {
-	pthread_join(vm->thread, NULL);
+	while (vm->started) {
+		struct vcpu *vcpu = &vm->vcpus[--vm->started];
+
+		pthread_join(vcpu->thread, NULL);
+		add_stats(&vm->stats, &vcpu->stats);
+	}
 }
 
 void vm_destroy(struct vm *vm)
 {
+	unsigned int i;
+
 	port_close(&vm->console);
 	port_close(&vm->channel);
 	uart_destroy(&vm->com1);
 	uart_destroy(&vm->com2);
 	rtc_destroy(&vm->rtc);
-	umbra_vcpu_close(&vm->vcpu);
+	for (i = 0; vm->vcpus && i < vm->cfg->cpus; i++)
+		umbra_vcpu_close(&vm->vcpus[i].kvm);
+	free(vm->vcpus);
+	vm->vcpus = NULL;
 	umbra_vm_close(&vm->kvm);
 	if (vm->map)
 		munmap(vm->map, vm->map_size);
@@ -333,10 +395,10 @@ int vm_write_stats(const struct vm *vm, const char *path)
 		return -errno;
 	if (vm->mark.first_ns)
 		fprintf(f, "mark_ns %llu\n",
-			(unsigned long long)(vm->mark.first_ns - vm->mark.start_ns));
+			(unsigned long long)(vm->mark.first_ns - vm->stats.start_ns));
 	fprintf(f, "run_ns %llu\nexits %llu\nexits_io %llu\nexits_mmio %llu\ninterrupted %llu\n"
 		"io_unclaimed %llu\n",
-		(unsigned long long)(vm->stats.end_ns - vm->mark.start_ns),
+		(unsigned long long)(vm->stats.end_ns - vm->stats.start_ns),
 		(unsigned long long)vm->stats.exits, (unsigned long long)vm->stats.io,
 		(unsigned long long)vm->stats.mmio, (unsigned long long)vm->stats.interrupted,
 		(unsigned long long)vm->pio.unclaimed);

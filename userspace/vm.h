@@ -29,42 +29,56 @@ struct vm_config {
 	const char *channel;	/* or NULL */
 	const char *stats;	/* or NULL */
 	uint64_t memory;	/* bytes */
+	unsigned int cpus;
 };
 
-/** struct vm_stats - counted by the vCPU's thread, read once it has ended */
-struct vm_stats {
+/**
+ * struct vcpu_stats - counted by the vCPU's thread, read once it has ended
+ * @start_ns, @end_ns: CLOCK_MONOTONIC at the first KVM_RUN and after the last one
+ */
+struct vcpu_stats {
 	uint64_t exits;
 	uint64_t io;
 	uint64_t mmio;
 	uint64_t interrupted;
+	uint64_t start_ns;
 	uint64_t end_ns;
 };
 
 /*
- * [C] constant once the vCPU's thread runs, [V] that thread's alone until it has
- * ended, [M] the main thread's alone, [A] atomic, [O] has a lock of its own.
+ * [C] constant once the vCPUs' threads run, [V] the vCPU's thread's alone until it
+ * has ended, [M] the main thread's alone, [A] atomic, [O] has a lock of its own.
  */
+
+/** struct vcpu - a vCPU and its thread */
+struct vcpu {
+	struct vm *vm;			/* C */
+	struct umbra_vcpu kvm;		/* C; its run page is V, but for immediate_exit */
+	struct vcpu_stats stats;	/* V */
+	pthread_t thread;		/* M */
+};
+
 struct vm {
 	const struct vm_config *cfg;	/* C */
 	struct umbra_vm kvm;		/* C */
-	struct umbra_vcpu vcpu;		/* C; its run page is V, but for immediate_exit */
+	struct vcpu *vcpus;		/* C: cfg->cpus of them */
+	unsigned int started;		/* M: how many have a thread */
 	struct guest_ram ram;		/* C */
 	void *map;			/* C: the mapping that ram stands in */
 	size_t map_size;		/* C */
 	struct board board;		/* C */
-	struct bus pio;			/* V */
+	struct bus pio;			/* C, its counts A */
 	struct rtc_host rtc_host;	/* C */
 	int rtc_timer;			/* C: timerfd of the clock's next second */
-	struct pm pm;			/* V */
-	struct mark mark;		/* V */
-	struct vm_stats stats;		/* V */
-	char stop_text[256];		/* V */
+	struct pm pm;			/* A */
+	struct mark mark;		/* A */
+	struct vcpu_stats stats;	/* M: the sum, once the threads have ended */
+	char stop_text[256];		/* V, of the vCPU that stopped the VM */
 	struct uart com1, com2;		/* O */
 	struct rtc rtc;			/* O */
 	struct port console, channel;	/* M */
 	atomic_int stop;		/* A: enum stop_why */
-	pthread_t thread;		/* M */
-	int done_fd;			/* C: eventfd, written when the thread ends */
+	int done_fd;			/* C: eventfd, written when a vCPU's thread ends */
 };
 
 /**
@@ -74,16 +88,26 @@ struct vm {
  */
 int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err);
 
-/** vm_start() - run the vCPU in a thread of its own. Return: 0 or a negative errno. */
+/**
+ * vm_start() - run each vCPU in a thread of its own
+ *
+ * Return: 0, or a negative errno with no thread left.
+ */
 int vm_start(struct vm *vm);
 
-/** vm_stop() - have the VM end, for this reason if it is the first; any thread. */
-void vm_stop(struct vm *vm, enum stop_why why);
+/**
+ * vm_stop() - have the VM end, for this reason if it is the first; any thread
+ *
+ * The vCPU that calls it ends next; the others must be kicked.
+ *
+ * Return: whether it is the first.
+ */
+bool vm_stop(struct vm *vm, enum stop_why why);
 
-/** vm_kick() - make the vCPU's thread look at what it was told; not that thread. */
+/** vm_kick() - make all vCPUs' threads look at what they were told; the main thread. */
 void vm_kick(struct vm *vm);
 
-/** vm_join() - wait for the vCPU's thread to end. */
+/** vm_join() - wait for all vCPUs' threads to end, which were told to. */
 void vm_join(struct vm *vm);
 
 /** vm_destroy() - undo vm_create(), as far as it came. */
@@ -92,8 +116,8 @@ void vm_destroy(struct vm *vm);
 /** vm_loop() - the main thread's work until the VM has ended. Return: 0 or a negative errno. */
 int vm_loop(struct vm *vm);
 
-/** vm_run_vcpu() - the body of the vCPU's thread: enter, and answer exits. */
-void vm_run_vcpu(struct vm *vm);
+/** vm_run_vcpu() - the body of a vCPU's thread: enter, and answer exits. */
+void vm_run_vcpu(struct vcpu *vcpu);
 
 /** vm_write_stats() - write the measurements to a file. Return: 0 or a negative errno. */
 int vm_write_stats(const struct vm *vm, const char *path);

@@ -73,6 +73,37 @@ off='66 ba 04 06 66 b8 00 34 66 ef f4'	# PM1a control: S5
 		66 ba f8 03 ec ee 3c 71 75 eb $off
 }
 
+# ap NAME: the first vCPU writes 8 bytes of real-mode code to
+# 0x8000, sends INIT and SIPI with ICR's destination $dest and upper bytes $short, and
+# does $then; $code is what those it starts do.
+ap() {
+	# shellcheck disable=SC2086
+	guest "$1" 48 b8 $code 48 a3 00 80 00 00 00 00 00 00 \
+		bb 00 03 e0 fe c7 43 10 00 00 00 $dest \
+		c7 03 00 45 $short c7 03 08 46 $short $then
+}
+ap_off='ba 04 06 b8 00 34 ef f4'		# PM1a control: S5
+ap_reset='ba f9 0c b0 06 ee f4 90'		# the reset register
+ap_triple='0f 01 1e 00 90 cc f4 f4'		# LIDT of zeros, INT3
+halts='f4 eb fd' spins='eb fe'
+dest=01 short='00 00'
+code=$ap_off then=$halts
+ap ap-off-hlt
+then=$spins
+ap ap-off-spin
+code=$ap_reset
+ap ap-reset
+code=$ap_triple
+ap ap-triple-spin
+then=$halts
+ap ap-triple-hlt
+dest=3f
+ap ap-triple-last
+dest=00 short='0c 00' code=$ap_off	# all but itself
+ap ap-off-all
+code='eb fe 90 90 90 90 90 90' then=$spins
+ap ap-spin
+
 run() {
 	timeout 90 umbra run --dev "$dev" "$@" 2>"$work/err"
 }
@@ -105,12 +136,27 @@ guest_ends() {
 guest_ends 0 '' "ACPI power-off" off
 guest_ends 0 '' "reset register" cf9
 guest_ends 0 '' "reset by the keyboard controller" i8042
-guest_ends 3 'triple fault at rip 0x[0-9a-f]+$' "triple fault" triple
+guest_ends 3 'triple fault at rip 0x[0-9a-f]+ on vCPU 0$' "triple fault" triple
 guest_ends 5 'internal error, suberror 1.*rip 0xd0000000' "execution where no memory is" nowhere
 guest_ends 0 '' "memory where nothing is reads all ones" ones
 guest_ends 0 '' "18 MiB of memory, enough for this one" off --memory 18M
 guest_ends 0 '' "memory above 4 GiB" off --memory 5G
 guest_ends 3 '^umbra: web-1: guest: triple' "the name stands in messages" triple --name web-1
+
+# Several vCPUs: whichever ends, all do
+for bsp in hlt spin; do
+	guest_ends 0 '' "power-off by the second vCPU, the first in $bsp" ap-off-$bsp --cpus 2
+	guest_ends 3 'triple fault at rip 0x[0-9a-f]+ on vCPU 1$' \
+		"triple fault of the second vCPU, the first in $bsp" ap-triple-$bsp --cpus 4
+done
+guest_ends 0 '' "reset by the second vCPU" ap-reset --cpus 3
+guest_ends 0 '' "power-off by the first vCPU, the others never started" off --cpus 4
+guest_ends 3 'on vCPU 0$' "triple fault of the first vCPU, the others never started" \
+	triple --cpus 4
+guest_ends 3 'on vCPU 63$' "triple fault of the last of 64 vCPUs" ap-triple-last --cpus 64
+guest_ends 0 '' "63 vCPUs at once power off" ap-off-all --cpus 64 --stats "$work/stats"
+grep -qE '^run_ns [0-9]+$' "$work/stats"
+result $? "stats: of 64 vCPUs"
 
 # Where its output goes
 guest_ends 0 '' "console on stdout" hi
@@ -163,8 +209,8 @@ wait $pid
 result $? "and the guest's own end"
 
 # Signals, terminals
-for what in spin hlt; do
-	umbra run --dev "$dev" --kernel "$work/$what" </dev/null >"$work/out" 2>"$work/err" &
+for what in spin hlt ap-spin; do
+	umbra run --dev "$dev" --kernel "$work/$what" --cpus 4 </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
 	sleep 1
 	kill -0 $pid
@@ -237,6 +283,9 @@ guest_ends 64 'unexpected argument' "a word too many" off more
 guest_ends 64 'no size' "a bad size" off --memory 12Q
 guest_ends 64 'more than' "a size beyond all" off --memory 2000G
 guest_ends 69 'too little' "a size below all" off --memory 4K
+guest_ends 64 'no number from 1' "no vCPU" off --cpus 0
+guest_ends 64 'no number from 1' "more vCPUs than there are IDs" off --cpus 255
+guest_ends 64 'no number from 1' "a number of vCPUs that is none" off --cpus 2x
 guest_ends 64 'no mode' "a bad MMU mode" off --mmu fast
 guest_ends 64 'no name' "a bad name" off --name 'a b'
 guest_ends 64 'none of stdio' "a bad console" off --console tv

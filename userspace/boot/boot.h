@@ -31,19 +31,29 @@ struct boot_entry {
  * boot_load() - load kernel, initrd and command line, and write the zero page,
  *		 the ACPI tables, a GDT and identity page tables
  * @initrd: a file's name, or NULL
+ * @cpus: number of vCPUs
  *
  * Return: 0, or an exit code with @err telling what is wrong and the remedy.
  */
 int boot_load(const struct guest_ram *ram, const char *kernel, const char *initrd,
-	      const char *cmdline, struct boot_entry *entry, struct umbra_err *err);
+	      const char *cmdline, uint32_t cpus, struct boot_entry *entry,
+	      struct umbra_err *err);
 
 /**
- * boot_vcpu() - set CPUID and registers of the vCPU that boots
+ * boot_firmware() - give a vCPU its CPUID and what a firmware leaves in each CPU
+ * @cpus: number of vCPUs; this one's APIC id is its own
  *
  * Return: 0, or a negative errno with @err filled.
  */
-int boot_vcpu(struct umbra_vm *vm, struct umbra_vcpu *vcpu, const struct boot_entry *entry,
-	      struct umbra_err *err);
+int boot_firmware(struct umbra_vm *vm, struct umbra_vcpu *vcpu, uint32_t cpus,
+		  struct umbra_err *err);
+
+/**
+ * boot_start() - set the registers of the vCPU that boots; the others wait for its SIPI
+ *
+ * Return: 0, or a negative errno with @err filled.
+ */
+int boot_start(struct umbra_vcpu *vcpu, const struct boot_entry *entry, struct umbra_err *err);
 
 /**
  * boot_fix_cpuid() - make a list of supported CPUID leaves one vCPU's own

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The boot vCPU: CPUID, long mode, and what a firmware would leave in its MSRs and APIC. */
+/* vCPUs: CPUID, what a firmware would leave in MSRs and APIC, and long mode for the first. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,7 +139,7 @@ static int set_sregs(struct umbra_vcpu *vcpu, struct umbra_err *err)
 	return ret < 0 ? ret : 0;
 }
 
-/* The PIC's output comes in at LINT0, NMI at LINT1. */
+/* The PIC's output comes in at the first vCPU's LINT0, NMI at everyone's LINT1. */
 static int set_lapic(struct umbra_vcpu *vcpu, struct umbra_err *err)
 {
 	struct kvm_lapic_state apic;
@@ -148,50 +148,56 @@ static int set_lapic(struct umbra_vcpu *vcpu, struct umbra_err *err)
 
 	if (ret < 0)
 		return ret;
-	memcpy(apic.regs + LAPIC_LVT_LINT0, &lint0, sizeof(lint0));
+	if (!vcpu->id)
+		memcpy(apic.regs + LAPIC_LVT_LINT0, &lint0, sizeof(lint0));
 	memcpy(apic.regs + LAPIC_LVT_LINT1, &lint1, sizeof(lint1));
 	ret = UMBRA_IOCTL(vcpu->fd, KVM_SET_LAPIC, &apic, err);
 	return ret < 0 ? ret : 0;
 }
 
-static int set_cpuid(struct umbra_vm *vm, struct umbra_vcpu *vcpu, struct umbra_err *err)
+static int set_cpuid(struct umbra_vm *vm, struct umbra_vcpu *vcpu, uint32_t cpus,
+		     struct umbra_err *err)
 {
 	struct kvm_cpuid2 *list;
 	int ret = umbra_supported_cpuid(vm->dev_fd, &list, err);
 
 	if (ret)
 		return ret;
-	boot_fix_cpuid(list, vcpu->id, 1,
+	boot_fix_cpuid(list, vcpu->id, cpus,
 		       umbra_check_cap(vm->fd, KVM_CAP_TSC_DEADLINE_TIMER));
 	ret = UMBRA_IOCTL(vcpu->fd, KVM_SET_CPUID2, list, err);
 	free(list);
 	return ret < 0 ? ret : 0;
 }
 
-int boot_vcpu(struct umbra_vm *vm, struct umbra_vcpu *vcpu, const struct boot_entry *entry,
-	      struct umbra_err *err)
+int boot_firmware(struct umbra_vm *vm, struct umbra_vcpu *vcpu, uint32_t cpus,
+		  struct umbra_err *err)
 {
 	/* Memory is write-back, which Linux needs to believe in PAT. */
 	static const struct kvm_msr_entry msrs[] = {
 		{ .index = MSR_MISC_ENABLE, .data = MISC_FAST_STRING },
 		{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE_WRITEBACK },
 	};
+	int ret = set_cpuid(vm, vcpu, cpus, err);
+
+	if (!ret)
+		ret = umbra_set_msrs(vcpu, msrs, sizeof(msrs) / sizeof(msrs[0]), err);
+	if (!ret)
+		ret = set_lapic(vcpu, err);
+	return ret;
+}
+
+int boot_start(struct umbra_vcpu *vcpu, const struct boot_entry *entry, struct umbra_err *err)
+{
 	struct kvm_regs regs = {
 		.rip = entry->rip,
 		.rsi = entry->params,
 		.rsp = BOOT_STACK,
 		.rflags = 2,
 	};
-	int ret;
+	int ret = set_sregs(vcpu, err);
 
-	ret = set_cpuid(vm, vcpu, err);
-	if (!ret)
-		ret = set_sregs(vcpu, err);
 	if (!ret)
 		ret = UMBRA_IOCTL(vcpu->fd, KVM_SET_REGS, &regs, err);
-	if (ret >= 0)
-		ret = umbra_set_msrs(vcpu, msrs, sizeof(msrs) / sizeof(msrs[0]), err);
-	if (!ret)
-		ret = set_lapic(vcpu, err);
-	return ret;
+	return ret < 0 ? ret : 0;
 }

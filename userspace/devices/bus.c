@@ -47,10 +47,10 @@ static struct bus_range *find(struct bus *bus, uint16_t port, unsigned int size)
 
 	if (at == bus->count || port < r->base || size > r->ops->max_size ||
 	    port + size - 1 > r->last) {
-		bus->unclaimed++;
+		atomic_fetch_add_explicit(&bus->unclaimed, 1, memory_order_relaxed);
 		return NULL;
 	}
-	r->hits++;
+	atomic_fetch_add_explicit(&r->hits, 1, memory_order_relaxed);
 	return r;
 }
 

@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The port bus: sorted ranges, found by bisection. Built before the VM runs, then constant. */
+/*
+ * The port bus: sorted ranges, found by bisection. Built before the VM runs, then
+ * constant but for its counts.
+ */
 #ifndef UMBRA_BUS_H
 #define UMBRA_BUS_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #define BUS_MAX_RANGES	24
 
 /**
  * struct bus_ops - how a device answers
- * @read: @off from the range's base, @size 1, 2 or 4; called on the vCPU's thread
+ * @read: @off from the range's base, @size 1, 2 or 4; called on any vCPU's
+ *	thread, on several at once
  * @write: likewise; NULL in either takes all ones, or drops the value
  * @max_size: the widest access that the device decodes; a wider one is unclaimed
  */
@@ -26,14 +31,14 @@ struct bus_range {
 	uint16_t last;
 	const struct bus_ops *ops;
 	void *dev;
-	uint64_t hits;
+	_Atomic uint64_t hits;
 };
 
 /** struct bus - @unclaimed: accesses that no device answered */
 struct bus {
 	struct bus_range range[BUS_MAX_RANGES];
 	unsigned int count;
-	uint64_t unclaimed;
+	_Atomic uint64_t unclaimed;
 };
 
 /** bus_add() - claim ports. Return: 0, -EEXIST on overlap, -ENOSPC, -EINVAL. */

@@ -112,12 +112,13 @@ const struct bus_ops absent_bus_ops = {
 static void mark_write(void *dev, uint16_t off, uint32_t value, unsigned int size)
 {
 	struct mark *mark = dev;
+	uint64_t none = 0;
 
 	(void)off;
 	(void)value;
 	(void)size;
 	if (!mark->first_ns)
-		mark->first_ns = clock_ns();
+		atomic_compare_exchange_strong(&mark->first_ns, &none, clock_ns());
 }
 
 const struct bus_ops mark_bus_ops = {

@@ -3,6 +3,7 @@
 #ifndef UMBRA_PLATFORM_H
 #define UMBRA_PLATFORM_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include "board.h"
@@ -25,21 +26,16 @@
 #define PCI_DATA_PORT		0xcfc
 #define MARK_PORT		0xf4
 
-/** struct pm - ACPI PM1a. Only the vCPU's thread touches it. */
+/** struct pm - ACPI PM1a. Of vCPUs that write a register at once, the last one's bytes stand. */
 struct pm {
 	const struct board *board;
-	uint16_t enable;
-	uint16_t control;
+	_Atomic uint16_t enable;
+	_Atomic uint16_t control;
 };
 
-/**
- * struct mark - the measurement port
- * @start_ns, @first_ns: CLOCK_MONOTONIC at the first KVM_RUN and at the first
- *	byte written here; 0 until then
- */
+/** struct mark - the measurement port. @first_ns: when the first byte was written; 0 until then */
 struct mark {
-	uint64_t start_ns;
-	uint64_t first_ns;
+	_Atomic uint64_t first_ns;
 };
 
 extern const struct bus_ops pm_bus_ops;		/* struct pm */

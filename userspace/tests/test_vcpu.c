@@ -20,6 +20,8 @@ struct step {
 static const struct step *next_step;
 static uint8_t answered[32];	/* the port data that the last exit left behind */
 static uint8_t answered_mmio[8];
+static struct vm *the_vm;
+static bool stop_late;		/* another vCPU stops the VM while this one is in the guest */
 
 /* These stand in for libumbra and for vm.c. */
 int umbra_vcpu_run(struct umbra_vcpu *vcpu)
@@ -30,6 +32,8 @@ int umbra_vcpu_run(struct umbra_vcpu *vcpu)
 	memcpy(answered_mmio, vcpu->run->mmio.data, sizeof(answered_mmio));
 	*vcpu->run = s->run;
 	memcpy((uint8_t *)vcpu->run + DATA_OFFSET, s->data, sizeof(s->data));
+	if (stop_late)
+		vm_stop(the_vm, STOP_POWEROFF);
 	return s->ret;
 }
 
@@ -53,11 +57,11 @@ const char *umbra_exit_name(uint32_t reason)
 	return reason == KVM_EXIT_DEBUG ? "KVM_EXIT_DEBUG" : "unknown";
 }
 
-void vm_stop(struct vm *vm, enum stop_why why)
+bool vm_stop(struct vm *vm, enum stop_why why)
 {
 	int none = STOP_NOT;
 
-	atomic_compare_exchange_strong(&vm->stop, &none, why);
+	return atomic_compare_exchange_strong(&vm->stop, &none, why);
 }
 
 /* A device of one register that ends the VM when 0xff is written to it. */
@@ -92,8 +96,11 @@ static struct vm *new_vm(struct probe *p)
 {
 	struct vm *vm = calloc(1, sizeof(*vm));
 
+	the_vm = vm;
 	*p = (struct probe){ .vm = vm };
-	vm->vcpu.run = calloc(1, RUN_SIZE);
+	vm->vcpus = calloc(1, sizeof(*vm->vcpus));
+	vm->vcpus->vm = vm;
+	vm->vcpus->kvm.run = calloc(1, RUN_SIZE);
 	vm->ram.host = calloc(1, 65536);
 	vm->ram.size = 65536;
 	bus_add(&vm->pio, 0x10, 4, &probe_ops, p);
@@ -103,7 +110,8 @@ static struct vm *new_vm(struct probe *p)
 static void free_vm(struct vm *vm)
 {
 	free(vm->ram.host);
-	free(vm->vcpu.run);
+	free(vm->vcpus->kvm.run);
+	free(vm->vcpus);
 	free(vm);
 }
 
@@ -114,7 +122,7 @@ static void free_vm(struct vm *vm)
 static void run(struct vm *vm, const struct step *script)
 {
 	next_step = script;
-	vm_run_vcpu(vm);
+	vm_run_vcpu(vm->vcpus);
 }
 
 static void test_io(struct tap *tap)
@@ -132,8 +140,8 @@ static void test_io(struct tap *tap)
 	struct vm *vm = new_vm(&p);
 
 	run(vm, out);
-	tap_ok(tap, p.writes == 4 && atomic_load(&vm->stop) == STOP_POWEROFF && vm->stats.io == 2 &&
-	       vm->stats.interrupted == 2, "vcpu: port writes, repeated ones too; signals");
+	tap_ok(tap, p.writes == 4 && atomic_load(&vm->stop) == STOP_POWEROFF && vm->vcpus->stats.io == 2 &&
+	       vm->vcpus->stats.interrupted == 2, "vcpu: port writes, repeated ones too; signals");
 	free_vm(vm);
 
 	vm = new_vm(&p);
@@ -144,7 +152,7 @@ static void test_io(struct tap *tap)
 
 	vm = new_vm(&p);
 	run(vm, mmio);
-	tap_ok(tap, vm->stats.mmio == 1 && !memcmp(answered_mmio, "\xff\xff\xff\xff\xff\xff\xff\xff", 8),
+	tap_ok(tap, vm->vcpus->stats.mmio == 1 && !memcmp(answered_mmio, "\xff\xff\xff\xff\xff\xff\xff\xff", 8),
 	       "vcpu: memory where nothing is reads all ones");
 	free_vm(vm);
 }
@@ -156,7 +164,7 @@ static const struct {
 	const char *says;
 } ends[] = {
 	{ "triple fault", { .run = { .exit_reason = KVM_EXIT_SHUTDOWN } },
-	  STOP_TRIPLE_FAULT, "triple fault at rip 0x1234" },
+	  STOP_TRIPLE_FAULT, "triple fault at rip 0x1234 on vCPU 0" },
 	{ "entry failure", { .run = { .exit_reason = KVM_EXIT_FAIL_ENTRY, .fail_entry = {
 		.hardware_entry_failure_reason = 0xffffffffffffffffull, .cpu = 7 } } },
 	  STOP_ENTRY_FAILED, "reason 0xffffffffffffffff on CPU 7" },
@@ -164,7 +172,7 @@ static const struct {
 		.emulation_failure = { .suberror = KVM_INTERNAL_ERROR_EMULATION, .ndata = 4,
 			.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES,
 			{ { .insn_size = 3, .insn_bytes = { 0x0f, 0x0b, 0x90 } } } } } },
-	  STOP_INTERNAL, "suberror 1, at rip 0x1234, instruction bytes 0f 0b 90" },
+	  STOP_INTERNAL, "suberror 1, at rip 0x1234 on vCPU 0, instruction bytes 0f 0b 90" },
 	{ "emulation failure, bytes read from the guest", { .run = {
 		.exit_reason = KVM_EXIT_INTERNAL_ERROR,
 		.internal = { .suberror = KVM_INTERNAL_ERROR_EMULATION } } },
@@ -178,8 +186,29 @@ static const struct {
 	  STOP_INTERNAL, "reason 4 (KVM_EXIT_DEBUG)" },
 	{ "an exit that nobody knows", { .run = { .exit_reason = 0xffffffff } },
 	  STOP_INTERNAL, "4294967295 (unknown)" },
-	{ "KVM_RUN fails", { .ret = -EFAULT }, STOP_INTERNAL, "KVM_RUN: Bad address" },
+	{ "KVM_RUN fails", { .ret = -EFAULT }, STOP_INTERNAL, "KVM_RUN of vCPU 0: Bad address" },
 };
+
+/* Of two vCPUs that stop the VM the first one says why. */
+static void test_first(struct tap *tap)
+{
+	static const struct step fault = { .run = { .exit_reason = KVM_EXIT_SHUTDOWN } };
+	struct probe p;
+	struct vm *vm = new_vm(&p);
+	bool first = vm_stop(vm, STOP_POWEROFF), second = vm_stop(vm, STOP_RESET);
+
+	tap_ok(tap, first && !second && atomic_load(&vm->stop) == STOP_POWEROFF,
+	       "vcpu: the first reason to stop stands");
+	/* As a vCPU does that was in the guest when the other one stopped the VM. */
+	atomic_store(&vm->stop, STOP_NOT);
+	next_step = &fault;
+	stop_late = true;
+	vm_run_vcpu(vm->vcpus);
+	stop_late = false;
+	tap_ok(tap, atomic_load(&vm->stop) == STOP_POWEROFF && !vm->stop_text[0],
+	       "vcpu: a vCPU that fails later does not say why instead");
+	free_vm(vm);
+}
 
 int main(void)
 {
@@ -188,6 +217,7 @@ int main(void)
 	size_t i;
 
 	test_io(&tap);
+	test_first(&tap);
 	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
 		struct vm *vm = new_vm(&p);
 

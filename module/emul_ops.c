@@ -18,6 +18,7 @@
 #include "emulate.h"
 #include "iodev.h"
 #include "irq.h"
+#include "mmio.h"
 #include "umbra.h"
 
 #define MMIO_CHUNK	8	/* bytes that one KVM_EXIT_MMIO carries */
@@ -138,20 +139,6 @@ static int op_fetch(struct umbra_emul *e, u64 la, void *buf, unsigned int n)
 		UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
 }
 
-static int device_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data)
-{
-	if (!umbra_lapic_mmio_read(vcpu, gpa, len, data))
-		return 0;
-	return umbra_io_read(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
-}
-
-static int device_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data)
-{
-	if (!umbra_lapic_mmio_write(vcpu, gpa, len, data))
-		return 0;
-	return umbra_io_write(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
-}
-
 /* One piece of at most 8 bytes of a device read: remembered, from the kernel, or wanted from userspace. */
 static int mmio_read_chunk(struct umbra_vcpu_emul *ve, gpa_t gpa, void *buf, unsigned int n)
 {
@@ -170,7 +157,7 @@ static int mmio_read_chunk(struct umbra_vcpu_emul *ve, gpa_t gpa, void *buf, uns
 	a = &ve->reads[ve->nr_reads];
 	a->gpa = gpa;
 	a->len = n;
-	if (device_read(ve->vcpu, gpa, n, a->data)) {
+	if (umbra_device_read(ve->vcpu, gpa, n, a->data)) {
 		ve->read_wanted = true;
 		return UMBRA_EMUL_IO;
 	}
@@ -208,7 +195,7 @@ static int mmio_write(struct umbra_vcpu_emul *ve, gpa_t gpa, const void *buf, un
 	for (; n; n -= piece, gpa += piece, buf += piece) {
 		piece = min_t(unsigned int, n, MMIO_CHUNK);
 		/* Behind a write that waits for userspace none may overtake. */
-		if (!ve->nr_writes && !device_write(ve->vcpu, gpa, piece, buf))
+		if (!ve->nr_writes && !umbra_device_write(ve->vcpu, gpa, piece, buf))
 			continue;
 		if (ve->nr_writes == MMIO_WRITES)
 			return UMBRA_EMUL_UNHANDLEABLE;
@@ -558,17 +545,17 @@ int umbra_emul_mode(struct umbra_vcpu *vcpu)
 {
 	struct kvm_segment cs;
 
+	if (umbra_is_64bit_code(vcpu))
+		return UMBRA_EMUL_LONG64;
 	if (!umbra_is_protected(vcpu))
 		return UMBRA_EMUL_REAL;
 	if (umbra_rflags(vcpu) & X86_EFLAGS_VM)
 		return UMBRA_EMUL_VM86;
 	umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
-	if (umbra_is_long(vcpu) && cs.l)
-		return UMBRA_EMUL_LONG64;
 	return cs.db ? UMBRA_EMUL_PROT32 : UMBRA_EMUL_PROT16;
 }
 
-int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes, gpa_t *at)
+int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes)
 {
 	u32 access = PFERR_FETCH | (umbra_backend->get_cpl(vcpu) == 3 ? PFERR_USER : 0);
 	struct kvm_segment cs = {};
@@ -585,7 +572,6 @@ int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes, gpa_t *at)
 	if (umbra_gva_to_gpa(vcpu, la, access, &gpa, &error) ||
 	    umbra_guest_read(vcpu->vm, gpa, bytes, first))
 		return 0;
-	*at = gpa;
 	/* What lies behind the page's end counts only where it can be read. */
 	if (first < UMBRA_MAX_INSN &&
 	    (umbra_gva_to_gpa(vcpu, la + first, access, &gpa, &error) ||
@@ -616,14 +602,7 @@ static int complete_writes(struct umbra_vcpu *vcpu)
 
 static void mmio_exit(struct umbra_vcpu *vcpu, const struct mmio_access *a, bool write)
 {
-	struct kvm_run *run = vcpu->run;
-
-	run->exit_reason = KVM_EXIT_MMIO;
-	run->mmio.phys_addr = a->gpa;
-	run->mmio.len = a->len;
-	run->mmio.is_write = write;
-	if (write)
-		memcpy(run->mmio.data, a->data, a->len);
+	umbra_mmio_exit(vcpu, a->gpa, a->len, write ? a->data : NULL);
 	vcpu->io.complete = write ? send_mmio_writes : complete_mmio_read;
 	vcpu->io.rip = umbra_rip(vcpu);
 }
@@ -754,6 +733,7 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 {
 	struct umbra_vcpu_emul *ve = vcpu->emul;
 	struct umbra_emul *e = &ve->e;
+	struct umbra_emul_mov mov;
 	int r;
 
 	umbra_gpr(vcpu, UMBRA_RSP);	/* make the cache whole */
@@ -768,18 +748,14 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 	ve->pio = false;
 	ve->pio_done = false;
 	ve->halt = false;
-	ve->fault_known = vcpu->exit.reason == UMBRA_EXIT_PAGE_FAULT &&
-			  (vcpu->exit.fault.error & PFERR_GUEST_FINAL) &&
-			  !(vcpu->exit.fault.error & PFERR_FETCH);
-	if (ve->fault_known) {
-		ve->fault_write = vcpu->exit.fault.error & PFERR_WRITE;
-		ve->fault_gpa = vcpu->exit.fault.gpa;
-	}
+	ve->fault_known = umbra_mmio_address(vcpu, &ve->fault_gpa, &ve->fault_write);
 
 	r = umbra_emul_decode(e, vcpu->exit.insn_len ? vcpu->exit.insn : NULL, vcpu->exit.insn_len);
 	if (r)
 		return finish(vcpu, ve, r);
 	ve->step = e->step;
+	if (ve->fault_known && e->mode == UMBRA_EMUL_LONG64 && umbra_emul_plain_mov(e, &mov))
+		umbra_memo_learn(vcpu, e->bytes, e->len, UMBRA_NR_INSNS, &mov);
 	return execute(vcpu, ve);
 }
 

@@ -734,3 +734,22 @@ int umbra_emul_execute(struct umbra_emul *e)
 		store_reg(e, &e->dst);
 	return UMBRA_EMUL_OK;
 }
+
+bool umbra_emul_plain_mov(const struct umbra_emul *e, struct umbra_emul_mov *mov)
+{
+	bool write = e->dst.kind == K_MEM;
+	const struct emul_operand *mem = write ? &e->dst : &e->src;
+	const struct emul_operand *other = write ? &e->src : &e->dst;
+
+	if (e->op->exec != emul_op_mov || mem->kind != K_MEM || mem->size != other->size ||
+	    (other->kind != K_GPR && other->kind != K_IMM) || (other->kind == K_GPR && other->high))
+		return false;
+	*mov = (struct umbra_emul_mov) {
+		.write = write,
+		.constant = other->kind == K_IMM,
+		.size = mem->size,
+		.reg = other->kind == K_GPR ? other->reg & 15 : 0,
+		.value = other->kind == K_IMM ? other->val : 0,
+	};
+	return true;
+}

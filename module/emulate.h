@@ -326,6 +326,29 @@ int umbra_emul_decode(struct umbra_emul *e, const u8 *bytes, unsigned int n);
  */
 int umbra_emul_execute(struct umbra_emul *e);
 
+/**
+ * struct umbra_emul_mov - a MOV between memory and a register or constant
+ * @write: to memory
+ * @constant: it writes @value, no register
+ * @size: bytes: 1, 2, 4 or 8
+ * @reg: general register, all of whose low @size bytes are meant
+ * @value: the constant
+ */
+struct umbra_emul_mov {
+	bool write, constant;
+	u8 size, reg;
+	u64 value;
+};
+
+/**
+ * umbra_emul_plain_mov - is it a MOV of nothing but memory and a register or constant?
+ * @e: after umbra_emul_decode() returned OK
+ * @mov: which, if it is
+ *
+ * One is left out: that of AH, BH, CH or DH.
+ */
+bool umbra_emul_plain_mov(const struct umbra_emul *e, struct umbra_emul_mov *mov);
+
 /*
  * Instructions whose length a caller may ask for: what the exit reported, so that a guest that
  * rewrites its code meanwhile is noticed.

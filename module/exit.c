@@ -16,6 +16,7 @@
 #include "emulate.h"
 #include "iodev.h"
 #include "irq.h"
+#include "mmio.h"
 #include "umbra.h"
 
 int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes, unsigned int n)
@@ -60,52 +61,12 @@ int umbra_after_insn(struct umbra_vcpu *vcpu, bool trap)
 	return 1;
 }
 
-static struct umbra_skip *skip_slot(struct umbra_vcpu *vcpu, u64 rip)
-{
-	return &vcpu->skips[(rip ^ rip >> 4) % UMBRA_SKIPS];
-}
-
-/* The length of the instruction at RIP by what stood there before, or 0. 64-bit code. */
-static int remembered_length(struct umbra_vcpu *vcpu, int insn)
-{
-	u64 word, rip = umbra_rip(vcpu);
-	const struct umbra_skip *s = skip_slot(vcpu, rip);
-
-	if (s->rip != rip || s->insn != insn || !s->hva || s->cr3 != umbra_cr3(vcpu))
-		return 0;
-	if (get_user(word, (u64 __user *)s->hva))
-		return 0;
-	return (word ^ s->word) << (64 - 8 * s->len) ? 0 : s->len;
-}
-
-/* In vm->srcu. */
-static void remember_length(struct umbra_vcpu *vcpu, int insn, const u8 *bytes, int n, int len, gpa_t gpa)
-{
-	u64 rip = umbra_rip(vcpu);
-	struct umbra_skip *s = skip_slot(vcpu, rip);
-	unsigned long hva;
-	bool writable;
-
-	/* All in one word, and that in one page. */
-	if (n < 8 || len > 8 || offset_in_page(gpa) > PAGE_SIZE - 8)
-		return;
-	hva = umbra_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, &writable);
-	*s = (struct umbra_skip) {
-		.hva = hva ? hva + offset_in_page(gpa) : 0,
-		.rip = rip,
-		.cr3 = umbra_cr3(vcpu),
-		.insn = insn,
-		.len = len,
-	};
-	memcpy(&s->word, bytes, sizeof(s->word));
-}
-
 /* The hardware told no length: find it out from the bytes, which the guest may have changed. */
 static int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code64)
 {
+	const struct umbra_memo *memo;
 	u8 bytes[UMBRA_MAX_INSN];
 	int idx, n, len;
-	gpa_t gpa;
 
 	if (vcpu->exit.insn_len) {
 		len = umbra_emul_length(vcpu->exit.insn, vcpu->exit.insn_len,
@@ -113,15 +74,17 @@ static int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code64)
 		if (len > 0)
 			return len;
 	}
-	len = code64 ? remembered_length(vcpu, insn) : 0;
-	if (len)
-		return len;
+	if (code64) {
+		memo = umbra_memo_find(vcpu);
+		if (memo && memo->insn == insn)
+			return memo->len;
+	}
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	n = umbra_fetch_insn(vcpu, bytes, &gpa);
+	n = umbra_fetch_insn(vcpu, bytes);
 	len = n ? umbra_emul_length(bytes, n, umbra_emul_mode(vcpu), insn) : 0;
 	if (len > 0 && code64)
-		remember_length(vcpu, insn, bytes, n, len, gpa);
+		umbra_memo_learn(vcpu, bytes, len, insn, NULL);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (len <= 0)
 		umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes, n);
@@ -308,7 +271,7 @@ static int handle_page_fault(struct umbra_vcpu *vcpu)
 	if (r == UMBRA_FAULT_DONE)
 		return 1;
 	if (r == UMBRA_FAULT_MMIO)
-		return umbra_emulate_insn(vcpu);
+		return umbra_mmio_fault(vcpu);
 	return r;
 }
 
@@ -448,10 +411,9 @@ static int handle_mwait(struct umbra_vcpu *vcpu)
 static int handle_task_switch(struct umbra_vcpu *vcpu)
 {
 	u8 bytes[UMBRA_MAX_INSN];
-	gpa_t gpa;
 
 	return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes,
-				    umbra_fetch_insn(vcpu, bytes, &gpa));
+				    umbra_fetch_insn(vcpu, bytes));
 }
 
 /* @srcu: the handler reads slots or buses. */

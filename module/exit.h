@@ -9,6 +9,8 @@
 #include <linux/kvm_types.h>
 #include <linux/types.h>
 
+#include "emulate.h"
+
 struct umbra_vcpu;
 
 /**
@@ -102,6 +104,7 @@ struct umbra_exit {
  *	guest, 0 another exit to userspace is set up, <0 errno
  * @rip: where the instruction was; userspace may have moved RIP meanwhile
  * @port, @size, @count, @in: port I/O, as the run page said
+ * @mov: what a read by mmio.c was for
  *
  * The run page is the user's to scribble on, so that what matters is kept here.
  */
@@ -112,27 +115,7 @@ struct umbra_io {
 	u8 size;
 	bool in;
 	u32 count;
-};
-
-#define UMBRA_SKIPS	16	/* a power of two */
-
-/**
- * struct umbra_skip - the length of an instruction that exited, where the CPU does not tell it
- * @hva: where its bytes are; 0: an empty slot
- * @rip, @cr3, @insn: which one, in 64-bit code; @insn: enum umbra_emul_known
- * @word: its first 8 bytes
- * @len: how many of them it has
- *
- * Guests exit at the same few instructions; a walk of their tables for each is half
- * of a short exit's cost. What counts is read anew each time: the bytes. A guest
- * that changes its tables without a new CR3 finds the old page's bytes looked at, but
- * there too the very instruction that exited has to stand.
- */
-struct umbra_skip {
-	unsigned long hva;
-	u64 rip, cr3, word;
-	int insn;
-	u8 len;
+	struct umbra_emul_mov mov;
 };
 
 /**
@@ -147,7 +130,8 @@ int umbra_handle_exit(struct umbra_vcpu *vcpu);
 /**
  * umbra_skip_insn() - the exiting instruction is done: go behind it
  * @vcpu: loaded, with its exit
- * @insn: enum umbra_emul_known, what it must be where the CPU gives no next RIP
+ * @insn: enum umbra_emul_known, what it must be where the CPU gives no next RIP; with
+ *	.next_rip set already it does not matter
  *
  * Ends the interrupt shadow and honours RFLAGS.TF.
  *
@@ -175,11 +159,8 @@ void umbra_pio_exit(struct umbra_vcpu *vcpu, u16 port, u8 size, u32 count, bool 
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
 int umbra_emul_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
 void umbra_emul_destroy(struct umbra_vcpu *vcpu);
-/*
- * Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. *@at: where the
- * first is, if there is one. In vm->srcu.
- */
-int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes, gpa_t *at);
+/* Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. In vm->srcu. */
+int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes);
 int umbra_emul_mode(struct umbra_vcpu *vcpu);		/* enum umbra_emul_mode */
 
 #endif

@@ -50,12 +50,7 @@ void umbra_cache_reg(struct umbra_vcpu *vcpu, enum umbra_reg reg)
 
 bool umbra_is_64bit_code(struct umbra_vcpu *vcpu)
 {
-	struct kvm_segment cs;
-
-	if (!umbra_is_long(vcpu))
-		return false;
-	umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
-	return cs.l;
+	return umbra_is_long(vcpu) && umbra_backend->code64(vcpu);
 }
 
 /* PAE paging outside long mode, where CR3 stands for four PDPTEs in registers. */

@@ -569,6 +569,7 @@ const struct umbra_backend_ops umbra_svm_ops = {
 	.get_msr = svm_get_msr,
 	.set_msr = svm_set_msr,
 	.get_cpl = svm_get_cpl,
+	.code64 = svm_code64,
 	.interrupt_shadow = svm_interrupt_shadow,
 	.set_interrupt_shadow = svm_set_interrupt_shadow,
 	.interrupt_allowed = svm_interrupt_allowed,

@@ -203,6 +203,11 @@ int svm_get_cpl(struct umbra_vcpu *vcpu)
 	return to_svm(vcpu)->vmcb->save.cpl;
 }
 
+bool svm_code64(struct umbra_vcpu *vcpu)
+{
+	return to_svm(vcpu)->vmcb->save.cs.attrib & SVM_SELECTOR_L_MASK;
+}
+
 /* MSRs that VMLOAD, VMSAVE and VMRUN switch. */
 static u64 *msr_field(struct umbra_vcpu *vcpu, u32 index)
 {

@@ -32,6 +32,7 @@
 #include "event.h"
 #include "exit.h"
 #include "fpu.h"
+#include "memo.h"
 #include "memslot.h"
 #include "mmu.h"
 #include "msr.h"
@@ -112,7 +113,7 @@ struct umbra_vcpu {
 	struct umbra_events events;		/* (o) event.h */
 	struct umbra_exit exit;			/* (o) exit.h: the last decoded exit */
 	struct umbra_io io;			/* (o) exit.h: unfinished user I/O */
-	struct umbra_skip skips[UMBRA_SKIPS];	/* (o) exit.h */
+	struct umbra_memos memos;		/* (o) memo.h */
 	struct umbra_cpuid cpuid;		/* (o) cpuid.h */
 	struct umbra_msrs msrs;			/* (o) msr.h */
 	struct umbra_fpu fpu;			/* (o) fpu.h */

@@ -397,3 +397,176 @@ TEST(mmio_fault, "an MMIO write the guest's page table forbids is a page fault")
 	EXPECT_EQ(G(&vm, g_error), PFERR_P | PFERR_W);
 	EXPECT_EQ(G(&vm, g_cr2), HOLE);
 }
+
+/*
+ * The same few instructions make nearly all of a guest's MMIO, so a hypervisor may
+ * remember them. Each of these puts another one where they stood.
+ */
+#define CODE_RAX	"\x8b\x07\xc3"		/* mov (%rdi), %eax; ret */
+#define CODE_RBX	"\x8b\x1f\xc3"		/* mov (%rdi), %ebx; ret */
+#define CODE_GPA	GPA_TEST
+#define CODE_GPA2	(GPA_TEST + 0x200000)
+#define CODE_VA		0x40000000ULL		/* of a 2 MiB page of its own */
+
+static volatile uint64_t g_rax[6], g_rbx[6];
+
+/* Call what stands at @at; RAX and RBX are -1 before. */
+static void call_code(unsigned int i, uint64_t at)
+{
+	uint64_t a = -1, b = -1;
+
+	asm volatile("call *%%rcx" : "+a"(a), "+b"(b) : "D"(HOLE + 8), "c"(at) : "memory");
+	g_rax[i] = a;
+	g_rbx[i] = b;
+}
+
+static void put_code(uint64_t at, const char *code)
+{
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		((volatile char *)at)[i] = code[i];
+}
+
+static void patched(void)
+{
+	put_code(CODE_GPA, CODE_RAX);
+	call_code(0, CODE_GPA);
+	call_code(1, CODE_GPA);
+	call_code(2, CODE_GPA);
+	put_code(CODE_GPA, CODE_RBX);
+	call_code(3, CODE_GPA);
+	call_code(4, CODE_GPA);
+	put_code(CODE_GPA, CODE_RAX);
+	call_code(5, CODE_GPA);
+	guest_done();
+}
+
+static void map_code(uint64_t gpa)
+{
+	((volatile uint64_t *)GPA_PD)[CODE_VA >> 21] = gpa | PTE_P | PTE_W | PTE_PS;
+	invlpg(CODE_VA);
+}
+
+static void remapped(void)
+{
+	put_code(CODE_GPA, CODE_RAX);
+	put_code(CODE_GPA2, CODE_RBX);
+	map_code(CODE_GPA);
+	call_code(0, CODE_VA);
+	call_code(1, CODE_VA);
+	call_code(2, CODE_VA);
+	map_code(CODE_GPA2);
+	call_code(3, CODE_VA);
+	call_code(4, CODE_VA);
+	map_code(CODE_GPA);
+	call_code(5, CODE_VA);
+	guest_done();
+}
+
+/* The same, with another table behind CR3. */
+static void other_root(void)
+{
+	volatile uint64_t *pd = (void *)(GPA_TEST + 0x100000);
+	uint64_t cr3 = read_cr3();
+	unsigned int i;
+
+	put_code(CODE_GPA, CODE_RAX);
+	put_code(CODE_GPA2, CODE_RBX);
+	map_code(CODE_GPA);
+	/* A copy of all tables but for the page of the code. */
+	for (i = 0; i < 512; i++) {
+		pd[i] = ((volatile uint64_t *)GPA_PD)[512 + i];
+		pd[512 + i] = ((volatile uint64_t *)GPA_PDPT)[i];
+		pd[1024 + i] = ((volatile uint64_t *)GPA_PML4)[i];
+	}
+	pd[0] = CODE_GPA2 | PTE_P | PTE_W | PTE_PS;
+	pd[512 + 1] = (uint64_t)pd | PTE_P | PTE_W;
+	pd[1024] = (uint64_t)(pd + 512) | PTE_P | PTE_W;
+	for (i = 0; i < 6; i++) {
+		write_cr3(i == 3 || i == 4 ? (uint64_t)(pd + 1024) : cr3);
+		call_code(i, CODE_VA);
+	}
+	guest_done();
+}
+
+static const struct moved {
+	const char *name;
+	void (*entry)(void);
+} moved[] = {
+	{ "code that the guest patches", patched },
+	{ "another page at its address, after INVLPG", remapped },
+	{ "another page at its address, by another CR3", other_root },
+};
+
+/* Reads 3 and 4 are RBX's, the others RAX's. */
+static void answer_reads(struct vcpu *v, unsigned int first, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = first; i < first + n; i++) {
+		uint32_t answer = 0x100 + i;
+
+		want_mmio(v, HOLE + 8, 4, false);
+		memcpy(v->run->mmio.data, &answer, sizeof(answer));
+	}
+}
+
+static void expect_reads(struct vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < 6; i++) {
+		bool rbx = i == 3 || i == 4;
+
+		EXPECT_EQ(G(vm, g_rax)[i], rbx ? -1ULL : 0x100 + i);
+		EXPECT_EQ(G(vm, g_rbx)[i], rbx ? 0x100 + i : -1ULL);
+	}
+}
+
+TEST_EACH(mmio_moved, "an MMIO read is the instruction's that stands there now: ", moved, m)
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, m->entry);
+
+	answer_reads(v, 0, 6);
+	vcpu_run_to_end(v);
+	expect_reads(&vm);
+}
+
+#define SLOT_GPA	0x20000000ULL
+#define SLOT_SIZE	0x200000
+
+static void slot_main(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 6; i++) {
+		if (i == 3 || i == 5)
+			guest_sync(i);
+		call_code(i, SLOT_GPA);
+	}
+	guest_done();
+}
+
+TEST(mmio_slot, "an MMIO read by code whose memory slot the VMM replaces")
+{
+	uint8_t *rax = map_pages(SLOT_SIZE), *rbx = map_pages(SLOT_SIZE);
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, slot_main);
+
+	memcpy(rax, CODE_RAX, 3);
+	memcpy(rbx, CODE_RBX, 3);
+	ASSERT(!vm_slot(&vm, 5, 0, SLOT_GPA, SLOT_SIZE, rax));
+	answer_reads(v, 0, 3);
+	vcpu_run_to_sync(v, 3);
+	ASSERT(!vm_slot(&vm, 5, 0, SLOT_GPA, 0, rax));
+	ASSERT(!vm_slot(&vm, 5, 0, SLOT_GPA, SLOT_SIZE, rbx));
+	answer_reads(v, 3, 2);
+	vcpu_run_to_sync(v, 5);
+	/* The same memory, and other code in it by the VMM's own hand. */
+	memcpy(rbx, CODE_RAX, 3);
+	answer_reads(v, 5, 1);
+	vcpu_run_to_end(v);
+	expect_reads(&vm);
+}

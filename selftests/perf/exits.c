@@ -210,6 +210,8 @@ static const struct row {
 
 /* ---- the host's side ---- */
 
+static const char *only_row;		/* --only */
+static unsigned int forced_count;	/* --count */
 static volatile bool peer_up;
 
 static void *run_peer(void *arg)
@@ -264,14 +266,14 @@ static struct vcpu *make_vm(struct vm *vm, void (*entry)(void))
 }
 
 /* A tenth of an instruction is the unit, so that integers do. 0: it failed. */
-static uint64_t measure(const struct row *row)
+static uint64_t measure(const struct row *row, unsigned int count)
 {
 	struct vm vm;
 	struct vcpu *v = make_vm(&vm, row->entry);
 	pthread_t peer;
 	uint64_t result;
 
-	G(&vm, g_count) = row->count;
+	G(&vm, g_count) = count;
 	if (row->peer) {
 		struct vcpu *p = vm_vcpu(&vm, 1);
 		struct kvm_mp_state runnable = { KVM_MP_STATE_RUNNABLE };
@@ -286,7 +288,7 @@ static uint64_t measure(const struct row *row)
 	if (!run_to_done(v))
 		return 0;
 	result = G(&vm, g_result);
-	return result * 10 / row->count;
+	return result * 10 / count;
 }
 
 static void on_alarm(int sig)
@@ -295,7 +297,7 @@ static void on_alarm(int sig)
 }
 
 /* Each row in a process of its own: what it leaves behind dies with it. */
-static void measure_all(const char *dev, uint64_t *out, const char *only)
+static void measure_all(const char *dev, uint64_t *out)
 {
 	const struct sigaction interrupting = { .sa_handler = on_alarm };
 	unsigned int i;
@@ -305,13 +307,13 @@ static void measure_all(const char *dev, uint64_t *out, const char *only)
 		pid_t pid;
 		int status;
 
-		if (only && strcmp(only, rows[i].name))
+		if (only_row && strcmp(only_row, rows[i].name))
 			continue;
 		pid = fork();
 		if (!pid) {
 			sigaction(SIGALRM, &interrupting, NULL);
 			alarm(ROW_SECONDS);
-			out[i] = measure(&rows[i]);
+			out[i] = measure(&rows[i], forced_count ? forced_count : rows[i].count);
 			_exit(0);
 		}
 		waitpid(pid, &status, 0);
@@ -337,7 +339,7 @@ static bool command(const char *c)
  * Never both at once. An Umbra that is loaded already is used and loaded again
  * afterwards with the parameters it had.
  */
-static bool both_sides(uint64_t *umbra, uint64_t *kvm, const char *only)
+static bool both_sides(uint64_t *umbra, uint64_t *kvm)
 {
 	bool was_loaded = loaded("umbra");
 	const char *ko = getenv("MODULE");
@@ -349,11 +351,11 @@ static bool both_sides(uint64_t *umbra, uint64_t *kvm, const char *only)
 		command("cat /sys/module/umbra/parameters/mmu >/tmp/.umbra-mmu");
 	else if (!command(insmod))
 		return false;
-	measure_all("/dev/umbra", umbra, only);
+	measure_all("/dev/umbra", umbra);
 	if (!command("rmmod umbra"))
 		return false;
 	if (command("modprobe kvm_amd")) {
-		measure_all("/dev/kvm", kvm, only);
+		measure_all("/dev/kvm", kvm);
 		command("modprobe -r kvm_amd");
 	}
 	if (was_loaded && !command(insmod))
@@ -395,7 +397,7 @@ static void usage(void)
 {
 	unsigned int i;
 
-	printf("Usage: exits [--json] [--only NAME]\n"
+	printf("Usage: exits [--json] [--only NAME] [--count N]\n"
 	       "Instructions per operation, Umbra beside stock KVM, in a host that counts them\n"
 	       "(lab/run -i). Loads and unloads both modules. MODULE= names umbra.ko.\n\n");
 	for (i = 0; i < NR_ROWS; i++)
@@ -407,10 +409,10 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "json", no_argument, NULL, 'j' },
 		{ "only", required_argument, NULL, 'o' },
+		{ "count", required_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	const char *only = NULL;
 	uint64_t *results;
 	bool json = false;
 	int c;
@@ -421,7 +423,10 @@ int main(int argc, char **argv)
 			json = true;
 			break;
 		case 'o':
-			only = optarg;
+			only_row = optarg;
+			break;
+		case 'c':
+			forced_count = strtoul(optarg, NULL, 0);
 			break;
 		case 'h':
 			usage();
@@ -432,7 +437,7 @@ int main(int argc, char **argv)
 	}
 	results = mmap(NULL, 2 * NR_ROWS * sizeof(*results), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (results == MAP_FAILED || !both_sides(results, results + NR_ROWS, only))
+	if (results == MAP_FAILED || !both_sides(results, results + NR_ROWS))
 		return 1;
 	(json ? print_json : print_table)(results, results + NR_ROWS);
 	return 0;

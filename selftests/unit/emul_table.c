@@ -534,11 +534,62 @@ static bool run_line(const struct line *l)
 	return ok;
 }
 
+/* What MMIO's short way may do without the emulator. */
+static const struct mov_line {
+	const char *name, *code;
+	unsigned int len;
+	bool is;
+	struct umbra_emul_mov want;
+} mov_lines[] = {
+#define MOV_LINE(name, code, ...) { name, code, sizeof(code) - 1, __VA_ARGS__ }
+	MOV_LINE("MOV EAX, m", "\x8b\x03", true, { .size = 4, .reg = 0 }),
+	MOV_LINE("MOV R9, m", "\x4c\x8b\x0b", true, { .size = 8, .reg = 9 }),
+	MOV_LINE("MOV SIL, m", "\x40\x8a\x33", true, { .size = 1, .reg = 6 }),
+	MOV_LINE("MOV DH, m", "\x8a\x33", false),
+	MOV_LINE("MOV m, AH", "\x88\x23", false),
+	MOV_LINE("MOV m, CX", "\x66\x89\x0b", true, { .write = true, .size = 2, .reg = 1 }),
+	MOV_LINE("MOV m, imm8", "\xc6\x03\xfe", true,
+		 { .write = true, .constant = true, .size = 1, .value = 0xfe }),
+	MOV_LINE("MOV m64, imm32", "\x48\xc7\x03\xfe\xff\xff\xff", true,
+		 { .write = true, .constant = true, .size = 8, .value = -2ull }),
+	MOV_LINE("MOV EAX, moffs", "\xa1\0\x20\0\0\0\0\0\0", true, { .size = 4, .reg = 0 }),
+	MOV_LINE("MOV moffs, AL", "\xa2\0\x20\0\0\0\0\0\0", true,
+		 { .write = true, .size = 1, .reg = 0 }),
+	MOV_LINE("MOV EAX, EBX", "\x89\xd8", false),
+	MOV_LINE("MOV EAX, imm32", "\xb8\1\0\0\0", false),
+	MOV_LINE("MOV m, DS", "\x8c\x1b", false),
+	MOV_LINE("MOV DS, m", "\x8e\x1b", false),
+	MOV_LINE("MOVZX EAX, m8", "\x0f\xb6\x03", false),
+	MOV_LINE("ADD m, EAX", "\x01\x03", false),
+	MOV_LINE("XCHG m, EAX", "\x87\x03", false),
+	MOV_LINE("PUSH m", "\xff\x33", false),
+	MOV_LINE("STOSD", "\xab", false),
+};
+
+static bool run_mov_line(const struct mov_line *l)
+{
+	struct umbra_emul_mov mov = { };
+	bool is, ok = true;
+
+	model_init(&m, UMBRA_EMUL_LONG64);
+	if (umbra_emul_decode(&m.e, (const u8 *)l->code, l->len) != UMBRA_EMUL_OK)
+		return false;
+	is = umbra_emul_plain_mov(&m.e, &mov);
+	ok &= note("plain", is, l->is);
+	ok &= note("write", mov.write, l->want.write);
+	ok &= note("constant", mov.constant, l->want.constant);
+	ok &= note("size", mov.size, l->want.size);
+	ok &= note("reg", mov.reg, l->want.reg);
+	return ok & note("value", mov.value, l->want.value);
+}
+
 int main(void)
 {
 	unsigned int i;
 
 	tap_begin();
+	for (i = 0; i < sizeof(mov_lines) / sizeof(mov_lines[0]); i++)
+		tap_ok(run_mov_line(&mov_lines[i]), "plain MOV or not: %s", mov_lines[i].name);
 	for (i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		tap_ok(run_line(&lines[i]), "%s", lines[i].name);
 	return tap_end();

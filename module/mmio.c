@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * MMIO: who answers, and the short way for the plain MOVs that drivers use.
+ *
+ * The hardware has walked the guest's tables for such an access, with its rights,
+ * and says where it led; what is left of the instruction is a register or a
+ * constant and a size. So one that was decoded here before is done without the
+ * emulator.
+ */
+#include <linux/kvm.h>
+#include <linux/string.h>
+#include <asm/processor-flags.h>
+
+#include "emulate.h"
+#include "iodev.h"
+#include "irq.h"
+#include "mmio.h"
+#include "umbra.h"
+
+int umbra_device_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data)
+{
+	if (!umbra_lapic_mmio_read(vcpu, gpa, len, data))
+		return 0;
+	return umbra_io_read(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
+}
+
+int umbra_device_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data)
+{
+	if (!umbra_lapic_mmio_write(vcpu, gpa, len, data))
+		return 0;
+	return umbra_io_write(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
+}
+
+bool umbra_mmio_address(struct umbra_vcpu *vcpu, gpa_t *gpa, bool *write)
+{
+	const struct umbra_exit *exit = &vcpu->exit;
+	const struct umbra_events *ev = &vcpu->events;
+
+	if (exit->reason != UMBRA_EXIT_PAGE_FAULT || !(exit->fault.error & PFERR_GUEST_FINAL) ||
+	    (exit->fault.error & PFERR_FETCH))
+		return false;
+	/* The delivery of an event made the access. */
+	if (ev->exc.injected || ev->irq.injected || ev->nmi_injected)
+		return false;
+	*gpa = exit->fault.gpa;
+	*write = exit->fault.error & PFERR_WRITE;
+	return true;
+}
+
+void umbra_mmio_exit(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = gpa;
+	run->mmio.len = len;
+	run->mmio.is_write = data != NULL;
+	if (data)
+		memcpy(run->mmio.data, data, len);
+}
+
+/* The MOV has read @value; 4 bytes clear the upper half. */
+static int finish_read(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, u64 value)
+{
+	u64 old = umbra_gpr(vcpu, mov->reg);
+
+	switch (mov->size) {
+	case 1:
+		value = (old & ~0xffull) | (u8)value;
+		break;
+	case 2:
+		value = (old & ~0xffffull) | (u16)value;
+		break;
+	case 4:
+		value = (u32)value;
+		break;
+	}
+	umbra_set_gpr(vcpu, mov->reg, value);
+	return umbra_skip_insn(vcpu, UMBRA_NR_INSNS);
+}
+
+/* Userspace has answered; the instruction and its end are kept in vcpu->io and vcpu->exit. */
+static int complete_read(struct umbra_vcpu *vcpu)
+{
+	u64 value = 0;
+
+	/* Userspace went elsewhere, by a reset for example: the instruction is no more. */
+	if (umbra_rip(vcpu) != vcpu->io.rip)
+		return 1;
+	memcpy(&value, vcpu->run->mmio.data, sizeof(value));
+	return finish_read(vcpu, &vcpu->io.mov, value);
+}
+
+static int read_device(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa_t gpa)
+{
+	u64 value = 0;
+
+	if (!umbra_device_read(vcpu, gpa, mov->size, &value))
+		return finish_read(vcpu, mov, value);
+	umbra_mmio_exit(vcpu, gpa, mov->size, NULL);
+	vcpu->io.complete = complete_read;
+	vcpu->io.rip = umbra_rip(vcpu);
+	vcpu->io.mov = *mov;
+	return 0;
+}
+
+static int write_device(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa_t gpa)
+{
+	u64 value = mov->constant ? mov->value : umbra_gpr(vcpu, mov->reg);
+	bool to_user = umbra_device_write(vcpu, gpa, mov->size, &value);
+	int r = umbra_skip_insn(vcpu, UMBRA_NR_INSNS);
+
+	if (!to_user)
+		return r;
+	umbra_mmio_exit(vcpu, gpa, mov->size, &value);
+	return 0;
+}
+
+/* A single step is the emulator's business, and so is what it must split or might refuse. */
+static bool plain(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa_t gpa, bool write)
+{
+	return write == mov->write && !(gpa & (mov->size - 1)) && !vcpu->regs.guest_debug &&
+	       !(umbra_rflags(vcpu) & X86_EFLAGS_TF);
+}
+
+int umbra_mmio_fault(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_memo *memo;
+	gpa_t gpa;
+	bool write;
+
+	if (!umbra_mmio_address(vcpu, &gpa, &write) || !umbra_is_64bit_code(vcpu))
+		return umbra_emulate_insn(vcpu);
+	memo = umbra_memo_find(vcpu);
+	if (!memo || memo->insn != UMBRA_NR_INSNS || !plain(vcpu, &memo->mov, gpa, write))
+		return umbra_emulate_insn(vcpu);
+	vcpu->exit.next_rip = umbra_rip(vcpu) + memo->len;
+	return write ? write_device(vcpu, &memo->mov, gpa) : read_device(vcpu, &memo->mov, gpa);
+}

@@ -32,6 +32,7 @@
 
 #include <linux/context_tracking.h>
 #include <linux/cpuhotplug.h>
+#include <linux/eventfd.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
@@ -133,6 +134,16 @@ static inline bool umbra_immediate_exit(const struct kvm_run *run)
 	return READ_ONCE(run->immediate_exit__unsafe);
 #else
 	return READ_ONCE(run->immediate_exit);
+#endif
+}
+
+/* Count one event. Any context, no lock of a queue that an irqfd is in. */
+static inline void umbra_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if UMBRA_KERNEL_6_12
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
 #endif
 }
 

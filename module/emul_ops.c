@@ -328,12 +328,13 @@ static int op_pio_out(struct umbra_emul *e, u16 port, unsigned int size, const v
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		if (umbra_io_write(ve->vcpu, UMBRA_BUS_PIO, port, size, buf + i * size) && !i) {
-			memcpy(ve->vcpu->pio_data, buf, size * count);
-			umbra_pio_exit(ve->vcpu, port, size, count, false);
-			ve->pio = true;
-			break;
-		}
+		if (!umbra_io_write(ve->vcpu, UMBRA_BUS_PIO, port, size, buf + i * size))
+			continue;
+		/* An ioeventfd takes some values and not others: the rest is userspace's, in order. */
+		memcpy(ve->vcpu->pio_data, buf + i * size, size * (count - i));
+		umbra_pio_exit(ve->vcpu, port, size, count - i, false);
+		ve->pio = true;
+		break;
 	}
 	return UMBRA_EMUL_OK;
 }

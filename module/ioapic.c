@@ -11,6 +11,7 @@
 #include <linux/nospec.h>
 #include <linux/string.h>
 
+#include "eventfd.h"
 #include "irqchip.h"
 #include "umbra.h"
 
@@ -140,10 +141,33 @@ static void end_vector(struct umbra_irqchip *chip, u8 vector)
 	}
 }
 
+/*
+ * Tell those who wait for the end of @vector's interrupts, edges too. They lower the
+ * lines, and may raise them at once: remote IRR is still set, so that end_vector()
+ * finds them up.
+ */
+static void tell_end(struct umbra_irqchip *chip, u8 vector)
+{
+	struct umbra_ioapic *io = &chip->ioapic;
+	unsigned long flags, pins = 0;
+	unsigned int pin;
+
+	raw_spin_lock_irqsave(&io->lock, flags);
+	for (pin = 0; pin < UMBRA_IOAPIC_PINS; pin++)
+		if ((io->redir[pin] & REDIR_VECTOR) == vector)
+			pins |= BIT(pin);
+	raw_spin_unlock_irqrestore(&io->lock, flags);
+
+	for_each_set_bit(pin, &pins, UMBRA_IOAPIC_PINS)
+		umbra_resample_pin(chip->vm, true, pin);
+}
+
 void umbra_ioapic_eoi(struct umbra_irqchip *chip, u8 vector)
 {
 	unsigned long flags;
 
+	if (umbra_any_resampler(chip->vm))
+		tell_end(chip, vector);
 	raw_spin_lock_irqsave(&chip->ioapic.lock, flags);
 	end_vector(chip, vector);
 	raw_spin_unlock_irqrestore(&chip->ioapic.lock, flags);
@@ -246,6 +270,10 @@ static int ioapic_write(struct umbra_vcpu *vcpu, struct umbra_iodev *dev, gpa_t 
 	u32 val = 0;
 
 	memcpy(&val, data, min_t(unsigned int, len, sizeof(val)));
+	if ((addr & (IOAPIC_LEN - 1)) == IOAPIC_EOI) {
+		umbra_ioapic_eoi(chip, val);
+		return 0;
+	}
 
 	raw_spin_lock_irqsave(&io->lock, flags);
 	switch (addr & (IOAPIC_LEN - 1)) {
@@ -254,9 +282,6 @@ static int ioapic_write(struct umbra_vcpu *vcpu, struct umbra_iodev *dev, gpa_t 
 		break;
 	case IOAPIC_WINDOW:
 		write_window(chip, val);
-		break;
-	case IOAPIC_EOI:
-		end_vector(chip, val);
 		break;
 	}
 	raw_spin_unlock_irqrestore(&io->lock, flags);
@@ -318,6 +343,7 @@ int umbra_ioapic_set(struct umbra_irqchip *chip, const struct kvm_ioapic_state *
 	raw_spin_lock_irqsave(&io->lock, flags);
 	io->regsel = state->ioregsel;
 	io->id = state->id & 0xf;
+	/* Who holds a line up has not changed: as on KVM, the next change of it counts. */
 	io->irr = state->irr & GENMASK(UMBRA_IOAPIC_PINS - 1, 0);
 	io->deferred = 0;
 	for (pin = 0; pin < UMBRA_IOAPIC_PINS; pin++) {
@@ -326,7 +352,6 @@ int umbra_ioapic_set(struct umbra_irqchip *chip, const struct kvm_ioapic_state *
 		if (!is_level(entry))
 			entry &= ~REDIR_REMOTE_IRR;
 		io->redir[pin] = entry;
-		io->lines[pin] = io->irr & BIT(pin) ? BIT(UMBRA_SOURCE_USER) : 0;
 		io->storm[pin] = 0;
 		if (is_level(entry) && (io->irr & BIT(pin)))
 			service(chip, pin);

@@ -19,6 +19,7 @@
 
 #include "backend.h"
 #include "compat.h"
+#include "eventfd.h"
 #include "ioctl.h"
 #include "irq.h"
 #include "umbra.h"
@@ -150,9 +151,11 @@ static const struct {
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1 },
 	{ KVM_CAP_IRQ_ROUTING, UMBRA_NR_GSIS },
 	{ KVM_CAP_IRQ_INJECT_STATUS, 1 },
+	{ KVM_CAP_IRQFD, 1 },
 	{ KVM_CAP_PIT2, 1 },
 	{ KVM_CAP_SET_BOOT_CPU_ID, 1 },
 	{ KVM_CAP_PIT_STATE2, 1 },
+	{ KVM_CAP_IOEVENTFD, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
 	{ KVM_CAP_MCE, UMBRA_MCE_BANKS },
 	{ KVM_CAP_ADJUST_CLOCK, UMBRA_CLOCK_FLAGS },
@@ -166,10 +169,13 @@ static const struct {
 	{ KVM_CAP_KVMCLOCK_CTRL, 1 },
 	{ KVM_CAP_SIGNAL_MSI, 1 },
 	{ KVM_CAP_READONLY_MEM, 1 },
+	{ KVM_CAP_IRQFD_RESAMPLE, 1 },
 	{ KVM_CAP_MAX_VCPUS, UMBRA_MAX_VCPUS },
 	{ KVM_CAP_MAX_VCPU_ID, UMBRA_MAX_VCPU_ID },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
+	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
@@ -500,6 +506,16 @@ static long signal_msi(struct ioctl_call *c, void *data)
 	return umbra_signal_msi(c->vm, data);
 }
 
+static long ioeventfd(struct ioctl_call *c, void *data)
+{
+	return umbra_ioeventfd(c->vm, data);
+}
+
+static long irqfd(struct ioctl_call *c, void *data)
+{
+	return umbra_irqfd(c->vm, data);
+}
+
 static long set_gsi_routing(struct ioctl_call *c, void *data)
 {
 	struct kvm_irq_routing __user *user = c->user;
@@ -563,6 +579,8 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_SET_PIT2,			F_IN,			set_pit2 },
 	{ KVM_SET_GSI_ROUTING,		F_RAW,			set_gsi_routing },
 	{ KVM_SIGNAL_MSI,		F_IN,			signal_msi },
+	{ KVM_IOEVENTFD,		F_IN,			ioeventfd },
+	{ KVM_IRQFD,			F_IN,			irqfd },
 	{ KVM_GET_CLOCK,		F_OUT,			get_clock },
 	{ KVM_SET_CLOCK,		F_IN,			set_clock },
 	{ UMBRA_GET_MMU,		F_OUT | F_VM_LOCK,	get_mmu },

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/srcu.h>
 
+#include "eventfd.h"
 #include "iodev.h"
 #include "umbra.h"
 
@@ -174,8 +175,13 @@ int umbra_io_read(struct umbra_vcpu *vcpu, enum umbra_bus bus, gpa_t addr, unsig
 int umbra_io_write(struct umbra_vcpu *vcpu, enum umbra_bus bus, gpa_t addr, unsigned int len,
 		   const void *data)
 {
-	struct umbra_iodev *dev = find_dev(vcpu->vm, bus, addr, len);
+	struct umbra_vm *vm = vcpu->vm;
+	struct umbra_iodev *dev;
 
+	/* Who asks for an address of a chip's means it. */
+	if (rcu_access_pointer(vm->ioevents[bus]) && umbra_ioevent_write(vm, bus, addr, len, data))
+		return 0;
+	dev = find_dev(vm, bus, addr, len);
 	return dev ? dev->ops->write(vcpu, dev, addr, len, data) : -EOPNOTSUPP;
 }
 

@@ -112,28 +112,64 @@ static int follow(struct umbra_irqchip *chip, const struct route *r, int source,
 	return -1;
 }
 
+/* The routes of a GSI, *@end behind the last; in RCU. */
+static const struct route *routes_of(const struct umbra_irqchip *chip, u32 gsi,
+				     const struct route **end)
+{
+	const struct umbra_routes *routes = rcu_dereference(chip->routes);
+
+	*end = NULL;
+	if (gsi >= routes->nr_gsis)
+		return NULL;
+	gsi = array_index_nospec(gsi, routes->nr_gsis);
+	*end = routes->route + routes->first[gsi + 1];
+	return routes->route + routes->first[gsi];
+}
+
 int umbra_set_irq(struct umbra_vm *vm, int source, u32 gsi, int level)
 {
 	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
-	const struct umbra_routes *routes;
+	const struct route *r, *end;
 	int ret = -1;
-	u32 i;
 
 	if (!chip)
 		return -1;
 	rcu_read_lock();
-	routes = rcu_dereference(chip->routes);
-	if (gsi < routes->nr_gsis) {
-		gsi = array_index_nospec(gsi, routes->nr_gsis);
-		for (i = routes->first[gsi]; i < routes->first[gsi + 1]; i++) {
-			int r = follow(chip, &routes->route[i], source, level);
+	for (r = routes_of(chip, gsi, &end); r < end; r++) {
+		int took = follow(chip, r, source, level);
 
-			if (r >= 0)
-				ret = max(ret, 0) + r;
-		}
+		if (took >= 0)
+			ret = max(ret, 0) + took;
 	}
 	rcu_read_unlock();
 	return ret;
+}
+
+void umbra_pulse_irq(struct umbra_vm *vm, int source, u32 gsi)
+{
+	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
+	const struct route *r, *end;
+
+	if (!chip)
+		return;
+	rcu_read_lock();
+	for (r = routes_of(chip, gsi, &end); r < end; r++) {
+		follow(chip, r, source, 1);
+		if (r->kind < ROUTE_MSI)
+			follow(chip, r, source, 0);
+	}
+	rcu_read_unlock();
+}
+
+bool umbra_gsi_has_pin(struct umbra_vm *vm, u32 gsi, bool ioapic, unsigned int pin)
+{
+	u8 kind = ioapic ? ROUTE_IOAPIC : ROUTE_PIC;
+	const struct route *r, *end;
+
+	for (r = routes_of(vm->irqchip, gsi, &end); r < end; r++)
+		if (r->kind == kind && r->pin == pin)
+			return true;
+	return false;
 }
 
 /* --- tables ------------------------------------------------------------- */

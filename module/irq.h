@@ -12,8 +12,17 @@ struct umbra_vcpu;
 
 #define UMBRA_NR_GSIS		4096
 #define UMBRA_IOAPIC_PINS	24
-/* Sources that may hold a level line up, each on its own: userspace, the PIT. */
-enum { UMBRA_SOURCE_USER, UMBRA_SOURCE_PIT, UMBRA_SOURCES };
+/*
+ * Sources that may hold a level line up, each on its own: userspace, the PIT, irqfds
+ * without and with a resamplefd.
+ */
+enum {
+	UMBRA_SOURCE_USER,
+	UMBRA_SOURCE_PIT,
+	UMBRA_SOURCE_IRQFD,
+	UMBRA_SOURCE_RESAMPLE,
+	UMBRA_SOURCES
+};
 
 /* KVM_CREATE_IRQCHIP: vm->lock held. 0, -EEXIST, -EINVAL (vCPUs exist), -ENOMEM */
 int umbra_irqchip_create(struct umbra_vm *vm);
@@ -36,6 +45,10 @@ int umbra_pit_set(struct umbra_vm *vm, const struct kvm_pit_state2 *state);
  * coalesced, >0 delivered. Any context that may take spinlocks.
  */
 int umbra_set_irq(struct umbra_vm *vm, int source, u32 gsi, int level);
+/* Raise it and lower it again: one message, or one edge. Any context, as above. */
+void umbra_pulse_irq(struct umbra_vm *vm, int source, u32 gsi);
+/* Does a GSI lead to this pin, of the IOAPIC (0 to 23) or of the PICs (0 to 15)? In RCU. */
+bool umbra_gsi_has_pin(struct umbra_vm *vm, u32 gsi, bool ioapic, unsigned int pin);
 /* KVM_SET_GSI_ROUTING: a kernel copy. 0, -EINVAL, -ENOMEM */
 int umbra_set_routing(struct umbra_vm *vm, const struct kvm_irq_routing_entry *entries, u32 nr);
 /* KVM_SIGNAL_MSI: as umbra_set_irq(). */

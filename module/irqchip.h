@@ -4,7 +4,7 @@
  * includes it. All locks here are raw and taken with interrupts off, for the
  * timers raise their lines from hard interrupt context:
  *
- *	pit->lock   >   pic.lock, ioapic.lock (never both)
+ *	pit->lock, an eventfd's queue lock   >   pic.lock, ioapic.lock (never both)
  *
  * Below them come only the scheduler's locks, by a kick.
  */

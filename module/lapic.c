@@ -10,6 +10,7 @@
 #include <linux/string.h>
 
 #include "backend.h"
+#include "eventfd.h"
 #include "irqchip.h"
 #include "lapic.h"
 #include "umbra.h"
@@ -179,7 +180,7 @@ static void write_eoi(struct umbra_lapic *apic)
 	__clear_bit(vector % 32, vector_word(apic, APIC_ISR, vector));
 	apic->isr_top = --apic->isr_count ? highest_vector(apic, APIC_ISR) : -1;
 	update_ppr(apic);
-	if (unlikely(test_vector(apic, APIC_TMR, vector)))
+	if (unlikely(test_vector(apic, APIC_TMR, vector)) || umbra_any_resampler(apic->vcpu->vm))
 		umbra_ioapic_eoi(apic->vcpu->vm->irqchip, vector);
 	recheck_irr(apic);
 }

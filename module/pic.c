@@ -9,6 +9,7 @@
 #include <linux/bitops.h>
 #include <linux/string.h>
 
+#include "eventfd.h"
 #include "irqchip.h"
 #include "umbra.h"
 
@@ -112,21 +113,45 @@ int umbra_pic_set_pin(struct umbra_irqchip *chip, int source, unsigned int pin, 
 	return ret;
 }
 
-/* A chip's request @pin goes into service. */
-static void acknowledge(struct kvm_pic_state *c, unsigned int pin)
+/*
+ * Tell those who wait for it that interrupts of chip @nr have ended, before the
+ * output is driven anew: they lower the lines, so that none comes in vain. The lock
+ * is dropped meanwhile; interrupts stay off.
+ */
+static void tell_end(struct umbra_irqchip *chip, unsigned int nr, u8 ended)
+	__must_hold(&chip->pic.lock)
 {
+	unsigned long pins = nr == PIC_MASTER ? ended & ~BIT(PIC_CASCADE) : ended << 8;
+	unsigned int pin;
+
+	if (!pins || !umbra_any_resampler(chip->vm))
+		return;
+	raw_spin_unlock(&chip->pic.lock);
+	for_each_set_bit(pin, &pins, 16)
+		umbra_resample_pin(chip->vm, false, pin);
+	raw_spin_lock(&chip->pic.lock);
+}
+
+/* A chip's request @pin goes into service, and with automatic EOI out of it at once. */
+static void acknowledge(struct umbra_irqchip *chip, unsigned int nr, unsigned int pin)
+	__must_hold(&chip->pic.lock)
+{
+	struct kvm_pic_state *c = &chip->pic.chip[nr];
+
 	if (!c->auto_eoi)
 		c->isr |= BIT(pin);
 	else if (c->rotate_on_auto_eoi)
 		c->priority_add = (pin + 1) & 7;
 	if (!(c->elcr & BIT(pin)))
 		c->irr &= ~BIT(pin);
+	if (c->auto_eoi)
+		tell_end(chip, nr, BIT(pin));
 }
 
 int umbra_pic_ack(struct umbra_irqchip *chip)
 {
 	struct umbra_pic *pic = &chip->pic;
-	struct kvm_pic_state *c = &pic->chip[PIC_MASTER];
+	unsigned int nr = PIC_MASTER;
 	unsigned long flags;
 	int pin, vector = -1;
 
@@ -137,17 +162,14 @@ int umbra_pic_ack(struct umbra_irqchip *chip)
 	if (pin == PIC_CASCADE) {
 		int sub = pending_pin(pic, PIC_SLAVE);
 
-		acknowledge(c, PIC_CASCADE);
-		c = &pic->chip[PIC_SLAVE];
+		acknowledge(chip, PIC_MASTER, PIC_CASCADE);
+		nr = PIC_SLAVE;
 		pin = sub;
 	}
 	/* Kept for a state set from outside; update_output() leaves no such case. */
-	if (pin < 0) {
-		vector = c->irq_base + PIC_SPURIOUS;
-	} else {
-		acknowledge(c, pin);
-		vector = c->irq_base + pin;
-	}
+	vector = pic->chip[nr].irq_base + (pin < 0 ? PIC_SPURIOUS : pin);
+	if (pin >= 0)
+		acknowledge(chip, nr, pin);
 	/*
 	 * The output drops at INTA; where it is up again at once, the vCPU
 	 * that acknowledges looks by itself before its next entry.
@@ -245,14 +267,18 @@ static void write_data(struct kvm_pic_state *c, u8 val)
 static void write_chip(struct umbra_irqchip *chip, unsigned int nr, bool data, u8 val)
 {
 	struct umbra_pic *pic = &chip->pic;
+	struct kvm_pic_state *c = &pic->chip[nr];
 	unsigned long flags;
 	bool risen;
+	u8 served;
 
 	raw_spin_lock_irqsave(&pic->lock, flags);
+	served = c->isr;
 	if (data)
-		write_data(&pic->chip[nr], val);
+		write_data(c, val);
 	else
-		write_command(&pic->chip[nr], val);
+		write_command(c, val);
+	tell_end(chip, nr, served & ~c->isr);
 	risen = update_output(pic);
 	raw_spin_unlock_irqrestore(&pic->lock, flags);
 
@@ -261,14 +287,15 @@ static void write_chip(struct umbra_irqchip *chip, unsigned int nr, bool data, u
 }
 
 /* A read after OCW3 with P=1 is an INTA that tells the pin instead of a vector. */
-static u8 poll_chip(struct umbra_pic *pic, unsigned int nr)
+static u8 poll_chip(struct umbra_irqchip *chip, unsigned int nr)
 {
+	struct umbra_pic *pic = &chip->pic;
 	int pin = pending_pin(pic, nr);
 
 	pic->chip[nr].poll = 0;
 	if (pin < 0)
 		return 0;
-	acknowledge(&pic->chip[nr], pin);
+	acknowledge(chip, nr, pin);
 	return 0x80 | pin;
 }
 
@@ -282,7 +309,7 @@ static u8 read_chip(struct umbra_irqchip *chip, unsigned int nr, bool data)
 
 	raw_spin_lock_irqsave(&pic->lock, flags);
 	if (c->poll) {
-		val = poll_chip(pic, nr);
+		val = poll_chip(chip, nr);
 		risen = update_output(pic);
 	} else if (data) {
 		val = c->imr;

@@ -18,6 +18,7 @@
 #include <linux/bitops.h>
 #include <linux/kvm.h>
 #include <linux/kvm_types.h>
+#include <linux/list.h>
 #include <linux/mm_types.h>
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
@@ -48,6 +49,7 @@ struct umbra_vcpu_emul;
 struct umbra_irqchip;
 struct umbra_pit;
 struct umbra_io_bus;
+struct umbra_ioevents;
 
 /**
  * enum umbra_request - what somebody wants a vCPU to do before it next enters
@@ -147,6 +149,9 @@ struct umbra_vm {
 	struct umbra_pit *pit;			/* (m) set once */
 	struct umbra_io_bus __rcu *pio_bus;	/* (s) iodev.h */
 	struct umbra_io_bus __rcu *mmio_bus;	/* (s) */
+	struct umbra_ioevents __rcu *ioevents[2];	/* (s) by enum umbra_bus; eventfd.c */
+	struct list_head irqfds;		/* vm->irq_lock; eventfd.c */
+	struct list_head resamplers;		/* (i) those whose EOI somebody waits for */
 
 	struct umbra_vm_time time;		/* time.h */
 	void *hw;				/* (c) the backend's part */

@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 
 #include "backend.h"
+#include "eventfd.h"
 #include "iodev.h"
 #include "irq.h"
 #include "umbra.h"
@@ -68,6 +69,7 @@ struct umbra_vm *umbra_vm_create(unsigned long type)
 	mutex_init(&vm->irq_lock);
 	rwlock_init(&vm->mmu_lock);
 	xa_init_flags(&vm->vcpus, XA_FLAGS_ACCOUNT);
+	umbra_eventfd_vm_init(vm);
 	umbra_time_vm_init(vm);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
@@ -118,10 +120,12 @@ static void vm_destroy(struct kref *ref)
 	umbra_notifier_unregister(vm);
 	/* What reaches LAPICs without a vCPU's doing stops first. */
 	umbra_pit_destroy(vm);
+	umbra_irqfds_release(vm);
 	umbra_irqchip_quiesce(vm);
 	xa_for_each(&vm->vcpus, i, vcpu)
 		vcpu_free(vcpu);
 	umbra_irqchip_destroy(vm);
+	umbra_ioevents_release(vm);
 	umbra_io_buses_destroy(vm);
 	umbra_mmu_vm_destroy(vm);
 	umbra_slots_destroy(vm);

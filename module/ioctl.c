@@ -18,6 +18,7 @@
 #include <linux/umbra.h>
 
 #include "backend.h"
+#include "coalesced.h"
 #include "compat.h"
 #include "eventfd.h"
 #include "ioctl.h"
@@ -145,6 +146,7 @@ static const struct {
 	{ KVM_CAP_NR_VCPUS, 0 },	/* below: what is sensible on this machine */
 	{ KVM_CAP_NR_MEMSLOTS, UMBRA_MAX_SLOTS },
 	{ KVM_CAP_MP_STATE, 1 },
+	{ KVM_CAP_COALESCED_MMIO, KVM_COALESCED_MMIO_PAGE_OFFSET },
 	{ KVM_CAP_SYNC_MMU, 1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
 	{ KVM_CAP_USER_NMI, 1 },
@@ -178,6 +180,7 @@ static const struct {
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
+	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, UMBRA_GUESTDBG_VALID },
 	{ KVM_CAP_SREGS2, 1 },
@@ -317,7 +320,7 @@ static long get_api_version(struct ioctl_call *c, void *data)
 
 static long get_vcpu_mmap_size(struct ioctl_call *c, void *data)
 {
-	return c->value ? -EINVAL : 2 * PAGE_SIZE;	/* kvm_run, PIO data */
+	return c->value ? -EINVAL : 3 * PAGE_SIZE;	/* kvm_run, PIO data, the VM's ring */
 }
 
 static long get_mce_cap(struct ioctl_call *c, void *data)
@@ -516,6 +519,16 @@ static long irqfd(struct ioctl_call *c, void *data)
 	return umbra_irqfd(c->vm, data);
 }
 
+static long register_coalesced(struct ioctl_call *c, void *data)
+{
+	return umbra_register_zone(c->vm, data);
+}
+
+static long unregister_coalesced(struct ioctl_call *c, void *data)
+{
+	return umbra_unregister_zone(c->vm, data);
+}
+
 static long set_gsi_routing(struct ioctl_call *c, void *data)
 {
 	struct kvm_irq_routing __user *user = c->user;
@@ -581,6 +594,8 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_SIGNAL_MSI,		F_IN,			signal_msi },
 	{ KVM_IOEVENTFD,		F_IN,			ioeventfd },
 	{ KVM_IRQFD,			F_IN,			irqfd },
+	{ KVM_REGISTER_COALESCED_MMIO,	F_IN,			register_coalesced },
+	{ KVM_UNREGISTER_COALESCED_MMIO, F_IN,			unregister_coalesced },
 	{ KVM_GET_CLOCK,		F_OUT,			get_clock },
 	{ KVM_SET_CLOCK,		F_IN,			set_clock },
 	{ UMBRA_GET_MMU,		F_OUT | F_VM_LOCK,	get_mmu },
@@ -844,7 +859,7 @@ static int vcpu_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Page 0 is kvm_run, page 1 the data of port I/O. */
+/* Page 0 is kvm_run, page 1 the data of port I/O, page 2 the ring of coalesced writes. */
 static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 {
 	struct umbra_vcpu *vcpu = vmf->vma->vm_file->private_data;
@@ -854,6 +869,8 @@ static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 		page = virt_to_page(vcpu->run);
 	else if (vmf->pgoff == KVM_PIO_PAGE_OFFSET)
 		page = virt_to_page(vcpu->pio_data);
+	else if (vmf->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
+		page = virt_to_page(vcpu->vm->ring);
 	else
 		return VM_FAULT_SIGBUS;
 	get_page(page);

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/srcu.h>
 
+#include "coalesced.h"
 #include "eventfd.h"
 #include "iodev.h"
 #include "umbra.h"
@@ -182,7 +183,11 @@ int umbra_io_write(struct umbra_vcpu *vcpu, enum umbra_bus bus, gpa_t addr, unsi
 	if (rcu_access_pointer(vm->ioevents[bus]) && umbra_ioevent_write(vm, bus, addr, len, data))
 		return 0;
 	dev = find_dev(vm, bus, addr, len);
-	return dev ? dev->ops->write(vcpu, dev, addr, len, data) : -EOPNOTSUPP;
+	if (dev && !dev->ops->write(vcpu, dev, addr, len, data))
+		return 0;
+	if (rcu_access_pointer(vm->zones) && umbra_coalesce_write(vm, bus, addr, len, data))
+		return 0;
+	return -EOPNOTSUPP;
 }
 
 void umbra_io_buses_destroy(struct umbra_vm *vm)

@@ -25,6 +25,7 @@
 #include <linux/preempt.h>
 #include <linux/rcuwait.h>
 #include <linux/rwlock.h>
+#include <linux/spinlock.h>
 #include <linux/srcu.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
@@ -50,6 +51,7 @@ struct umbra_irqchip;
 struct umbra_pit;
 struct umbra_io_bus;
 struct umbra_ioevents;
+struct umbra_zones;
 
 /**
  * enum umbra_request - what somebody wants a vCPU to do before it next enters
@@ -150,6 +152,9 @@ struct umbra_vm {
 	struct umbra_io_bus __rcu *pio_bus;	/* (s) iodev.h */
 	struct umbra_io_bus __rcu *mmio_bus;	/* (s) */
 	struct umbra_ioevents __rcu *ioevents[2];	/* (s) by enum umbra_bus; eventfd.c */
+	struct umbra_zones __rcu *zones;	/* (s) coalesced.c */
+	struct kvm_coalesced_mmio_ring *ring;	/* (c) page; the user may scribble on it */
+	spinlock_t ring_lock;			/* writers of the ring */
 	struct list_head irqfds;		/* vm->irq_lock; eventfd.c */
 	struct list_head resamplers;		/* (i) those whose EOI somebody waits for */
 

@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 
 #include "backend.h"
+#include "coalesced.h"
 #include "eventfd.h"
 #include "iodev.h"
 #include "irq.h"
@@ -22,9 +23,12 @@ static int vm_init_parts(struct umbra_vm *vm)
 {
 	int r;
 
-	r = umbra_slots_create(vm);
+	r = umbra_coalesced_vm_init(vm);
 	if (r)
 		return r;
+	r = umbra_slots_create(vm);
+	if (r)
+		goto err_coalesced;
 	r = umbra_mmu_vm_init(vm);
 	if (r)
 		goto err_slots;
@@ -43,6 +47,8 @@ err_mmu:
 	umbra_mmu_vm_destroy(vm);
 err_slots:
 	umbra_slots_destroy(vm);
+err_coalesced:
+	umbra_coalesced_vm_destroy(vm);
 	return r;
 }
 
@@ -127,6 +133,7 @@ static void vm_destroy(struct kref *ref)
 	umbra_irqchip_destroy(vm);
 	umbra_ioevents_release(vm);
 	umbra_io_buses_destroy(vm);
+	umbra_coalesced_vm_destroy(vm);
 	umbra_mmu_vm_destroy(vm);
 	umbra_slots_destroy(vm);
 	if (umbra_backend->vm_destroy)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* KVM_IOEVENTFD and KVM_IRQFD: good calls, bad calls, and calls that race. */
+/* Ioeventfds, irqfds and coalesced writes: good calls, bad calls, and calls that race. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -47,6 +47,8 @@ static const struct { const char *name; int cap; } caps[] = {
 	{ "KVM_CAP_IOEVENTFD_ANY_LENGTH", KVM_CAP_IOEVENTFD_ANY_LENGTH },
 	{ "KVM_CAP_IRQFD", KVM_CAP_IRQFD },
 	{ "KVM_CAP_IRQFD_RESAMPLE", KVM_CAP_IRQFD_RESAMPLE },
+	{ "KVM_CAP_COALESCED_MMIO", KVM_CAP_COALESCED_MMIO },
+	{ "KVM_CAP_COALESCED_PIO", KVM_CAP_COALESCED_PIO },
 };
 
 TEST_EACH(caps, "the device has ", caps, c)
@@ -427,6 +429,63 @@ TEST(irqfd_outlived, "eventfds go on working when their VM is gone, and the othe
 	vm_free(&vm);
 }
 
+/* Zones of coalesced writes. */
+
+static int zone(struct vm *vm, bool add, uint64_t addr, uint32_t size, uint32_t pio)
+{
+	struct kvm_coalesced_mmio_zone z = { .addr = addr, .size = size, .pio = pio };
+
+	return ioctl(vm->fd, add ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO,
+		     &z);
+}
+
+static const struct {
+	const char *name;
+	uint64_t addr;
+	uint32_t size, pio;
+	bool kvm_takes;
+} bad_zones[] = {
+	{ "a bus that is none", DOORBELL, 16, 2, false },
+	{ "a bus that is none, by a high bit", DOORBELL, 16, 1u << 31, false },
+	{ "an empty zone", DOORBELL, 0, 0, true },
+	{ "a zone that wraps", ~0ULL - 3, 5, 0, true },
+	{ "ports behind the last one", 0xfff0, 17, 1, true },
+	{ "ports far behind the last one", 1ULL << 32, 1, 1, true },
+};
+
+TEST_EACH(bad_zones, "KVM_REGISTER_COALESCED_MMIO refuses with EINVAL ", bad_zones, z)
+{
+	struct vm vm;
+
+	if (z->kvm_takes && !on_umbra())
+		SKIP("stock KVM takes it, and nothing ever waits for it");
+	vm_init(&vm, 0);
+	EXPECT_ERR(zone(&vm, true, z->addr, z->size, z->pio), EINVAL);
+	EXPECT_ERR(zone(&vm, false, z->addr, z->size, z->pio), EINVAL);
+	EXPECT_ERR(ioctl(vm.fd, KVM_REGISTER_COALESCED_MMIO, NULL), EFAULT);
+}
+
+TEST(zones_many, "1000 zones at most, and removed ones make room")
+{
+	struct vm vm;
+	int i;
+
+	if (!on_umbra())
+		SKIP("stock KVM counts other devices too");
+	vm_init(&vm, 0);
+	for (i = 0; i < 1000; i++)
+		ASSERT(!zone(&vm, true, DOORBELL + i * 16, 16, 0));
+	EXPECT_ERR(zone(&vm, true, 0x600, 4, 1), ENOSPC);
+	EXPECT_OK(zone(&vm, false, DOORBELL + 500 * 16, 16, 0));
+	EXPECT_OK(zone(&vm, true, 0x600, 4, 1));
+	EXPECT_ERR(zone(&vm, true, 0x604, 4, 1), ENOSPC);
+	/* None there: no error. */
+	EXPECT_OK(zone(&vm, false, DOORBELL + 500 * 16, 16, 0));
+	/* Partly in each of two: in none. */
+	EXPECT_OK(zone(&vm, false, DOORBELL + 8, 16, 0));
+	EXPECT_ERR(zone(&vm, true, 0x604, 4, 1), ENOSPC);
+}
+
 /* Races: nothing breaks, and what is wanted at the end holds. */
 
 static volatile bool stop;
@@ -571,6 +630,22 @@ TEST(race_vm, "signals while the VM of the irqfd goes away")
 	pthread_join(t, NULL);
 }
 
+static void *spoiler(void *arg)
+{
+	struct racers *r = arg;
+	struct kvm_coalesced_mmio_ring *ring = (void *)
+		((uint8_t *)r->vm.vcpu[0].run + KVM_COALESCED_MMIO_PAGE_OFFSET * 4096);
+	uint32_t x = 1;
+
+	while (!stop) {
+		x = x * 1664525 + 1013904223;
+		*(volatile uint32_t *)&ring->first = x >> (x >> 27);
+		x = x * 1664525 + 1013904223;
+		*(volatile uint32_t *)&ring->last = x >> (x >> 27);
+	}
+	return NULL;
+}
+
 static volatile uint64_t g_rings;
 
 static void ringer(void)
@@ -592,6 +667,38 @@ static void *run_ringer(void *arg)
 		r->doorbells++;
 	}
 	return NULL;
+}
+
+static void *zoner(void *arg)
+{
+	struct racers *r = arg;
+
+	while (!stop) {
+		zone(&r->vm, true, DOORBELL, 16, 0);
+		zone(&r->vm, true, DOORBELL, 8, 0);
+		zone(&r->vm, false, DOORBELL, 16, 0);
+		zone(&r->vm, false, DOORBELL, 4, 0);
+	}
+	return NULL;
+}
+
+TEST(race_zones, "writes to zones that come and go, into a ring that userspace scribbles on")
+{
+	static struct racers r;
+	pthread_t t[3];
+	unsigned int i;
+
+	vm_long_mode(&r.vm, 0, ringer);
+	t[0] = start(run_ringer, &r);
+	t[1] = start(spoiler, &r);
+	t[2] = start(zoner, &r);
+	race_for_a_while();
+	pthread_join(t[1], NULL);
+	pthread_join(t[2], NULL);
+	/* No zone is left, so that the next write exits. */
+	pthread_join(t[0], NULL);
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(vcpu_run(&r.vm.vcpu[0]), KVM_EXIT_MMIO);
 }
 
 TEST(race_event, "each write of a guest signals or exits while its ioeventfd comes and goes")

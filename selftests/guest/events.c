@@ -638,3 +638,234 @@ TEST(resample_auto, "a PIC's automatic EOI lowers a resampled line as the interr
 	vcpu_run_to_end(v);
 	EXPECT_EQ(G(&vm, g_hits), 1);
 }
+
+/* Coalesced writes. */
+
+static struct kvm_coalesced_mmio_ring *ring_of(struct vcpu *v)
+{
+	int page = dev_cap(KVM_CAP_COALESCED_MMIO);
+
+	ASSERT(page > 0 && (size_t)(page + 1) * 4096 <= v->run_size);
+	return (void *)((uint8_t *)v->run + page * 4096);
+}
+
+static void zone(struct vm *vm, bool port, uint64_t addr, uint32_t size)
+{
+	struct kvm_coalesced_mmio_zone z = { .addr = addr, .size = size, .pio = port };
+
+	ASSERT(!ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &z));
+}
+
+/* As many as a page has room for behind the indices. */
+#define RING	((4096 - sizeof(struct kvm_coalesced_mmio_ring)) /	\
+		 sizeof(struct kvm_coalesced_mmio))
+
+static void writes_guest(void)
+{
+	*(volatile uint8_t *)BELL = 0x11;
+	*(volatile uint16_t *)(BELL + 1) = 0x2222;
+	*(volatile uint32_t *)(BELL + 3) = 0x33333333;
+	*(volatile uint64_t *)(BELL + 7) = 0x4444444444444444;
+	outb(PORT, 0x55);
+	outl(PORT, 0x66666666);
+	guest_sync(1);
+	/* Partly outside. */
+	*(volatile uint16_t *)(BELL - 1) = 1;
+	*(volatile uint32_t *)(BELL + 13) = 2;
+	outw(PORT + 3, 3);
+	g_val = *(volatile uint8_t *)BELL;
+	guest_done();
+}
+
+static const struct { uint64_t addr; uint32_t len, pio; uint64_t data; } written[] = {
+	{ BELL, 1, 0, 0x11 },
+	{ BELL + 1, 2, 0, 0x2222 },
+	{ BELL + 3, 4, 0, 0x33333333 },
+	{ BELL + 7, 8, 0, 0x4444444444444444 },
+	{ PORT, 1, 1, 0x55 },
+	{ PORT, 4, 1, 0x66666666 },
+};
+
+TEST(coalesced, "writes inside a coalesced zone wait in the ring, in order; all else exits")
+{
+	struct kvm_coalesced_mmio_ring *ring;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, writes_guest);
+	unsigned int i;
+
+	zone(&vm, false, BELL, 16);
+	zone(&vm, true, PORT, 4);
+	ring = ring_of(v);
+	vcpu_run_to_sync(v, 1);
+	EXPECT_EQ(ring->first, 0);
+	EXPECT_EQ(ring->last, ARRAY_SIZE(written));
+	for (i = 0; i < ARRAY_SIZE(written); i++) {
+		EXPECT_EQ(ring->coalesced_mmio[i].phys_addr, written[i].addr);
+		EXPECT_EQ(ring->coalesced_mmio[i].len, written[i].len);
+		EXPECT_EQ(ring->coalesced_mmio[i].pio, written[i].pio);
+		EXPECT(!memcmp(ring->coalesced_mmio[i].data, &written[i].data, written[i].len));
+	}
+	want_mmio(v, BELL - 1, 2, true);
+	want_mmio(v, BELL + 13, 4, true);
+	want_io(v, KVM_EXIT_IO_OUT, PORT + 3, 2, 1);
+	want_mmio(v, BELL, 1, false);
+	vcpu_run_to_end(v);
+	EXPECT_EQ(ring->last, ARRAY_SIZE(written));
+}
+
+static void flood_guest(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < RING * 2 + 5; i++)
+		*(volatile uint32_t *)BELL = i;
+	guest_done();
+}
+
+TEST(coalesced_full, "a full ring lets the next write exit; what was read makes room, around the end")
+{
+	struct kvm_coalesced_mmio_ring *ring;
+	uint32_t value, want = 0;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, flood_guest);
+
+	zone(&vm, false, BELL, 4);
+	ring = ring_of(v);
+	while (vcpu_run(v) == KVM_EXIT_MMIO) {
+		EXPECT_EQ((ring->last + RING - ring->first) % RING, RING - 1);
+		for (; ring->first != ring->last; ring->first = (ring->first + 1) % RING) {
+			memcpy(&value, ring->coalesced_mmio[ring->first].data, 4);
+			EXPECT_EQ(value, want++);
+		}
+		EXPECT_EQ(v->run->mmio.phys_addr, BELL);
+		memcpy(&value, v->run->mmio.data, 4);
+		EXPECT_EQ(value, want++);
+	}
+	EXPECT(guest_said(v, PORT_DONE, NULL));
+	/* RING - 1 wait, one exits; twice; then the rest waits. */
+	EXPECT_EQ(want, RING * 2);
+	EXPECT_EQ((ring->last + RING - ring->first) % RING, 5);
+}
+
+static const struct {
+	const char *name;
+	uint32_t first, last;
+	bool exits;
+} indices[] = {
+	{ "both behind the end", 0xffffffff, 0xffffffff, true },
+	{ "the VMM's far behind the end", 0xfffffff0, 0, false },
+	{ "the kernel's at the end", 0, RING, true },
+	{ "the kernel's beyond it", 3, 0x10000, true },
+	{ "the kernel's negative", 0, 0x80000000, true },
+};
+
+TEST_EACH(coalesced_bad, "indices that the VMM spoils cost it the ring alone: ", indices, i)
+{
+	struct kvm_coalesced_mmio_ring *ring;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, flood_guest);
+
+	zone(&vm, false, BELL, 4);
+	ring = ring_of(v);
+	ring->first = i->first;
+	ring->last = i->last;
+	if (i->exits) {
+		want_mmio(v, BELL, 4, true);
+		EXPECT_EQ(ring->last, i->last);
+	}
+	/* It goes on when they are right again. */
+	ring->first = ring->last = 0;
+	while (vcpu_run(v) == KVM_EXIT_MMIO)
+		ring->first = ring->last;
+	EXPECT(guest_said(v, PORT_DONE, NULL));
+}
+
+static void one_write(void)
+{
+	*(volatile uint32_t *)BELL = 1;
+	guest_sync(1);
+	*(volatile uint32_t *)BELL = 2;
+	guest_done();
+}
+
+TEST(coalesced_end, "a write exits again once its zone is unregistered")
+{
+	struct kvm_coalesced_mmio_zone z = { .addr = BELL, .size = 4 };
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, one_write);
+
+	zone(&vm, false, GPA_HOLE, 4096);
+	vcpu_run_to_sync(v, 1);
+	EXPECT_EQ(ring_of(v)->last, 1);
+	EXPECT_OK(ioctl(vm.fd, KVM_UNREGISTER_COALESCED_MMIO, &z));
+	want_mmio(v, BELL, 4, true);
+	EXPECT_EQ(ring_of(v)->last, 1);
+	vcpu_run_to_end(v);
+}
+
+TEST(coalesced_event, "an ioeventfd in a coalesced zone is signalled, and the ring stays empty")
+{
+	int fd = new_eventfd();
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, one_write);
+
+	zone(&vm, false, GPA_HOLE, 4096);
+	ioeventfd(&vm, (struct kvm_ioeventfd) { .addr = BELL, .len = 4, .fd = fd });
+	vcpu_run_to_sync(v, 1);
+	EXPECT_EQ(signals(fd), 1);
+	EXPECT_EQ(ring_of(v)->last, 0);
+}
+
+static volatile uint32_t g_ap_done;
+
+static void half_guest(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < 40; i++)
+		*(volatile uint32_t *)(BELL + 8) = i;
+	g_ap_done = 1;
+	for (;;)
+		cpu_relax();
+}
+
+static void other_half(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < 40; i++)
+		*(volatile uint32_t *)BELL = i;
+	while (!g_ap_done)
+		cpu_relax();
+	guest_done();
+}
+
+static void *run_it(void *v)
+{
+	vcpu_run_raw(v);
+	return NULL;
+}
+
+TEST(coalesced_two, "two vCPUs share one ring, and each one's writes are there, in its order")
+{
+	struct kvm_coalesced_mmio_ring *ring;
+	uint32_t value, seen[2] = { 0 }, i;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, other_half), *w = vm_vcpu(&vm, 1);
+	pthread_t t;
+
+	vcpu_long_mode(w, half_guest);
+	zone(&vm, false, BELL, 16);
+	ASSERT(!pthread_create(&t, NULL, run_it, w));
+	vcpu_run_to_end(v);
+	ring = ring_of(w);
+	EXPECT_EQ(ring->last, 80);
+	for (i = 0; i < ring->last && i < RING; i++) {
+		uint32_t *count = &seen[ring->coalesced_mmio[i].phys_addr == BELL];
+
+		memcpy(&value, ring->coalesced_mmio[i].data, 4);
+		EXPECT_EQ(value, (*count)++);
+	}
+	EXPECT_EQ(seen[0], 40);
+	EXPECT_EQ(seen[1], 40);
+}

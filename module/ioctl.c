@@ -574,6 +574,21 @@ static long set_mmu(struct ioctl_call *c, void *data)
 	return umbra_mmu_set_mode(c->vm, *(u32 *)data);
 }
 
+static long get_name(struct ioctl_call *c, void *data)
+{
+	struct umbra_name *name = data;
+
+	memcpy(name->name, c->vm->name, sizeof(name->name));
+	return 0;
+}
+
+static long set_name(struct ioctl_call *c, void *data)
+{
+	struct umbra_name *name = data;
+
+	return umbra_vm_set_name(c->vm, name->name);
+}
+
 static const struct ioctl_row vm_rows[] = {
 	{ KVM_IRQ_LINE,			F_IN,			irq_line },
 	{ KVM_IRQ_LINE_STATUS,		F_IN | F_OUT,		irq_line_status },
@@ -600,6 +615,8 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_SET_CLOCK,		F_IN,			set_clock },
 	{ UMBRA_GET_MMU,		F_OUT | F_VM_LOCK,	get_mmu },
 	{ UMBRA_SET_MMU,		F_IN | F_VM_LOCK,	set_mmu },
+	{ UMBRA_GET_NAME,		F_OUT | F_VM_LOCK,	get_name },
+	{ UMBRA_SET_NAME,		F_IN | F_VM_LOCK,	set_name },
 };
 
 /* Guest memory is the creator's: nobody else can run or change the VM. */

@@ -136,6 +136,7 @@ struct umbra_vm {
 	struct xarray vcpus;			/* (m) by index; read locklessly */
 	int online_vcpus;			/* (m) written after the array: acquire it */
 	bool dead;				/* (a) set once: every RUN returns -EIO */
+	char name[64];				/* (m) set once, its first byte last: umbra_vm_name() */
 	u32 boot_vcpu_id;			/* (m) until a vCPU exists */
 	u64 tss_addr, identity_map_addr;	/* (m) */
 
@@ -167,6 +168,8 @@ struct umbra_vm *umbra_vm_create(unsigned long type);
 void umbra_vm_get(struct umbra_vm *vm);
 void umbra_vm_put(struct umbra_vm *vm);
 void umbra_vm_kill(struct umbra_vm *vm, const char *why);
+int umbra_vm_set_name(struct umbra_vm *vm, const char *name);
+const char *umbra_vm_name(struct umbra_vm *vm);
 struct umbra_vcpu *umbra_vm_create_vcpu(struct umbra_vm *vm, u32 id);
 struct umbra_vcpu *umbra_vcpu_by_id(struct umbra_vm *vm, u32 id);
 

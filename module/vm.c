@@ -5,11 +5,14 @@
  */
 #define pr_fmt(fmt) "umbra: " fmt
 
+#include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/mm.h>
 #include <linux/preempt.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/umbra.h>
 
 #include "backend.h"
 #include "coalesced.h"
@@ -167,8 +170,51 @@ void umbra_vm_kill(struct umbra_vm *vm, const char *why)
 	if (xchg(&vm->dead, true))
 		return;
 	if (why)
-		pr_err_ratelimited("VM of process %d stopped: %s\n", task_tgid_nr(current), why);
+		pr_err_ratelimited("VM %s of process %d stopped: %s\n", umbra_vm_name(vm),
+				   task_tgid_nr(current), why);
 	umbra_request_all(vm, UMBRA_REQ_STOP);
+}
+
+/* What a log line and a file's name can carry, as the uapi header says. */
+static bool is_name(const char *name)
+{
+	size_t i, len = strnlen(name, sizeof_field(struct umbra_name, name));
+
+	if (!len || len == sizeof_field(struct umbra_name, name))
+		return false;
+	for (i = 0; i < len; i++) {
+		if (isascii(name[i]) && isalnum(name[i]))
+			continue;
+		if (!i || !strchr("._-", name[i]))
+			return false;
+	}
+	return !memchr_inv(name + len, 0, sizeof_field(struct umbra_name, name) - len);
+}
+
+/**
+ * umbra_vm_set_name() - what to call the VM
+ * @vm: vm->lock held
+ * @name: all of &umbra_name.name
+ *
+ * Return: 0; -EINVAL it is no name; -EBUSY the VM has one
+ */
+int umbra_vm_set_name(struct umbra_vm *vm, const char *name)
+{
+	BUILD_BUG_ON(sizeof(vm->name) != sizeof_field(struct umbra_name, name));
+	if (!is_name(name))
+		return -EINVAL;
+	if (vm->name[0])
+		return -EBUSY;
+	memcpy(vm->name + 1, name + 1, sizeof(vm->name) - 1);
+	/* Pairs with umbra_vm_name(). */
+	smp_store_release(&vm->name[0], name[0]);
+	return 0;
+}
+
+/** umbra_vm_name() - the VM's name, or what to say when it has none. Any context. */
+const char *umbra_vm_name(struct umbra_vm *vm)
+{
+	return smp_load_acquire(&vm->name[0]) ? vm->name : "(no name)";
 }
 
 /** umbra_vcpu_by_id() - the vCPU that KVM_CREATE_VCPU made with @id, or NULL. Any context. */

@@ -13,7 +13,7 @@
 #define UMBRA_IO	0xBB
 
 /* The version of this header's ABI: grows when something is added. */
-#define UMBRA_ABI_VERSION	1
+#define UMBRA_ABI_VERSION	2
 
 /**
  * struct umbra_info - what this machine and this module can do
@@ -51,5 +51,23 @@ struct umbra_info {
  */
 #define UMBRA_GET_MMU		_IOR(UMBRA_IO, 0x10, __u32)
 #define UMBRA_SET_MMU		_IOW(UMBRA_IO, 0x11, __u32)
+
+/**
+ * struct umbra_name - what a VM is called in the log and by tools
+ * @name: 1 to 63 letters, digits and any of . _ - with a letter or digit first;
+ *	zero-padded. GET: all zero when the VM has none
+ *
+ * The kernel does not compare names: that no two are alike is userspace's affair.
+ */
+struct umbra_name {
+	char name[64];
+};
+
+/*
+ * VM fd. SET once in a VM's life: 0, -EINVAL for what is no name, -EBUSY when it has
+ * one; -EFAULT.
+ */
+#define UMBRA_GET_NAME		_IOR(UMBRA_IO, 0x12, struct umbra_name)
+#define UMBRA_SET_NAME		_IOW(UMBRA_IO, 0x13, struct umbra_name)
 
 #endif

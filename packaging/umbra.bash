@@ -21,8 +21,12 @@ _umbra() {
 		run) words="--kernel --initrd --append --memory --cpus --mmu --name --console
 			--channel --dev --stats --help" ;;
 		check) words="--dev --help" ;;
+		list) words="--json --help" ;;
+		pause | resume | stop)
+			words="--help $(umbra list 2>/dev/null | awk 'NR > 1 { print $1 }')"
+			;;
 		esac
-		((COMP_CWORD > 1)) || words="run check --help"
+		((COMP_CWORD > 1)) || words="run check list pause resume stop --help"
 		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

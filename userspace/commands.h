@@ -9,4 +9,10 @@ int cmd_run(int argc, char **argv);
 /** cmd_check() - say what the machine has and lacks. @argv[0] is "check". */
 int cmd_check(int argc, char **argv);
 
+/** cmd_list() - the VMs that run. @argv[0] is "list". */
+int cmd_list(int argc, char **argv);
+
+/** cmd_verb() - ask one VM for something; @argv[0] is "pause", "resume" or "stop". */
+int cmd_verb(int argc, char **argv);
+
 #endif

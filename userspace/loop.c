@@ -21,7 +21,7 @@ struct loop {
 };
 
 /* Who an event is for; kept in the epoll set as a number. */
-enum source { ON_CONSOLE, ON_CHANNEL, ON_SIGNAL, ON_RTC, ON_DONE };
+enum source { ON_CONSOLE, ON_CHANNEL, ON_SIGNAL, ON_RTC, ON_DONE, ON_CONTROL, ON_PAUSE };
 
 static void stop(struct loop *l, enum stop_why why)
 {
@@ -101,6 +101,15 @@ static int open_signals(struct loop *l)
 	return l->signal_fd < 0 ? -errno : 0;
 }
 
+/* By level: each time it serves a part of what is there. */
+static int watch_control(struct loop *l)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u32 = ON_CONTROL };
+	int fd = l->vm->control.epoll_fd;
+
+	return fd >= 0 && epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
 static int set_up(struct loop *l)
 {
 	int ret;
@@ -115,6 +124,10 @@ static int set_up(struct loop *l)
 		ret = watch(l, l->vm->rtc_timer, EPOLLIN, ON_RTC);
 	if (!ret)
 		ret = watch(l, l->vm->done_fd, EPOLLIN, ON_DONE);
+	if (!ret)
+		ret = watch(l, l->vm->pause.idle_fd, EPOLLIN, ON_PAUSE);
+	if (!ret)
+		ret = watch_control(l);
 	if (!ret)
 		ret = watch_port(l, &l->vm->console, ON_CONSOLE);
 	if (!ret)
@@ -140,6 +153,13 @@ static void dispatch(struct loop *l, uint32_t who)
 		break;
 	case ON_DONE:
 		l->ended = true;
+		break;
+	case ON_CONTROL:
+		control_serve(&l->vm->control);
+		break;
+	case ON_PAUSE:
+		clear_counter(l->vm->pause.idle_fd);
+		control_wake(&l->vm->control);
 		break;
 	}
 }

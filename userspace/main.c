@@ -16,6 +16,10 @@ static const struct {
 } commands[] = {
 	{ "run", cmd_run, "boot a Linux guest" },
 	{ "check", cmd_check, "say what this machine has and lacks for running guests" },
+	{ "list", cmd_list, "show the VMs that run" },
+	{ "pause", cmd_verb, "stop a VM's CPUs" },
+	{ "resume", cmd_verb, "let them go on" },
+	{ "stop", cmd_verb, "end a VM" },
 };
 
 #define COMMANDS	(sizeof(commands) / sizeof(commands[0]))

@@ -45,7 +45,7 @@ bool valid_name(const char *text)
 {
 	size_t len = strlen(text);
 
-	return len && len <= NAME_MAX_LEN &&
+	return len && len <= NAME_MAX_LEN && isalnum((unsigned char)text[0]) &&
 	       strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 			    "0123456789._-") == len;
 }

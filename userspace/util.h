@@ -16,7 +16,7 @@
  */
 int parse_size(const char *text, uint64_t *bytes);
 
-/** valid_name() - whether @text can name a VM: 1 to 63 of [A-Za-z0-9._-]. */
+/** valid_name() - whether @text can name a VM: 1 to 63 of [A-Za-z0-9._-], no sign first. */
 bool valid_name(const char *text);
 
 /** complain() - one line on stderr, after "umbra: ". */

@@ -153,17 +153,25 @@ void vm_run_vcpu(struct vcpu *vcpu)
 	struct vm *vm = vcpu->vm;
 
 	vcpu->stats.start_ns = clock_ns();
-	/* Pairs with vm_stop(): the reason is set before the kick that ends KVM_RUN. */
-	while (atomic_load_explicit(&vm->stop, memory_order_acquire) == STOP_NOT) {
-		int ret = umbra_vcpu_run(&vcpu->kvm);
+	/* Pairs with vm_kick(): what is to be seen here is set before the kick. */
+	while (atomic_load(&vm->stop) == STOP_NOT) {
+		int ret;
 
-		if (!ret)
+		if (pause_wanted(&vm->pause)) {
+			pause_park(&vm->pause, &vm->stop);
+			continue;
+		}
+		ret = umbra_vcpu_run(&vcpu->kvm);
+		if (!ret) {
 			handle_exit(vcpu);
-		else if (ret == -EINTR || ret == -EAGAIN)
+		} else if (ret == -EINTR || ret == -EAGAIN) {
 			vcpu->stats.interrupted++;
-		else
+			/* Taken back before we look at what the kick was for. */
+			__atomic_store_n(&vcpu->kvm.run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+		} else {
 			stop_with(vm, STOP_INTERNAL, "KVM_RUN of vCPU %u: %s", vcpu->kvm.id,
 				  strerror(-ret));
+		}
 	}
 	vcpu->stats.end_ns = clock_ns();
 }

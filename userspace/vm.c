@@ -17,6 +17,7 @@
 #include "mmu.h"
 #include "util.h"
 #include "vm.h"
+#include "vm_control.h"
 
 #define HUGE_PAGE	0x200000ull
 /* KVM wants three pages and one more for itself, on Intel without unrestricted guests. */
@@ -248,6 +249,8 @@ static int create_parts(struct vm *vm, struct umbra_err *err)
 		ret = create_devices(vm, err);
 	if (!ret)
 		ret = create_vcpus(vm, &entry, err);
+	if (!ret)
+		ret = vm_control_open(vm, err);
 	/* Last, so that no failure above has to give a terminal back. */
 	return ret ? ret : open_console(vm, err);
 }
@@ -261,6 +264,8 @@ int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
 	vm->kvm = (struct umbra_vm){ .dev_fd = -1, .fd = -1 };
 	vm->console = PORT_CLOSED;
 	vm->channel = PORT_CLOSED;
+	control_init(&vm->control);
+	vm->pause.idle_fd = -1;
 	vm->board = (struct board){ .ctx = vm, .set_irq = board_set_irq, .stop = board_stop };
 	vm->rtc_host = (struct rtc_host){ .ctx = vm, .now = rtc_now, .arm = rtc_arm };
 	vm->done_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -270,7 +275,7 @@ int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
 		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "no memory for %u vCPUs", cfg->cpus);
 	for (i = 0; i < cfg->cpus; i++)
 		vm->vcpus[i] = (struct vcpu){ .vm = vm, .kvm = { .fd = -1 } };
-	if (vm->done_fd < 0 || vm->rtc_timer < 0)
+	if (vm->done_fd < 0 || vm->rtc_timer < 0 || pause_init(&vm->pause))
 		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "eventfd or timerfd: %s",
 				  strerror(errno));
 	if (port_init(&vm->console, &vm->com1, err) || port_init(&vm->channel, &vm->com2, err))
@@ -294,6 +299,7 @@ void vm_kick(struct vm *vm)
 		__atomic_store_n(&vm->vcpus[i].kvm.run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		pthread_kill(vm->vcpus[i].thread, SIGUSR1);
 	}
+	pause_wake(&vm->pause);
 }
 
 static void *vcpu_main(void *arg)
@@ -305,6 +311,7 @@ static void *vcpu_main(void *arg)
 	sigaddset(&kick, SIGUSR1);
 	pthread_sigmask(SIG_UNBLOCK, &kick, NULL);
 	vm_run_vcpu(vcpu);
+	pause_drop_thread(&vcpu->vm->pause);
 	eventfd_write(vcpu->vm->done_fd, 1);
 	return NULL;
 }
@@ -327,9 +334,12 @@ int vm_start(struct vm *vm)
 	for (vm->started = 0; vm->started < vm->cfg->cpus; vm->started++) {
 		struct vcpu *vcpu = &vm->vcpus[vm->started];
 
+		pause_add_thread(&vm->pause);
 		ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
-		if (ret)
+		if (ret) {
+			pause_drop_thread(&vm->pause);
 			break;
+		}
 	}
 	if (ret) {
 		vm_stop(vm, STOP_INTERNAL);
@@ -377,6 +387,9 @@ void vm_destroy(struct vm *vm)
 	umbra_vm_close(&vm->kvm);
 	if (vm->map)
 		munmap(vm->map, vm->map_size);
+	/* The end of its connections tells the clients that the VM is gone. */
+	vm_control_close(vm);
+	pause_destroy(&vm->pause);
 	if (vm->done_fd >= 0)
 		close(vm->done_fd);
 	if (vm->rtc_timer >= 0)

@@ -9,12 +9,14 @@
 #include <stdint.h>
 
 #include "boot/boot.h"
+#include "control.h"
 #include "devices/board.h"
 #include "devices/bus.h"
 #include "devices/platform.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
 #include "lib/libumbra.h"
+#include "pause.h"
 #include "port.h"
 
 /** struct vm_config - what the command line asked for */
@@ -77,6 +79,9 @@ struct vm {
 	struct uart com1, com2;		/* O */
 	struct rtc rtc;			/* O */
 	struct port console, channel;	/* M */
+	char name[64];			/* C */
+	struct control control;		/* M */
+	struct pause pause;		/* O */
 	atomic_int stop;		/* A: enum stop_why */
 	int done_fd;			/* C: eventfd, written when a vCPU's thread ends */
 };
@@ -104,7 +109,10 @@ int vm_start(struct vm *vm);
  */
 bool vm_stop(struct vm *vm, enum stop_why why);
 
-/** vm_kick() - make all vCPUs' threads look at what they were told; the main thread. */
+/**
+ * vm_kick() - make all vCPUs' threads look at what they were told, in KVM_RUN or parked;
+ * the main thread.
+ */
 void vm_kick(struct vm *vm);
 
 /** vm_join() - wait for all vCPUs' threads to end, which were told to. */

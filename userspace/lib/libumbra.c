@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <linux/umbra.h>
+
 #include "libumbra.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -94,6 +96,16 @@ int umbra_vm_open(struct umbra_vm *vm, const char *path, struct umbra_err *err)
 	}
 	vm->fd = ret;
 	return 0;
+}
+
+int umbra_vm_set_name(const struct umbra_vm *vm, const char *name, struct umbra_err *err)
+{
+	struct umbra_name n = { "" };
+
+	if (strlen(name) >= sizeof(n.name))
+		return umbra_fail(err, -EINVAL, "%.80s: too long for a VM's name", name);
+	memcpy(n.name, name, strlen(name));
+	return UMBRA_IOCTL(vm->fd, UMBRA_SET_NAME, &n, err);
 }
 
 void umbra_vm_close(struct umbra_vm *vm)

@@ -2,8 +2,8 @@
 /*
  * libumbra: a thin wrapper of KVM's ioctls, for the runner and the selftests.
  *
- * It speaks KVM's ABI only, so it drives /dev/kvm and /dev/umbra alike.  No
- * function exits, prints or keeps state of its own: each returns 0 (or the
+ * It speaks KVM's ABI, so it drives /dev/kvm and /dev/umbra alike; what only Umbra
+ * has says so.  No function exits, prints or keeps state of its own: each returns 0 (or the
  * stated value) or a negative errno, and then describes the failure in the
  * struct umbra_err that it was given (which may be NULL).
  */
@@ -93,6 +93,15 @@ const struct umbra_cap *umbra_missing_cap(int fd, const struct umbra_cap *caps);
  * errno otherwise, with nothing open.
  */
 int umbra_vm_open(struct umbra_vm *vm, const char *path, struct umbra_err *err);
+
+/**
+ * umbra_vm_set_name() - UMBRA_SET_NAME
+ * @name: 1 to 63 of [A-Za-z0-9._-], a letter or digit first
+ *
+ * Return: 0; -ENOTTY from stock KVM, which has no names; -EINVAL; -EBUSY when the VM
+ * has a name already.
+ */
+int umbra_vm_set_name(const struct umbra_vm *vm, const char *name, struct umbra_err *err);
 
 /** umbra_vm_close() - close both descriptors; harmless when done twice. */
 void umbra_vm_close(struct umbra_vm *vm);

@@ -217,7 +217,8 @@ static bool run_case(size_t nr)
 	vm->board = (struct board){ .ctx = &rig, .set_irq = rig_irq };
 	vm->done_fd = eventfd(0, EFD_NONBLOCK);
 	vm->rtc_timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
-	good = !port_init(&vm->console, &vm->com1, &err) &&
+	control_init(&vm->control);
+	good = !pause_init(&vm->pause) && !port_init(&vm->console, &vm->com1, &err) &&
 	       !port_init(&vm->channel, &vm->com2, &err) && !pipe(out_pipe) && !pipe(in_pipe);
 	uart_init(&vm->com1, &vm->board, &vm->console.host, 4);
 	uart_init(&vm->com2, &vm->board, &vm->channel.host, 3);
@@ -237,6 +238,7 @@ static bool run_case(size_t nr)
 	dup2(STDERR_FILENO, STDOUT_FILENO);	/* ends the pipe, keeps the number */
 	pthread_join(read_thread, NULL);
 	pthread_join(write_thread, NULL);
+	pause_destroy(&vm->pause);
 	close(vm->done_fd);
 	close(vm->rtc_timer);
 	good = good && !rig.lost && !rig.mismatch && rig.received == rig.receive &&

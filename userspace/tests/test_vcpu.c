@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The answers to a vCPU's exits, also to those that no lab machine gives. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "../vm.h"
 #include "tap.h"
@@ -20,6 +22,7 @@ struct step {
 static const struct step *next_step;
 static uint8_t answered[32];	/* the port data that the last exit left behind */
 static uint8_t answered_mmio[8];
+static uint8_t immediate_exit;	/* as KVM_RUN found it */
 static struct vm *the_vm;
 static bool stop_late;		/* another vCPU stops the VM while this one is in the guest */
 
@@ -28,6 +31,7 @@ int umbra_vcpu_run(struct umbra_vcpu *vcpu)
 {
 	const struct step *s = next_step++;
 
+	immediate_exit = vcpu->run->immediate_exit;
 	memcpy(answered, (uint8_t *)vcpu->run + DATA_OFFSET, sizeof(answered));
 	memcpy(answered_mmio, vcpu->run->mmio.data, sizeof(answered_mmio));
 	*vcpu->run = s->run;
@@ -210,6 +214,67 @@ static void test_first(struct tap *tap)
 	free_vm(vm);
 }
 
+static void *run_in_thread(void *arg)
+{
+	struct vm *vm = arg;
+
+	vm_run_vcpu(vm->vcpus);
+	pause_drop_thread(&vm->pause);
+	return NULL;
+}
+
+static bool wait_idle(struct vm *vm)
+{
+	struct pollfd pfd = { .fd = vm->pause.idle_fd, .events = POLLIN };
+	eventfd_t n;
+
+	return poll(&pfd, 1, 60000) == 1 && !eventfd_read(pfd.fd, &n);
+}
+
+static void test_pause(struct tap *tap)
+{
+	static const struct step kicked[] = {
+		{ .ret = -EINTR, .run.immediate_exit = 1 }, OFF,
+	};
+	static const struct step off[] = { OFF };
+	struct probe p;
+	struct vm *vm = new_vm(&p);
+	pthread_t thread;
+	bool idle;
+
+	run(vm, kicked);
+	tap_ok(tap, !immediate_exit, "vcpu: a kick is over once KVM_RUN has returned for it");
+	free_vm(vm);
+
+	vm = new_vm(&p);
+	next_step = off;
+	idle = !pause_init(&vm->pause);
+	pause_begin(&vm->pause);
+	pause_add_thread(&vm->pause);
+	pthread_create(&thread, NULL, run_in_thread, vm);
+	idle = idle && wait_idle(vm) && pause_idle(&vm->pause);
+	tap_ok(tap, idle && next_step == off, "vcpu: a paused one does not enter the guest");
+	pause_end(&vm->pause);
+	pthread_join(thread, NULL);
+	tap_ok(tap, next_step == off + 1, "vcpu: and goes on where the pause ends");
+	pause_destroy(&vm->pause);
+	free_vm(vm);
+
+	vm = new_vm(&p);
+	idle = !pause_init(&vm->pause);
+	pause_begin(&vm->pause);
+	pause_add_thread(&vm->pause);
+	pthread_create(&thread, NULL, run_in_thread, vm);
+	idle = idle && wait_idle(vm);
+	vm_stop(vm, STOP_USER);
+	pause_wake(&vm->pause);
+	pthread_join(thread, NULL);
+	tap_ok(tap, idle && next_step == off + 1 && pause_idle(&vm->pause),
+	       "vcpu: a paused one can be stopped");
+	pause_destroy(&vm->pause);
+	free_vm(vm);
+}
+
 int main(void)
 {
 	struct tap tap = { 0 };
@@ -227,5 +292,6 @@ int main(void)
 		       "vcpu: %s", ends[i].name);
 		free_vm(vm);
 	}
+	test_pause(&tap);
 	return tap_done(&tap);
 }

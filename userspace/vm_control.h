@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A VM's name and its socket: what umbra list, pause, resume and stop talk to. */
+#ifndef UMBRA_VM_CONTROL_H
+#define UMBRA_VM_CONTROL_H
+
+#include "vm.h"
+
+/**
+ * vm_control_open() - give the VM its name, in the kernel too, and its socket
+ *
+ * Without --name it is called by the runner's process number.  A user without a
+ * runtime directory is told that there is no socket, and gets the VM.
+ *
+ * Return: 0, or an exit code with @err filled.
+ */
+int vm_control_open(struct vm *vm, struct umbra_err *err);
+
+/** vm_control_close() - the last answers, and the end of the socket. Harmless twice. */
+void vm_control_close(struct vm *vm);
+
+#endif

@@ -184,6 +184,10 @@ static const struct {
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, UMBRA_GUESTDBG_VALID },
 	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_ENABLE_CAP_VM, 1 },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, UMBRA_MANUAL_LOG_FLAGS },
+	{ KVM_CAP_DIRTY_LOG_RING, UMBRA_RING_MAX_BYTES },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, UMBRA_RING_MAX_BYTES },
 };
 
 static long check_extension(struct ioctl_call *c, void *data)
@@ -385,15 +389,51 @@ static long set_memory_region(struct ioctl_call *c, void *data)
 	return umbra_set_memory_region(c->vm, data);
 }
 
+/* A 32-bit caller's pointer leaves the upper half of the union undefined. */
+static void __user *bitmap_of(void __user *pointer)
+{
+	return in_compat_syscall() ? compat_ptr(ptr_to_compat(pointer)) : pointer;
+}
+
 static long get_dirty_log(struct ioctl_call *c, void *data)
 {
 	struct kvm_dirty_log *log = data;
 
-	/* A 32-bit caller's pointer leaves the upper half of the union undefined. */
-	if (in_compat_syscall())
-		return umbra_get_dirty_log(c->vm, log->slot,
-					   compat_ptr(ptr_to_compat(log->dirty_bitmap)));
-	return umbra_get_dirty_log(c->vm, log->slot, log->dirty_bitmap);
+	return umbra_get_dirty_log(c->vm, log->slot, bitmap_of(log->dirty_bitmap));
+}
+
+static long clear_dirty_log(struct ioctl_call *c, void *data)
+{
+	struct kvm_clear_dirty_log *log = data;
+
+	return umbra_clear_dirty_log(c->vm, log, bitmap_of(log->dirty_bitmap));
+}
+
+static long reset_dirty_rings(struct ioctl_call *c, void *data)
+{
+	return umbra_reset_rings(c->vm);
+}
+
+/* What can be enabled on a VM, vm->lock held; the flags are 0. */
+static const struct {
+	u32 cap;
+	int (*enable)(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+} vm_caps[] = {
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,	umbra_enable_manual_log },
+	{ KVM_CAP_DIRTY_LOG_RING,		umbra_enable_rings },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL,	umbra_enable_rings },
+};
+
+static long vm_enable_cap(struct ioctl_call *c, void *data)
+{
+	const struct kvm_enable_cap *cap = data;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vm_caps) && !cap->flags; i++) {
+		if (vm_caps[i].cap == cap->cap)
+			return vm_caps[i].enable(c->vm, cap);
+	}
+	return -EINVAL;
 }
 
 /* The three pages below 4G that Intel's real mode needs; kept for when they are used. */
@@ -594,6 +634,9 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_IRQ_LINE_STATUS,		F_IN | F_OUT,		irq_line_status },
 	{ KVM_SET_USER_MEMORY_REGION,	F_IN,			set_memory_region },
 	{ KVM_GET_DIRTY_LOG,		F_IN,			get_dirty_log },
+	{ KVM_CLEAR_DIRTY_LOG,		F_IN,			clear_dirty_log },
+	{ KVM_RESET_DIRTY_RINGS,	F_NONE,			reset_dirty_rings },
+	{ KVM_ENABLE_CAP,		F_IN | F_VM_LOCK,	vm_enable_cap },
 	{ KVM_CREATE_VCPU,		F_VALUE | F_VM_LOCK,	create_vcpu },
 	{ KVM_CHECK_EXTENSION,		F_VALUE,		check_extension },
 	{ KVM_SET_TSS_ADDR,		F_VALUE | F_VM_LOCK,	set_tss_addr },
@@ -876,7 +919,10 @@ static int vcpu_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-/* Page 0 is kvm_run, page 1 the data of port I/O, page 2 the ring of coalesced writes. */
+/*
+ * Page 0 is kvm_run, page 1 the data of port I/O, page 2 the ring of coalesced
+ * writes; from 64 on comes the dirty ring.
+ */
 static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 {
 	struct umbra_vcpu *vcpu = vmf->vma->vm_file->private_data;
@@ -889,6 +935,8 @@ static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 	else if (vmf->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
 		page = virt_to_page(vcpu->vm->ring);
 	else
+		page = umbra_ring_page(vcpu, vmf->pgoff);
+	if (!page)
 		return VM_FAULT_SIGBUS;
 	get_page(page);
 	vmf->page = page;
@@ -901,6 +949,13 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct umbra_vcpu *vcpu = file->private_data;
+
+	/* A private copy of the ring would never show anything. */
+	if ((umbra_ring_page(vcpu, vma->vm_pgoff) ||
+	     umbra_ring_page(vcpu, vma->vm_pgoff + vma_pages(vma) - 1)) &&
+	    (vma->vm_flags & VM_EXEC || !(vma->vm_flags & VM_SHARED)))
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }

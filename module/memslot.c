@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Memory slots: which host memory stands behind a gfn, and everything that
- * follows from it: the kernel's own reads and writes, the dirty log, and the
- * host's notice that its memory is about to change.
+ * follows from it: the kernel's own reads and writes, and the host's notice that
+ * its memory is about to change. The dirty log stands in dirty.c.
  *
  * The slots of a VM are one sorted array, replaced as a whole. It is published
  * under mmu_lock, together with a new invalidate_seq: a fault that looked up the
  * old array can't map anything after that, so that a zap which follows is final.
  * SRCU only says when the old array's memory may go.
  */
-#include <linux/bitops.h>
+#include <linux/bitmap.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -21,7 +21,7 @@
 #include "compat.h"
 #include "umbra.h"
 
-static struct umbra_slots *slots_of(struct umbra_vm *vm)
+struct umbra_slots *umbra_slots(struct umbra_vm *vm)
 {
 	return srcu_dereference_check(vm->slots, &vm->srcu, lockdep_is_held(&vm->slots_lock));
 }
@@ -33,7 +33,7 @@ static struct umbra_slots *slots_of(struct umbra_vm *vm)
  */
 struct umbra_slot *umbra_gfn_to_slot(struct umbra_vm *vm, gfn_t gfn)
 {
-	return slots_find_gfn(slots_of(vm), gfn);
+	return slots_find_gfn(umbra_slots(vm), gfn);
 }
 
 /** umbra_gfn_to_hva() - the user address that backs @gfn, or 0 */
@@ -46,23 +46,6 @@ unsigned long umbra_gfn_to_hva(struct umbra_vm *vm, gfn_t gfn, bool *writable)
 	if (writable)
 		*writable = !(slot->flags & KVM_MEM_READONLY);
 	return umbra_slot_hva(slot, gfn);
-}
-
-/** umbra_slot_mark_dirty() - the page @gfn of @slot was written. Any context. */
-void umbra_slot_mark_dirty(const struct umbra_slot *slot, gfn_t gfn)
-{
-	unsigned long i = gfn - slot->base;
-
-	if (slot->dirty && !test_bit(i, slot->dirty))
-		set_bit(i, slot->dirty);
-}
-
-void umbra_mark_dirty(struct umbra_vm *vm, gfn_t gfn)
-{
-	const struct umbra_slot *slot = umbra_gfn_to_slot(vm, gfn);
-
-	if (slot)
-		umbra_slot_mark_dirty(slot, gfn);
 }
 
 /* What of [gpa, gpa + len) lies in gpa's page. */
@@ -107,7 +90,7 @@ int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned
 		slot = writable_slot(vm, gpa, &hva);
 		if (!slot || copy_to_user((void __user *)hva, data, n))
 			return -EFAULT;
-		umbra_slot_mark_dirty(slot, gpa_to_gfn(gpa));
+		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
 	}
 	return 0;
 }
@@ -191,7 +174,7 @@ int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *n
 	r = cmpxchg_user(hva, old, new, size);
 	/* A locked instruction writes even where it puts back what was there. */
 	if (!r)
-		umbra_slot_mark_dirty(slot, gpa_to_gfn(gpa));
+		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
 	return r;
 }
 
@@ -342,17 +325,19 @@ static void publish(struct umbra_vm *vm, struct umbra_slots *new)
  */
 static int replace_slot(struct umbra_vm *vm, struct umbra_slot *old, struct umbra_slot *new)
 {
-	struct umbra_slots *before = slots_of(vm);
+	struct umbra_slots *before = umbra_slots(vm);
 	struct umbra_slots *after = slots_alloc(before->nr - !!old + !!new);
 	bool same_place = old && new && old->base == new->base;
+	bool had_log = old && umbra_slot_logged(old);
+	bool has_log = new && umbra_slot_logged(new);
 
 	if (!after)
 		return -ENOMEM;
 	slots_edit(after, before, old, new);
 	publish(vm, after);
-	if (same_place && new->dirty && !old->dirty)
+	if (same_place && has_log && !had_log && !umbra_log_initially_set(vm))
 		umbra_mmu_start_log(vm, old->base, old->base + old->npages);
-	else if (old && (!same_place || (old->dirty && !new->dirty)))
+	else if (old && (!same_place || (had_log && !has_log)))
 		/* Gone or moved, or large pages may come back with the log's end. */
 		umbra_mmu_zap(vm, old->base, old->base + old->npages, true);
 	/* Nobody writes through the old slot when the call returns. */
@@ -388,7 +373,8 @@ static int check_region(const struct umbra_vm *vm, const struct kvm_userspace_me
 	return 0;
 }
 
-static struct umbra_slot *slot_alloc(const struct kvm_userspace_memory_region *mem,
+static struct umbra_slot *slot_alloc(const struct umbra_vm *vm,
+				     const struct kvm_userspace_memory_region *mem,
 				     const struct umbra_slot *old)
 {
 	struct umbra_slot *slot = kzalloc(sizeof(*slot), GFP_KERNEL_ACCOUNT);
@@ -400,7 +386,7 @@ static struct umbra_slot *slot_alloc(const struct kvm_userspace_memory_region *m
 	slot->hva = mem->userspace_addr;
 	slot->flags = mem->flags;
 	slot->id = mem->slot;
-	if (!(mem->flags & KVM_MEM_LOG_DIRTY_PAGES))
+	if (!umbra_slot_logged(slot) || vm->ring_entries)
 		return slot;
 	if (old && old->dirty) {
 		slot->dirty = old->dirty;
@@ -411,6 +397,8 @@ static struct umbra_slot *slot_alloc(const struct kvm_userspace_memory_region *m
 		kfree(slot);
 		return NULL;
 	}
+	if (umbra_log_initially_set(vm))
+		bitmap_set(slot->dirty, 0, slot->npages);
 	return slot;
 }
 
@@ -430,9 +418,9 @@ static int set_slot(struct umbra_vm *vm, const struct kvm_userspace_memory_regio
 		if (base == old->base && mem->flags == old->flags)
 			return 0;
 	}
-	if ((!old || base != old->base) && slots_overlap(slots_of(vm), old, base, npages))
+	if ((!old || base != old->base) && slots_overlap(umbra_slots(vm), old, base, npages))
 		return -EEXIST;
-	new = slot_alloc(mem, old);
+	new = slot_alloc(vm, mem, old);
 	if (!new)
 		return -ENOMEM;
 	r = replace_slot(vm, old, new);
@@ -452,7 +440,7 @@ int umbra_set_memory_region(struct umbra_vm *vm, const struct kvm_userspace_memo
 	if (r)
 		return r;
 	mutex_lock(&vm->slots_lock);
-	old = slots_find_id(slots_of(vm), mem->slot);
+	old = slots_find_id(umbra_slots(vm), mem->slot);
 	if (mem->memory_size)
 		r = set_slot(vm, mem, old);
 	else
@@ -484,88 +472,6 @@ void umbra_slots_destroy(struct umbra_vm *vm)
 	}
 	kvfree(slots);
 	RCU_INIT_POINTER(vm->slots, NULL);
-}
-
-/* ------------------------------ the dirty log ------------------------------ */
-
-#define LOG_CHUNK	(PAGE_SIZE / sizeof(u64))
-
-/*
- * Take up to LOG_CHUNK words of the log, from the word @first, into @words, and
- * write-protect the pages in it. Returns whether a flush is needed.
- */
-static bool take_log(struct umbra_vm *vm, const struct umbra_slot *slot, unsigned long first,
-		     unsigned int count, u64 *words)
-{
-	unsigned long *log = slot->dirty + first;
-	bool flush = false;
-	unsigned int i;
-
-	write_lock(&vm->mmu_lock);
-	for (i = 0; i < count; i++) {
-		words[i] = READ_ONCE(log[i]) ? xchg(&log[i], 0) : 0;
-		if (words[i])
-			flush |= vm->mmu.ops->write_protect(vm, slot->base + (first + i) * 64,
-							    words[i]);
-	}
-	write_unlock(&vm->mmu_lock);
-	return flush;
-}
-
-/* The user did not get these: they must come with the next call. */
-static void put_log_back(const struct umbra_slot *slot, unsigned long first, unsigned int count,
-			 const u64 *words)
-{
-	unsigned int i, bit;
-
-	for (i = 0; i < count; i++) {
-		for (bit = 0; bit < 64; bit++) {
-			if (words[i] & BIT_ULL(bit))
-				set_bit((first + i) * 64 + bit, slot->dirty);
-		}
-	}
-}
-
-static int copy_log(struct umbra_vm *vm, const struct umbra_slot *slot, u64 __user *to, u64 *words)
-{
-	unsigned long first, total = BITS_TO_LONGS(slot->npages);
-	unsigned int count;
-	bool flush = false;
-	int r = 0;
-
-	for (first = 0; first < total && !r; first += count) {
-		count = min_t(unsigned long, total - first, LOG_CHUNK);
-		flush |= take_log(vm, slot, first, count, words);
-		if (copy_to_user(to + first, words, count * sizeof(*words))) {
-			put_log_back(slot, first, count, words);
-			r = -EFAULT;
-		}
-		cond_resched();
-	}
-	/* What is written after this is in the next log, so the user may read the pages now. */
-	if (flush)
-		umbra_mmu_flush_remote(vm);
-	return r;
-}
-
-int umbra_get_dirty_log(struct umbra_vm *vm, u32 id, void __user *bitmap)
-{
-	struct umbra_slot *slot;
-	u64 *words;
-	int r = -ENOENT;
-
-	if (id >= UMBRA_MAX_SLOTS)
-		return -EINVAL;
-	words = (u64 *)__get_free_page(GFP_KERNEL);
-	if (!words)
-		return -ENOMEM;
-	mutex_lock(&vm->slots_lock);
-	slot = slots_find_id(slots_of(vm), id);
-	if (slot && slot->dirty)
-		r = copy_log(vm, slot, bitmap, words);
-	mutex_unlock(&vm->slots_lock);
-	free_page((unsigned long)words);
-	return r;
 }
 
 /* ------------------------------ the notifier ------------------------------ */

@@ -25,7 +25,14 @@ static inline gfn_t gpa_to_gfn(gpa_t gpa)
 	return gpa >> PAGE_SHIFT;
 }
 
+/* Does the VM want to know of each page of @slot that is written? */
+static inline bool umbra_slot_logged(const struct umbra_slot *slot)
+{
+	return slot->flags & KVM_MEM_LOG_DIRTY_PAGES;
+}
+
 /* All of these read the slots: the caller is in vm->srcu or holds slots_lock. */
+struct umbra_slots *umbra_slots(struct umbra_vm *vm);
 struct umbra_slot *umbra_gfn_to_slot(struct umbra_vm *vm, gfn_t gfn);
 /* The address that backs @gfn, or 0; *@writable (if not NULL): not a KVM_MEM_READONLY slot. */
 unsigned long umbra_gfn_to_hva(struct umbra_vm *vm, gfn_t gfn, bool *writable);
@@ -51,10 +58,6 @@ int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned 
  */
 int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *new,
 			unsigned int size);
-/* Somebody wrote to @gfn: the dirty log must know. */
-void umbra_mark_dirty(struct umbra_vm *vm, gfn_t gfn);
-void umbra_slot_mark_dirty(const struct umbra_slot *slot, gfn_t gfn);
-
 /**
  * struct umbra_pfn - a host page found for a gfn
  * @pfn: host frame
@@ -111,16 +114,6 @@ void umbra_slots_destroy(struct umbra_vm *vm);
  * -EEXIST: it overlaps another slot; -ENOMEM
  */
 int umbra_set_memory_region(struct umbra_vm *vm, const struct kvm_userspace_memory_region *mem);
-/**
- * umbra_get_dirty_log() - KVM_GET_DIRTY_LOG: which pages were written since the last call
- * @vm: slots_lock is not held, nor vm->srcu
- * @id: slot number
- * @bitmap: room for a bit a page, in whole 64-bit words
- *
- * Return: 0; -EINVAL: @id; -ENOENT: no such slot, or it keeps no log; -EFAULT
- * (no bit is lost then); -ENOMEM
- */
-int umbra_get_dirty_log(struct umbra_vm *vm, u32 id, void __user *bitmap);
 /* mmu_notifier: register for current->mm, and the end of it. */
 int umbra_notifier_register(struct umbra_vm *vm);
 void umbra_notifier_unregister(struct umbra_vm *vm);

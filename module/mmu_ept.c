@@ -316,7 +316,7 @@ static int choose_level(struct umbra_vm *vm, const struct map_request *req)
 {
 	int level = umbra_caps.gbpages ? 3 : 2;
 
-	if (req->slot->dirty)
+	if (umbra_slot_logged(req->slot))
 		return 1;
 	while (level > 1 && !slot_fits_page(req->slot, req->gfn, UMBRA_LEVEL_PAGES(level)))
 		level--;
@@ -360,7 +360,7 @@ static u64 make_leaf(const struct map_request *req, int level)
 		return leaf;
 	leaf |= HOST_WRITABLE;
 	/* With a log, a page becomes writable with its first write. */
-	if (req->write || !req->slot->dirty)
+	if (req->write || !umbra_slot_logged(req->slot))
 		leaf |= format->write;
 	if (req->write)
 		leaf |= format->dirty;
@@ -430,7 +430,7 @@ static bool gain_write(struct umbra_vm *vm, gfn_t gfn)
 		goto out;
 	if (try_cmpxchg64(entry, &now, now | format->write | format->dirty)) {
 		/* In this order: a log taken in between would lose the page otherwise. */
-		umbra_slot_mark_dirty(slot, gfn);
+		umbra_mark_dirty(vm, slot, gfn);
 		done = true;
 	}
 out:
@@ -472,7 +472,7 @@ static int map_fault(struct umbra_vcpu *vcpu, struct map_request *req, unsigned 
 		map_page(vcpu, req);
 		umbra_pfn_mapped(&req->pfn);
 		if (req->write)
-			umbra_slot_mark_dirty(req->slot, req->gfn);
+			umbra_mark_dirty(vm, req->slot, req->gfn);
 	}
 	read_unlock(&vm->mmu_lock);
 	umbra_pfn_put(&req->pfn);

@@ -17,7 +17,8 @@ typedef u64 gfn_t;		/* as <linux/kvm_types.h> has it */
  * @hva: page-aligned userspace address of @base
  * @flags: KVM_MEM_*
  * @id: the caller's slot number
- * @dirty: dirty bitmap of @npages bits, set atomically; NULL when not logged
+ * @dirty: dirty bitmap of @npages bits, set atomically; NULL when the slot
+ *	is not logged, or logged in the rings of the vCPUs
  */
 struct umbra_slot {
 	gfn_t base;

@@ -31,6 +31,7 @@
 #include <linux/xarray.h>
 
 #include "cpuid.h"
+#include "dirty.h"
 #include "event.h"
 #include "exit.h"
 #include "fpu.h"
@@ -64,6 +65,7 @@ struct umbra_zones;
  * @UMBRA_REQ_CLOCK: write the guest's clock page again
  * @UMBRA_REQ_APIC_TIMER: the LAPIC timer has expired: raise its interrupt
  * @UMBRA_REQ_TRIPLE_FAULT: report KVM_EXIT_SHUTDOWN
+ * @UMBRA_REQ_RING_FULL: the dirty ring is nearly full: report it, if it still is
  * @UMBRA_REQ_NONE_KICK: nothing to do, but leave the guest once
  */
 enum umbra_request {
@@ -75,6 +77,7 @@ enum umbra_request {
 	UMBRA_REQ_CLOCK,
 	UMBRA_REQ_APIC_TIMER,
 	UMBRA_REQ_TRIPLE_FAULT,
+	UMBRA_REQ_RING_FULL,
 	UMBRA_REQ_NONE_KICK,
 };
 
@@ -123,6 +126,7 @@ struct umbra_vcpu {
 	struct umbra_fpu fpu;			/* (o) fpu.h */
 	struct umbra_vcpu_time time;		/* (o) time.h */
 	struct umbra_vcpu_mmu mmu;		/* (o) mmu.h */
+	struct umbra_dirty_ring ring;		/* dirty.h */
 	struct umbra_lapic *lapic;		/* (c) NULL without in-kernel irqchip */
 	u64 apic_base;				/* (o) MSR_IA32_APICBASE, LAPIC or not */
 	struct umbra_vcpu_emul *emul;		/* (c) emul_ops.c */
@@ -143,6 +147,8 @@ struct umbra_vm {
 	struct mutex slots_lock;
 	struct srcu_struct srcu;		/* slots and I/O buses */
 	struct umbra_slots __rcu *slots;	/* (s) memslot.h */
+	u32 manual_log;				/* (s) KVM_DIRTY_LOG_* */
+	u32 ring_entries;			/* (m) of each vCPU's; (c) once there is one */
 	struct mmu_notifier notifier;		/* (c) */
 	rwlock_t mmu_lock;
 	struct umbra_vm_mmu mmu;		/* mmu.h */

@@ -194,6 +194,12 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;
 	}
+	/* Before anything that writes to guest memory. */
+	if (umbra_test_request(vcpu, UMBRA_REQ_RING_FULL) && umbra_ring_is_full(vcpu)) {
+		umbra_request(vcpu, UMBRA_REQ_RING_FULL);
+		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+		return 0;
+	}
 	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
 		umbra_lapic_timer_expired(vcpu);
 	if (umbra_lapic_has_init_sipi(vcpu)) {

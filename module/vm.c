@@ -111,6 +111,7 @@ static void vcpu_free(struct umbra_vcpu *vcpu)
 	umbra_backend->vcpu_destroy(vcpu);
 	umbra_fpu_destroy(vcpu);
 	umbra_mmu_vcpu_destroy(vcpu);
+	umbra_ring_destroy(vcpu);
 	umbra_cpuid_free(vcpu);
 	put_pid(rcu_access_pointer(vcpu->pid));
 	umbra_emul_destroy(vcpu);
@@ -249,11 +250,16 @@ static int vcpu_init_parts(struct umbra_vcpu *vcpu)
 	r = umbra_backend->vcpu_create(vcpu);
 	if (r)
 		goto err_fpu;
-	r = umbra_irqchip_in_kernel(vcpu->vm) ? umbra_lapic_create(vcpu) : 0;
+	r = umbra_ring_create(vcpu);
 	if (r)
 		goto err_backend;
+	r = umbra_irqchip_in_kernel(vcpu->vm) ? umbra_lapic_create(vcpu) : 0;
+	if (r)
+		goto err_ring;
 	return 0;
 
+err_ring:
+	umbra_ring_destroy(vcpu);
 err_backend:
 	umbra_backend->vcpu_destroy(vcpu);
 err_fpu:

@@ -255,10 +255,17 @@ static bool inject_one(struct umbra_vcpu *vcpu)
 	return true;
 }
 
-/* Userspace has an interrupt of its own to inject, and no chip is in the kernel. */
+bool umbra_takes_user_irq(struct umbra_vcpu *vcpu)
+{
+	if (umbra_pic_in_kernel(vcpu->vm) || vcpu->events.ext_irq >= 0)
+		return false;
+	return !vcpu->lapic || umbra_lapic_hears_pic(vcpu);
+}
+
+/* Userspace has an interrupt of its own to inject, once the guest can take it. */
 static bool user_wants_window(struct umbra_vcpu *vcpu)
 {
-	return !vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window);
+	return READ_ONCE(vcpu->run->request_interrupt_window) && umbra_takes_user_irq(vcpu);
 }
 
 void umbra_inject_events(struct umbra_vcpu *vcpu)

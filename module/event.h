@@ -30,7 +30,7 @@ struct umbra_events {
 	u8 nmi_pending;		/* at most 2: one latched behind the one in service */
 	bool nmi_injected;
 	atomic_t nmi_queued;	/* by other threads; moved to nmi_pending by the owner */
-	int ext_irq;		/* KVM_INTERRUPT without irqchip: vector, or -1 */
+	int ext_irq;		/* KVM_INTERRUPT: vector, or -1; with a PIC in the kernel always */
 };
 
 void umbra_events_init(struct umbra_vcpu *vcpu);
@@ -54,6 +54,8 @@ void umbra_events_delivered(struct umbra_vcpu *vcpu);
 
 /* Any thread: an NMI for this vCPU. */
 void umbra_inject_nmi(struct umbra_vcpu *vcpu);
+/* Is the PIC userspace's, and would another interrupt of its reach this vCPU? Owner. */
+bool umbra_takes_user_irq(struct umbra_vcpu *vcpu);
 
 /* Is there an event that must wake this halted vCPU? Owner. */
 bool umbra_has_event(struct umbra_vcpu *vcpu);

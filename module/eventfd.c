@@ -508,6 +508,9 @@ int umbra_irqfd(struct umbra_vm *vm, const struct kvm_irqfd *args)
 	if ((args->flags & ~(u32)(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE)) ||
 	    args->gsi >= UMBRA_NR_GSIS || !umbra_irqchip_in_kernel(vm))
 		return -EINVAL;
+	/* The end of an interrupt at userspace's own chips is not ours to see. */
+	if ((args->flags & KVM_IRQFD_FLAG_RESAMPLE) && !umbra_pic_in_kernel(vm))
+		return -EINVAL;
 	return args->flags & KVM_IRQFD_FLAG_DEASSIGN ? deassign(vm, args) : assign(vm, args);
 }
 

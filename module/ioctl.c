@@ -176,7 +176,9 @@ static const struct {
 	{ KVM_CAP_MAX_VCPU_ID, UMBRA_MAX_VCPU_ID },
 	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, 1 },
 	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
+	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },
+	{ KVM_CAP_SPLIT_IRQCHIP, 1 },
 	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
 	{ KVM_CAP_IMMEDIATE_EXIT, 1 },
 	{ KVM_CAP_GET_MSR_FEATURES, 1 },
@@ -184,7 +186,6 @@ static const struct {
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, UMBRA_GUESTDBG_VALID },
 	{ KVM_CAP_SREGS2, 1 },
-	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, UMBRA_MANUAL_LOG_FLAGS },
 	{ KVM_CAP_DIRTY_LOG_RING, UMBRA_RING_MAX_BYTES },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, UMBRA_RING_MAX_BYTES },
@@ -422,6 +423,7 @@ static const struct {
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,	umbra_enable_manual_log },
 	{ KVM_CAP_DIRTY_LOG_RING,		umbra_enable_rings },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL,	umbra_enable_rings },
+	{ KVM_CAP_SPLIT_IRQCHIP,		umbra_irqchip_split },
 };
 
 static long vm_enable_cap(struct ioctl_call *c, void *data)
@@ -759,11 +761,11 @@ static long interrupt(struct ioctl_call *c, void *data)
 
 	if (irq->irq > 255)
 		return -EINVAL;
-	if (c->vcpu->lapic)
+	if (umbra_pic_in_kernel(c->vm))
 		return -ENXIO;
 	if (c->vcpu->events.ext_irq >= 0)
 		return -EEXIST;
-	c->vcpu->events.ext_irq = irq->irq;
+	WRITE_ONCE(c->vcpu->events.ext_irq, irq->irq);
 	umbra_request(c->vcpu, UMBRA_REQ_EVENT);
 	return 0;
 }

@@ -5,6 +5,7 @@
  * Delivery is done with RCU and raw locks only, for the PIT raises its line in
  * hard interrupt context.
  */
+#include <linux/bitmap.h>
 #include <linux/bitops.h>
 #include <linux/nospec.h>
 #include <linux/rcupdate.h>
@@ -32,10 +33,12 @@ enum { ROUTE_PIC, ROUTE_IOAPIC, ROUTE_MSI, ROUTE_NOWHERE };
 
 /*
  * All routes, sorted by GSI; those of GSI n are route[first[n]] up to
- * route[first[n + 1]].
+ * route[first[n + 1]]. level_vectors: those of userspace's IOAPICs that are
+ * level-triggered, whose end it wants to know.
  */
 struct umbra_routes {
 	struct rcu_head rcu;
+	DECLARE_BITMAP(level_vectors, 256);
 	u32 nr_gsis;
 	u16 *first;
 	struct route route[];
@@ -196,7 +199,8 @@ static int parse_pin(const struct kvm_irq_routing_entry *e, struct route *r)
 	return -EINVAL;
 }
 
-static int parse_entry(const struct kvm_irq_routing_entry *e, struct route *r)
+static int parse_entry(const struct umbra_irqchip *chip, const struct kvm_irq_routing_entry *e,
+		       struct route *r)
 {
 	const struct kvm_irq_routing_msi *msi = &e->u.msi;
 
@@ -205,7 +209,7 @@ static int parse_entry(const struct kvm_irq_routing_entry *e, struct route *r)
 	r->gsi = e->gsi;
 	switch (e->type) {
 	case KVM_IRQ_ROUTING_IRQCHIP:
-		return parse_pin(e, r);
+		return chip->split ? -EINVAL : parse_pin(e, r);
 	case KVM_IRQ_ROUTING_MSI:
 		r->kind = decode_msi(msi->address_lo, msi->address_hi, msi->data, &r->msg) ?
 			  ROUTE_MSI : ROUTE_NOWHERE;
@@ -250,7 +254,20 @@ static int sort_routes(struct umbra_routes *routes, const struct route *parsed, 
 	return 0;
 }
 
-static int build_routes(const struct kvm_irq_routing_entry *entries, u32 nr,
+static void note_level_vectors(struct umbra_routes *routes, u32 nr, u32 reserved)
+{
+	u32 i;
+
+	for (i = 0; i < nr && routes->route[i].gsi < reserved; i++) {
+		const struct route *r = &routes->route[i];
+
+		if (r->kind == ROUTE_MSI && r->msg.level && r->msg.mode <= UMBRA_DM_LOWEST)
+			__set_bit(r->msg.vector, routes->level_vectors);
+	}
+}
+
+static int build_routes(const struct umbra_irqchip *chip,
+			const struct kvm_irq_routing_entry *entries, u32 nr,
 			struct umbra_routes **result)
 {
 	struct umbra_routes *routes;
@@ -262,7 +279,7 @@ static int build_routes(const struct kvm_irq_routing_entry *entries, u32 nr,
 	if (!parsed)
 		return -ENOMEM;
 	for (i = 0; i < nr && !ret; i++) {
-		ret = parse_entry(&entries[i], &parsed[i]);
+		ret = parse_entry(chip, &entries[i], &parsed[i]);
 		nr_gsis = max(nr_gsis, parsed[i].gsi + 1u);
 	}
 	if (ret)
@@ -274,10 +291,12 @@ static int build_routes(const struct kvm_irq_routing_entry *entries, u32 nr,
 		goto out;
 	}
 	ret = sort_routes(routes, parsed, nr);
-	if (ret)
+	if (ret) {
 		free_routes(routes);
-	else
+	} else {
+		note_level_vectors(routes, nr, chip->reserved);
 		*result = routes;
+	}
 out:
 	kvfree(parsed);
 	return ret;
@@ -291,7 +310,7 @@ int umbra_set_routing(struct umbra_vm *vm, const struct kvm_irq_routing_entry *e
 
 	if (!chip || nr > UMBRA_NR_GSIS)
 		return -EINVAL;
-	ret = build_routes(entries, nr, &new);
+	ret = build_routes(chip, entries, nr, &new);
 	if (ret)
 		return ret;
 
@@ -327,7 +346,7 @@ static int default_routes(struct umbra_irqchip *chip)
 							KVM_IRQCHIP_PIC_MASTER;
 		e[n].u.irqchip.pin = i % PIC_PINS;
 	}
-	ret = build_routes(e, n, &routes);
+	ret = build_routes(chip, e, n, &routes);
 	if (!ret)
 		rcu_assign_pointer(chip->routes, routes);
 	kfree(e);
@@ -352,6 +371,30 @@ static int put_on_buses(struct umbra_irqchip *chip)
 	return ret;
 }
 
+static struct umbra_irqchip *new_chip(struct umbra_vm *vm)
+{
+	struct umbra_irqchip *chip = kzalloc(sizeof(*chip), GFP_KERNEL_ACCOUNT);
+
+	if (!chip)
+		return NULL;
+	chip->vm = vm;
+	umbra_pic_init(chip);
+	umbra_ioapic_init(chip);
+	return chip;
+}
+
+/* @ret: 0: whoever sees it finds it complete; else it is freed. Returns @ret. */
+static int publish_chip(struct umbra_irqchip *chip, int ret)
+{
+	if (ret) {
+		free_routes(rcu_dereference_protected(chip->routes, true));
+		kfree(chip);
+	} else {
+		smp_store_release(&chip->vm->irqchip, chip);
+	}
+	return ret;
+}
+
 int umbra_irqchip_create(struct umbra_vm *vm)
 {
 	struct umbra_irqchip *chip;
@@ -362,23 +405,52 @@ int umbra_irqchip_create(struct umbra_vm *vm)
 		return -EEXIST;
 	if (vm->online_vcpus)
 		return -EINVAL;
-	chip = kzalloc(sizeof(*chip), GFP_KERNEL_ACCOUNT);
+	chip = new_chip(vm);
 	if (!chip)
 		return -ENOMEM;
-	chip->vm = vm;
-	umbra_pic_init(chip);
-	umbra_ioapic_init(chip);
 	ret = default_routes(chip);
 	if (!ret)
 		ret = put_on_buses(chip);
-	if (ret) {
-		free_routes(rcu_dereference_protected(chip->routes, true));
-		kfree(chip);
-		return ret;
+	return publish_chip(chip, ret);
+}
+
+int umbra_irqchip_split(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
+{
+	struct umbra_routes *routes = NULL;
+	struct umbra_irqchip *chip;
+	int ret;
+
+	lockdep_assert_held(&vm->lock);
+	if (cap->args[0] > UMBRA_NR_GSIS || cap->args[1] || cap->args[2] || cap->args[3])
+		return -EINVAL;
+	if (vm->irqchip || vm->online_vcpus)
+		return -EEXIST;
+	chip = new_chip(vm);
+	if (!chip)
+		return -ENOMEM;
+	chip->split = true;
+	chip->reserved = cap->args[0];
+	ret = build_routes(chip, NULL, 0, &routes);
+	rcu_assign_pointer(chip->routes, routes);
+	return publish_chip(chip, ret);
+}
+
+void umbra_vector_ended(struct umbra_vcpu *vcpu, u8 vector)
+{
+	struct umbra_irqchip *chip = vcpu->vm->irqchip;
+	bool wanted;
+
+	if (!chip->split) {
+		umbra_ioapic_eoi(chip, vector);
+		return;
 	}
-	/* Whoever sees it finds it complete. */
-	smp_store_release(&vm->irqchip, chip);
-	return 0;
+	rcu_read_lock();
+	wanted = test_bit(vector, rcu_dereference(chip->routes)->level_vectors);
+	rcu_read_unlock();
+	if (!wanted)
+		return;
+	vcpu->ended_vector = vector;
+	umbra_request(vcpu, UMBRA_REQ_IOAPIC_EOI);
 }
 
 void umbra_irqchip_quiesce(struct umbra_vm *vm)
@@ -403,11 +475,18 @@ bool umbra_irqchip_in_kernel(struct umbra_vm *vm)
 	return smp_load_acquire(&vm->irqchip) != NULL;
 }
 
+bool umbra_pic_in_kernel(struct umbra_vm *vm)
+{
+	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
+
+	return chip && !chip->split;
+}
+
 int umbra_irqchip_get(struct umbra_vm *vm, struct kvm_irqchip *state)
 {
 	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
 
-	if (!chip)
+	if (!chip || chip->split)
 		return -ENXIO;
 	memset(&state->chip, 0, sizeof(state->chip));
 	state->pad = 0;
@@ -429,7 +508,7 @@ int umbra_irqchip_set(struct umbra_vm *vm, const struct kvm_irqchip *state)
 {
 	struct umbra_irqchip *chip = smp_load_acquire(&vm->irqchip);
 
-	if (!chip)
+	if (!chip || chip->split)
 		return -ENXIO;
 	switch (state->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:

@@ -26,11 +26,17 @@ enum {
 
 /* KVM_CREATE_IRQCHIP: vm->lock held. 0, -EEXIST, -EINVAL (vCPUs exist), -ENOMEM */
 int umbra_irqchip_create(struct umbra_vm *vm);
+/*
+ * KVM_CAP_SPLIT_IRQCHIP: LAPICs here, PICs and IOAPIC in userspace; vm->lock held. 0, -EEXIST
+ * (vCPUs or chips exist), -EINVAL (too many pins, arguments that are not 0), -ENOMEM
+ */
+int umbra_irqchip_split(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 /* No vCPU runs and none will: after it no chip acts by itself. The vCPUs still exist. */
 void umbra_irqchip_quiesce(struct umbra_vm *vm);
 /* The vCPUs are gone. */
 void umbra_irqchip_destroy(struct umbra_vm *vm);
-bool umbra_irqchip_in_kernel(struct umbra_vm *vm);
+bool umbra_irqchip_in_kernel(struct umbra_vm *vm);	/* LAPICs at least */
+bool umbra_pic_in_kernel(struct umbra_vm *vm);		/* all of them */
 /* KVM_GET/SET_IRQCHIP: 0, -EINVAL, -ENXIO without chips */
 int umbra_irqchip_get(struct umbra_vm *vm, struct kvm_irqchip *chip);
 int umbra_irqchip_set(struct umbra_vm *vm, const struct kvm_irqchip *chip);
@@ -68,6 +74,8 @@ int umbra_pending_irq(struct umbra_vcpu *vcpu);
 bool umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu);
 /* Take it: IRR to ISR, or the PIC's INTA; the vector, or -1 when it went away. Owner. */
 int umbra_ack_irq(struct umbra_vcpu *vcpu);
+/* With a LAPIC: does an interrupt of the PIC reach this CPU? */
+bool umbra_lapic_hears_pic(struct umbra_vcpu *vcpu);
 void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8);
 u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu);
 u64 umbra_apic_base(struct umbra_vcpu *vcpu);

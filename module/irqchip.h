@@ -91,11 +91,15 @@ struct umbra_ioapic {
 
 /**
  * struct umbra_irqchip - all chips of a VM but the LAPICs and the PIT
+ * @split: PICs and IOAPIC are userspace's; those here are on no bus and quiet
+ * @reserved: with @split: GSIs below it are the pins of userspace's IOAPICs
  * @routes: replaced whole under vm->irq_lock, read under RCU, for a timer's
  *	interrupt is a reader too
  */
 struct umbra_irqchip {
 	struct umbra_vm *vm;
+	bool split;
+	u32 reserved;
 	struct umbra_pic pic;
 	struct umbra_ioapic ioapic;
 	struct umbra_routes __rcu *routes;
@@ -122,6 +126,10 @@ void umbra_ioapic_eoi(struct umbra_irqchip *chip, u8 vector);
 void umbra_ioapic_get(struct umbra_irqchip *chip, struct kvm_ioapic_state *state);
 int umbra_ioapic_set(struct umbra_irqchip *chip, const struct kvm_ioapic_state *state);
 int umbra_ioapic_register(struct umbra_irqchip *chip);
+
+/* irq.c */
+/* The owner has ended @vector, which is level-triggered, or somebody waits for an end. */
+void umbra_vector_ended(struct umbra_vcpu *vcpu, u8 vector);
 
 /* lapic.c */
 /**

@@ -181,7 +181,7 @@ static void write_eoi(struct umbra_lapic *apic)
 	apic->isr_top = --apic->isr_count ? highest_vector(apic, APIC_ISR) : -1;
 	update_ppr(apic);
 	if (unlikely(test_vector(apic, APIC_TMR, vector)) || umbra_any_resampler(apic->vcpu->vm))
-		umbra_ioapic_eoi(apic->vcpu->vm->irqchip, vector);
+		umbra_vector_ended(apic->vcpu, vector);
 	recheck_irr(apic);
 }
 
@@ -690,11 +690,6 @@ int umbra_x2apic_write(struct umbra_vcpu *vcpu, u32 msr, u64 value)
 
 /* --- the base MSR, creation, reset -------------------------------------- */
 
-static bool is_boot_cpu(const struct umbra_vcpu *vcpu)
-{
-	return vcpu->id == (int)vcpu->vm->boot_vcpu_id;
-}
-
 static void set_base(struct umbra_vcpu *vcpu, u64 base)
 {
 	vcpu->apic_base = base;
@@ -720,7 +715,7 @@ static void reset_regs(struct umbra_lapic *apic)
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(apic, lvt_regs[i], APIC_LVT_MASKED);
 	/* As KVM: a PC's firmware finds the PIC connected. */
-	if (is_boot_cpu(apic->vcpu))
+	if (lapic_is_boot_cpu(apic->vcpu))
 		lapic_set_reg(apic, APIC_LVT0, UMBRA_DM_EXTINT << 8);
 	if (lapic_x2(apic))
 		lapic_set_reg(apic, APIC_LDR, x2apic_ldr(apic_id(apic)));
@@ -751,7 +746,7 @@ void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init)
 {
 	if (!init) {
 		set_base(vcpu, APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE |
-			       (is_boot_cpu(vcpu) ? BASE_BSP : 0));
+			       (lapic_is_boot_cpu(vcpu) ? BASE_BSP : 0));
 		if (vcpu->lapic)
 			vcpu->lapic->latched = 0;
 	}
@@ -804,19 +799,42 @@ int umbra_set_apic_base(struct umbra_vcpu *vcpu, u64 value, bool host)
 
 /* --- the vCPU's side ---------------------------------------------------- */
 
-/* The PIC asks, and this CPU is where it is heard. */
-static bool pic_pending(const struct umbra_lapic *apic)
+/* With the latched message, if one has come. */
+static bool hears_pic(const struct umbra_lapic *apic)
 {
 	u32 lvt;
 
-	if (likely(!READ_ONCE(apic->vcpu->vm->irqchip->pic.output)))
-		return false;
 	/* Without a LAPIC the INTR pin is wired straight through. */
 	if (!hardware_enabled(apic))
-		return is_boot_cpu(apic->vcpu);
+		return lapic_is_boot_cpu(apic->vcpu);
 	lvt = lapic_reg(apic, APIC_LVT0);
 	return READ_ONCE(apic->extint) ||
 	       (!(lvt & APIC_LVT_MASKED) && GET_APIC_DELIVERY_MODE(lvt) == UMBRA_DM_EXTINT);
+}
+
+bool umbra_lapic_hears_pic(struct umbra_vcpu *vcpu)
+{
+	return hears_pic(vcpu->lapic);
+}
+
+/* The PIC asks, or userspace in its place, and this CPU is where it is heard. */
+static bool pic_pending(const struct umbra_lapic *apic)
+{
+	if (likely(!READ_ONCE(apic->vcpu->vm->irqchip->pic.output) &&
+		   READ_ONCE(apic->vcpu->events.ext_irq) < 0))
+		return false;
+	return hears_pic(apic);
+}
+
+/* INTA: as umbra_pic_ack() */
+static int ack_pic(struct umbra_vcpu *vcpu)
+{
+	int vector = vcpu->events.ext_irq;
+
+	if (!vcpu->vm->irqchip->split)
+		return umbra_pic_ack(vcpu->vm->irqchip);
+	WRITE_ONCE(vcpu->events.ext_irq, -1);
+	return vector;
 }
 
 int umbra_pending_irq(struct umbra_vcpu *vcpu)
@@ -838,7 +856,7 @@ int umbra_ack_irq(struct umbra_vcpu *vcpu)
 	if (!apic)
 		return -1;
 	if (pic_pending(apic)) {
-		vector = umbra_pic_ack(vcpu->vm->irqchip);
+		vector = ack_pic(vcpu);
 		WRITE_ONCE(apic->extint, false);
 		umbra_request(vcpu, UMBRA_REQ_EVENT);
 		if (vector >= 0)
@@ -875,55 +893,6 @@ void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8)
 u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu)
 {
 	return vcpu->lapic ? lapic_reg(vcpu->lapic, APIC_TASKPRI) >> 4 : 0;
-}
-
-bool umbra_lapic_has_init_sipi(struct umbra_vcpu *vcpu)
-{
-	return vcpu->lapic && READ_ONCE(vcpu->lapic->latched);
-}
-
-void umbra_lapic_latch_sipi(struct umbra_vcpu *vcpu)
-{
-	set_bit(LAPIC_LATCHED_SIPI, &vcpu->lapic->latched);
-}
-
-void umbra_lapic_set_sipi_vector(struct umbra_vcpu *vcpu, u32 vector)
-{
-	WRITE_ONCE(vcpu->lapic->sipi_vector, vector);
-}
-
-/* Start at the page that the SIPI named, in real mode as INIT left it. */
-static void start_at_sipi(struct umbra_vcpu *vcpu, u8 vector)
-{
-	struct kvm_segment cs;
-
-	umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
-	cs.selector = vector << 8;
-	cs.base = vector << 12;
-	umbra_backend->set_segment(vcpu, &cs, VCPU_SREG_CS);
-	umbra_set_rip(vcpu, 0);
-	WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
-}
-
-bool umbra_lapic_accept_events(struct umbra_vcpu *vcpu)
-{
-	struct umbra_lapic *apic = vcpu->lapic;
-	u32 old = READ_ONCE(vcpu->mp_state);
-
-	if (!apic || !READ_ONCE(apic->latched))
-		return false;
-	if (test_and_clear_bit(LAPIC_LATCHED_INIT, &apic->latched)) {
-		umbra_vcpu_reset(vcpu, true);
-		WRITE_ONCE(vcpu->mp_state, is_boot_cpu(vcpu) ? KVM_MP_STATE_RUNNABLE :
-							       KVM_MP_STATE_INIT_RECEIVED);
-	}
-	if (test_and_clear_bit(LAPIC_LATCHED_SIPI, &apic->latched)) {
-		smp_rmb();	/* pairs with accept() */
-		/* A CPU that does not wait for a SIPI drops it. */
-		if (vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED)
-			start_at_sipi(vcpu, READ_ONCE(apic->sipi_vector));
-	}
-	return vcpu->mp_state != old;
 }
 
 /* --- saved state -------------------------------------------------------- */

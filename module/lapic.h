@@ -10,7 +10,7 @@
 #include <linux/kvm.h>
 #include <linux/types.h>
 
-struct umbra_vcpu;
+#include "umbra.h"
 
 #define LAPIC_REGS_SIZE		sizeof(struct kvm_lapic_state)
 
@@ -86,6 +86,11 @@ static inline void lapic_set_reg(struct umbra_lapic *apic, unsigned int reg, u32
 static inline bool lapic_x2(const struct umbra_lapic *apic)
 {
 	return READ_ONCE(apic->base) & X2APIC_ENABLE;
+}
+
+static inline bool lapic_is_boot_cpu(const struct umbra_vcpu *vcpu)
+{
+	return vcpu->id == (int)vcpu->vm->boot_vcpu_id;
 }
 
 /* Raise what an LVT entry says, unless it is masked; @src is @apic in its owner. true: raised. */

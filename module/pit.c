@@ -415,7 +415,7 @@ int umbra_pit_create(struct umbra_vm *vm, const struct kvm_pit_config *config)
 	lockdep_assert_held(&vm->lock);
 	if (vm->pit)
 		return -EEXIST;
-	if (!umbra_irqchip_in_kernel(vm))
+	if (!umbra_pic_in_kernel(vm))
 		return -ENOENT;
 	if (config->flags & ~KVM_PIT_SPEAKER_DUMMY)
 		return -EINVAL;

@@ -200,6 +200,11 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
 		return 0;
 	}
+	if (umbra_test_request(vcpu, UMBRA_REQ_IOAPIC_EOI)) {
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = vcpu->ended_vector;
+		return 0;
+	}
 	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
 		umbra_lapic_timer_expired(vcpu);
 	if (umbra_lapic_has_init_sipi(vcpu)) {
@@ -312,12 +317,22 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	return umbra_handle_exit(vcpu);
 }
 
-/* Without in-kernel chips userspace asks to know when the guest can take an interrupt. */
+/*
+ * Could the guest take an interrupt of userspace's PIC now? Not while another event is
+ * on its way: userspace may want to write that one anew with KVM_SET_SREGS.
+ */
+static bool ready_for_user_irq(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_events *ev = &vcpu->events;
+
+	return umbra_takes_user_irq(vcpu) && !ev->irq.injected && !ev->exc.pending &&
+	       !ev->exc.injected && !ev->nmi_injected && umbra_backend->interrupt_allowed(vcpu);
+}
+
+/* Whose PIC is in userspace asks to know when the guest can take an interrupt. */
 static bool window_for_user(struct umbra_vcpu *vcpu)
 {
-	return !vcpu->lapic && READ_ONCE(vcpu->run->request_interrupt_window) &&
-	       vcpu->events.ext_irq < 0 && !vcpu->events.irq.injected &&
-	       umbra_backend->interrupt_allowed(vcpu);
+	return READ_ONCE(vcpu->run->request_interrupt_window) && ready_for_user_irq(vcpu);
 }
 
 /*
@@ -374,9 +389,8 @@ static void fill_run_page(struct umbra_vcpu *vcpu)
 	run->cr8 = umbra_cr8(vcpu);
 	run->apic_base = umbra_apic_base(vcpu);
 	run->flags = 0;
-	run->ready_for_interrupt_injection =
-		vcpu->lapic || (vcpu->events.ext_irq < 0 && !vcpu->events.irq.injected &&
-				umbra_backend->interrupt_allowed(vcpu));
+	run->ready_for_interrupt_injection = umbra_pic_in_kernel(vcpu->vm) ||
+					     ready_for_user_irq(vcpu);
 }
 
 /* An AP that nobody has started: wait for it here, then let userspace look. */

@@ -288,3 +288,31 @@ TEST(vm_faults, "VM ioctls with their argument in a guard page are EFAULT")
 			   cmds[i], r, strerror(errno));
 	}
 }
+
+TEST(no_vcpu, "calls that write or mark guest memory are harmless without a vCPU")
+{
+	uint8_t bits[MEM_SIZE / 4096 / 8];
+	struct kvm_dirty_log log = { .dirty_bitmap = bits };
+	struct kvm_enable_cap ring = {
+		.cap = KVM_CAP_DIRTY_LOG_RING, .args = { 4096 },
+	};
+	struct kvm_clock_data c = { .clock = 5 };
+	struct vm vm;
+	size_t i;
+
+	vm_init(&vm, VM_IRQCHIP);
+	ASSERT(!vm_slot(&vm, 0, KVM_MEM_LOG_DIRTY_PAGES, 0, MEM_SIZE, vm.mem));
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_CLOCK, &c));
+	EXPECT_OK(ioctl(vm.fd, KVM_GET_CLOCK, &c));
+	EXPECT_OK(vm_irq(&vm, 4, 1));
+	memset(bits, 0xff, sizeof(bits));
+	EXPECT_OK(ioctl(vm.fd, KVM_GET_DIRTY_LOG, &log));
+	for (i = 0; i < sizeof(bits); i++)
+		EXPECT_EQ(bits[i], 0);
+	vm_free(&vm);
+
+	vm_init(&vm, VM_NO_MEMORY);
+	NEED_CAP(KVM_CAP_DIRTY_LOG_RING);
+	EXPECT_OK(ioctl(vm.fd, KVM_ENABLE_CAP, &ring));
+	EXPECT_EQ(ioctl(vm.fd, KVM_RESET_DIRTY_RINGS, 0UL), 0);
+}

@@ -275,6 +275,9 @@ int emul_op_cmpxchg8b(struct umbra_emul *e)
 	unsigned int half = e->dst.size / 2;
 	u64 low, high;
 
+	if (half == 8 && !e->ops->cpu_has(e, UMBRA_CPU_CX16))
+		return emul_ud(e);
+
 	if (half == 8) {
 		low = e->dst.word[0];
 		high = e->dst.word[1];

@@ -20,21 +20,10 @@ static bool rights_ok(const struct umbra_emul_seg *s, bool write)
 	return !write || (s->attr & EMUL_SEG_WRITE);
 }
 
-static bool limit_ok(const struct umbra_emul_seg *s, u64 off, unsigned int size)
-{
-	u64 last = off + size - 1;
-
-	if ((s->attr & (EMUL_SEG_CODE | EMUL_SEG_DOWN)) == EMUL_SEG_DOWN) {
-		u64 top = (s->attr & EMUL_SEG_DB) ? 0xffffffff : 0xffff;
-
-		return off > s->limit && last <= top;
-	}
-	return last <= s->limit;
-}
-
 static int check_alignment(struct umbra_emul *e, u64 la, unsigned int size)
 {
-	if ((la & (size - 1)) && (e->ops->get_cr(e, 0) & EMUL_CR0_AM))
+	/* Of odd sizes and large images no alignment is asked. */
+	if (size <= 16 && !(size & (size - 1)) && (la & (size - 1)) && (e->ops->get_cr(e, 0) & EMUL_CR0_AM))
 		return emul_fault_err(e, EMUL_AC_FAULT, 0);
 	return UMBRA_EMUL_OK;
 }
@@ -55,11 +44,11 @@ int emul_linear_slow(struct umbra_emul *e, unsigned int seg, u64 off, unsigned i
 		s = emul_seg(e, seg);
 		if (emul_prot(e) && !rights_ok(s, write))
 			return seg_fault(e, seg);
-		if (!limit_ok(s, off, size))
+		if (!emul_limit_ok(s, off, size))
 			return seg_fault(e, seg);
 		*la = (s->base + off) & 0xffffffff;
 	}
-	if ((e->flags & F_ALIGN) && size == 16 && (*la & 15))
+	if ((e->flags & F_ALIGN) && size >= 16 && (*la & (size - 1)))
 		return emul_gp0(e);
 	if ((e->rflags & EMUL_AC) && e->cpl == 3)
 		return check_alignment(e, *la, size);
@@ -135,6 +124,8 @@ int emul_pop(struct umbra_emul *e, u64 *val, unsigned int size)
 int emul_branch(struct umbra_emul *e, u64 target)
 {
 	if (emul_long(e)) {
+		if (e->opsize == 2)
+			target &= 0xffff;
 		if (!emul_canonical(e, target))
 			return emul_gp0(e);
 	} else {

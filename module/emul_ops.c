@@ -12,62 +12,17 @@
 #include <linux/kvm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <asm/debugreg.h>
 #include <asm/trapnr.h>
 
 #include "backend.h"
-#include "emulate.h"
+#include "emul_ops.h"
 #include "iodev.h"
 #include "irq.h"
 #include "mmio.h"
 #include "umbra.h"
 
-#define MMIO_CHUNK	8	/* bytes that one KVM_EXIT_MMIO carries */
-#define MMIO_READS	16	/* two operands of 64 bytes */
-#define MMIO_WRITES	8	/* one operand of 64 bytes */
-
-struct mmio_access {
-	gpa_t gpa;
-	u8 len;
-	u8 data[MMIO_CHUNK];
-};
-
-/**
- * struct umbra_vcpu_emul - an emulation under way
- * @vcpu: whose
- * @reads: completed device reads of one unit
- * @writes: device writes for userspace
- * @nr_reads: how many @reads hold data
- * @next_read: the next of them to be given
- * @nr_writes: how many @writes there are
- * @next_write: the next of them to be sent
- * @step: which unit of the instruction @reads belong to
- * @read_wanted: the entry behind the last of @reads waits for userspace
- * @pio: port I/O for userspace is set up in the run page
- * @pio_done: its data is in vcpu->pio_data
- * @halt: the instruction was HLT
- * @trap: a single step over the instruction is due when userspace has its writes
- * @fault_known: the exit told where the instruction's access faulted
- * @fault_write: and that it was a write
- * @fault_gpa: at this address
- * @e: the emulator's part
- */
-struct umbra_vcpu_emul {
-	struct umbra_vcpu *vcpu;
-	struct mmio_access reads[MMIO_READS], writes[MMIO_WRITES];
-	u8 nr_reads, next_read, nr_writes, next_write;
-	u32 step;
-	bool read_wanted, pio, pio_done, halt, trap;
-	bool fault_known, fault_write;
-	gpa_t fault_gpa;
-	struct umbra_emul e;
-};
-
-static struct umbra_vcpu_emul *to_ve(struct umbra_emul *e)
-{
-	return container_of(e, struct umbra_vcpu_emul, e);
-}
-
-static int fault(struct umbra_emul *e, u8 vector, bool has_error, u32 error, u64 cr2)
+int umbra_emul_fault(struct umbra_emul *e, u8 vector, bool has_error, u32 error, u64 cr2)
 {
 	e->exception = (struct umbra_emul_exception) {
 		.vector = vector,
@@ -78,22 +33,17 @@ static int fault(struct umbra_emul *e, u8 vector, bool has_error, u32 error, u64
 	return UMBRA_EMUL_FAULT;
 }
 
-static int gp(struct umbra_emul *e)
-{
-	return fault(e, X86_TRAP_GP, true, 0, 0);
-}
-
 /* ---- memory ---- */
 
 static int translate(struct umbra_emul *e, u64 la, u32 access, gpa_t *gpa)
 {
 	u32 error;
-	int r = umbra_gva_to_gpa(to_ve(e)->vcpu, la, access, gpa, &error);
+	int r = umbra_gva_to_gpa(umbra_to_ve(e)->vcpu, la, access, gpa, &error);
 
 	if (!r)
 		return UMBRA_EMUL_OK;
 	if (r > 0)
-		return fault(e, X86_TRAP_PF, true, error, la);
+		return umbra_emul_fault(e, X86_TRAP_PF, true, error, la);
 	return r == -EAGAIN ? UMBRA_EMUL_RESTART : UMBRA_EMUL_UNHANDLEABLE;
 }
 
@@ -103,7 +53,7 @@ static int translate(struct umbra_emul *e, u64 la, u32 access, gpa_t *gpa)
  */
 static int translate_operand(struct umbra_emul *e, u64 la, u32 access, unsigned int acc, gpa_t *gpa)
 {
-	struct umbra_vcpu_emul *ve = to_ve(e);
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
 
 	if ((acc & EMUL_ACC_OPERAND) && ve->fault_known &&
 	    !((la ^ ve->fault_gpa) & ~PAGE_MASK) && (ve->fault_write || !(access & PFERR_WRITE))) {
@@ -117,7 +67,9 @@ static u32 access_bits(struct umbra_emul *e, unsigned int acc, bool write)
 {
 	u32 access = write ? PFERR_WRITE : 0;
 
-	if (e->cpl == 3 && !(acc & EMUL_ACC_SYSTEM))
+	if (acc & EMUL_ACC_SYSTEM)
+		access |= PFERR_IMPLICIT;
+	else if (e->cpl == 3)
 		access |= PFERR_USER;
 	return access;
 }
@@ -135,7 +87,7 @@ static int op_fetch(struct umbra_emul *e, u64 la, void *buf, unsigned int n)
 
 	if (r)
 		return r;
-	return umbra_guest_read(to_ve(e)->vcpu->vm, gpa, buf, n) ?
+	return umbra_guest_read(umbra_to_ve(e)->vcpu->vm, gpa, buf, n) ?
 		UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
 }
 
@@ -218,7 +170,7 @@ static bool is_ram(struct umbra_vcpu *vcpu, gpa_t gpa, bool write)
 
 static int op_read_mem(struct umbra_emul *e, u64 la, void *buf, unsigned int n, unsigned int acc)
 {
-	struct umbra_vcpu_emul *ve = to_ve(e);
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
 	u32 access = access_bits(e, acc, acc & EMUL_ACC_WRITE);
 	unsigned int piece;
 	gpa_t gpa;
@@ -259,9 +211,9 @@ static int op_write_mem(struct umbra_emul *e, u64 la, const void *buf, unsigned 
 		r = translate_operand(e, la + first, access, acc, &gpa2);
 	if (r)
 		return r;
-	r = write_piece(to_ve(e), gpa, buf, first);
+	r = write_piece(umbra_to_ve(e), gpa, buf, first);
 	if (!r && first < n)
-		r = write_piece(to_ve(e), gpa2, buf + first, n - first);
+		r = write_piece(umbra_to_ve(e), gpa2, buf + first, n - first);
 	return r;
 }
 
@@ -272,14 +224,14 @@ static int op_probe(struct umbra_emul *e, u64 la, unsigned int n, unsigned int a
 	int r = translate(e, la, access_bits(e, acc, write), &gpa);
 
 	if (!r)
-		*ram = is_ram(to_ve(e)->vcpu, gpa, write);
+		*ram = is_ram(umbra_to_ve(e)->vcpu, gpa, write);
 	return r;
 }
 
 static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *new,
 			  unsigned int n, unsigned int acc)
 {
-	struct umbra_vcpu_emul *ve = to_ve(e);
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
 	gpa_t gpa;
 	int r;
 
@@ -299,7 +251,7 @@ static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *n
 
 static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *buf, unsigned int count)
 {
-	struct umbra_vcpu_emul *ve = to_ve(e);
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
 	unsigned int i;
 
 	if (ve->pio_done) {
@@ -324,7 +276,7 @@ static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *bu
 static int op_pio_out(struct umbra_emul *e, u16 port, unsigned int size, const void *buf,
 		      unsigned int count)
 {
-	struct umbra_vcpu_emul *ve = to_ve(e);
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
@@ -339,180 +291,6 @@ static int op_pio_out(struct umbra_emul *e, u16 port, unsigned int size, const v
 	return UMBRA_EMUL_OK;
 }
 
-/* ---- registers ---- */
-
-/* LDTR and TR stand the other way round in the emulator's list. */
-static int sreg(unsigned int nr)
-{
-	if (nr == EMUL_LDTR)
-		return VCPU_SREG_LDTR;
-	return nr == EMUL_TR ? VCPU_SREG_TR : nr;
-}
-
-static void op_get_seg(struct umbra_emul *e, unsigned int nr, struct umbra_emul_seg *seg)
-{
-	struct kvm_segment s;
-
-	umbra_backend->get_segment(to_ve(e)->vcpu, &s, sreg(nr));
-	seg->base = s.base;
-	seg->limit = s.limit;
-	seg->sel = s.selector;
-	seg->attr = s.type | s.s << 4 | s.dpl << EMUL_SEG_DPL_SHIFT |
-		    (s.present && !s.unusable ? EMUL_SEG_P : 0) |
-		    s.avl << 8 | s.l << 9 | s.db << 10 | s.g << 11;
-}
-
-static int op_set_seg(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_seg *seg)
-{
-	struct kvm_segment s = {
-		.base = seg->base,
-		.limit = seg->limit,
-		.selector = seg->sel,
-		.type = seg->attr & EMUL_SEG_TYPE,
-		.s = !!(seg->attr & EMUL_SEG_S),
-		.dpl = (seg->attr >> EMUL_SEG_DPL_SHIFT) & 3,
-		.present = !!(seg->attr & EMUL_SEG_P),
-		.avl = !!(seg->attr & EMUL_SEG_AVL),
-		.l = !!(seg->attr & EMUL_SEG_L),
-		.db = !!(seg->attr & EMUL_SEG_DB),
-		.g = !!(seg->attr & EMUL_SEG_G),
-		.unusable = !(seg->attr & EMUL_SEG_P),
-	};
-
-	umbra_backend->set_segment(to_ve(e)->vcpu, &s, sreg(nr));
-	return UMBRA_EMUL_OK;
-}
-
-static u64 op_get_cr(struct umbra_emul *e, unsigned int nr)
-{
-	struct umbra_vcpu *vcpu = to_ve(e)->vcpu;
-
-	switch (nr) {
-	case 0:
-		return umbra_cr0(vcpu);
-	case 2:
-		return vcpu->regs.cr2;
-	case 3:
-		return umbra_cr3(vcpu);
-	case 4:
-		return umbra_cr4(vcpu);
-	default:
-		return umbra_cr8(vcpu);
-	}
-}
-
-static int op_set_cr(struct umbra_emul *e, unsigned int nr, u64 val)
-{
-	struct umbra_vcpu *vcpu = to_ve(e)->vcpu;
-	int r = 0;
-
-	switch (nr) {
-	case 0:
-		r = umbra_set_cr0(vcpu, val);
-		break;
-	case 2:
-		vcpu->regs.cr2 = val;
-		break;
-	case 3:
-		r = umbra_set_cr3(vcpu, val);
-		break;
-	case 4:
-		r = umbra_set_cr4(vcpu, val);
-		break;
-	default:
-		r = umbra_set_cr8(vcpu, val);
-		break;
-	}
-	return r ? gp(e) : UMBRA_EMUL_OK;
-}
-
-static u64 op_get_dr(struct umbra_emul *e, unsigned int nr)
-{
-	u64 val = 0;
-
-	umbra_get_dr(to_ve(e)->vcpu, nr, &val);
-	return val;
-}
-
-static int op_set_dr(struct umbra_emul *e, unsigned int nr, u64 val)
-{
-	if (nr >= 4 && val >> 32)
-		return gp(e);
-	umbra_set_dr(to_ve(e)->vcpu, nr, val);
-	return UMBRA_EMUL_OK;
-}
-
-static int op_rdmsr(struct umbra_emul *e, u32 index, u64 *val)
-{
-	return umbra_msr_read(to_ve(e)->vcpu, index, val, false) ? gp(e) : UMBRA_EMUL_OK;
-}
-
-static int op_wrmsr(struct umbra_emul *e, u32 index, u64 val)
-{
-	return umbra_msr_write(to_ve(e)->vcpu, index, val, false) ? gp(e) : UMBRA_EMUL_OK;
-}
-
-static int op_cpuid(struct umbra_emul *e, u32 regs[4])
-{
-	umbra_cpuid(to_ve(e)->vcpu, &regs[0], &regs[1], &regs[2], &regs[3]);
-	return UMBRA_EMUL_OK;
-}
-
-static void op_get_dtable(struct umbra_emul *e, unsigned int nr, struct umbra_emul_dtable *dt)
-{
-	struct kvm_dtable t;
-
-	umbra_backend->get_dt(to_ve(e)->vcpu, &t, nr == EMUL_IDTR);
-	dt->base = t.base;
-	dt->limit = t.limit;
-}
-
-static int op_set_dtable(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_dtable *dt)
-{
-	struct kvm_dtable t = { .base = dt->base, .limit = dt->limit };
-
-	umbra_backend->set_dt(to_ve(e)->vcpu, &t, nr == EMUL_IDTR);
-	return UMBRA_EMUL_OK;
-}
-
-static u64 op_tsc(struct umbra_emul *e, u32 *aux)
-{
-	struct umbra_vcpu *vcpu = to_ve(e)->vcpu;
-
-	*aux = vcpu->msrs.tsc_aux;
-	return umbra_guest_tsc(vcpu);
-}
-
-static int op_get_xmm(struct umbra_emul *e, unsigned int reg, void *buf, unsigned int n)
-{
-	return umbra_fpu_get_xmm(to_ve(e)->vcpu, reg, buf, n) ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
-}
-
-static int op_set_xmm(struct umbra_emul *e, unsigned int reg, const void *buf, unsigned int n)
-{
-	return umbra_fpu_set_xmm(to_ve(e)->vcpu, reg, buf, n) ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
-}
-
-static int op_hlt(struct umbra_emul *e)
-{
-	to_ve(e)->halt = true;
-	return UMBRA_EMUL_OK;
-}
-
-static int op_wbinvd(struct umbra_emul *e)
-{
-	return UMBRA_EMUL_OK;
-}
-
-static int op_invlpg(struct umbra_emul *e, u64 la)
-{
-	if (umbra_backend->flush_gva)
-		umbra_backend->flush_gva(to_ve(e)->vcpu, la);
-	else
-		umbra_backend->flush_all(to_ve(e)->vcpu);
-	return UMBRA_EMUL_OK;
-}
-
 static const struct umbra_emul_ops emul_ops = {
 	.fetch = op_fetch,
 	.read_mem = op_read_mem,
@@ -521,23 +299,32 @@ static const struct umbra_emul_ops emul_ops = {
 	.cmpxchg_mem = op_cmpxchg_mem,
 	.pio_in = op_pio_in,
 	.pio_out = op_pio_out,
-	.get_seg = op_get_seg,
-	.set_seg = op_set_seg,
-	.get_cr = op_get_cr,
-	.set_cr = op_set_cr,
-	.get_dr = op_get_dr,
-	.set_dr = op_set_dr,
-	.rdmsr = op_rdmsr,
-	.wrmsr = op_wrmsr,
-	.cpuid = op_cpuid,
-	.get_dtable = op_get_dtable,
-	.set_dtable = op_set_dtable,
-	.tsc = op_tsc,
-	.get_xmm = op_get_xmm,
-	.set_xmm = op_set_xmm,
-	.hlt = op_hlt,
-	.wbinvd = op_wbinvd,
-	.invlpg = op_invlpg,
+	.get_seg = umbra_emul_get_seg,
+	.set_seg = umbra_emul_set_seg,
+	.get_cr = umbra_emul_get_cr,
+	.set_cr = umbra_emul_set_cr,
+	.get_dr = umbra_emul_get_dr,
+	.set_dr = umbra_emul_set_dr,
+	.rdmsr = umbra_emul_rdmsr,
+	.wrmsr = umbra_emul_wrmsr,
+	.cpuid = umbra_emul_cpuid,
+	.get_dtable = umbra_emul_get_dtable,
+	.set_dtable = umbra_emul_set_dtable,
+	.tsc = umbra_emul_tsc,
+	.get_xmm = umbra_emul_get_xmm,
+	.set_xmm = umbra_emul_set_xmm,
+	.hlt = umbra_emul_hlt,
+	.wbinvd = umbra_emul_wbinvd,
+	.invlpg = umbra_emul_invlpg,
+	.get_fpu = umbra_emul_get_fpu,
+	.set_fpu = umbra_emul_set_fpu,
+	.get_xcr0 = umbra_emul_get_xcr0,
+	.set_xcr0 = umbra_emul_set_xcr0,
+	.cpu_has = umbra_emul_cpu_has,
+	.invpcid = umbra_emul_invpcid,
+	.rdpmc = umbra_emul_rdpmc,
+	.hypercall = umbra_emul_hypercall,
+	.nmi_unmask = umbra_emul_nmi_unmask,
 };
 
 /* ---- from the exit to the commit ---- */
@@ -663,6 +450,8 @@ static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool
 		}
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
 	}
+	if (e->trap_task)
+		umbra_queue_debug(vcpu, DR_SWITCH);
 	return umbra_after_insn(vcpu, ve->trap);
 }
 
@@ -671,6 +460,8 @@ static int finish_fault(struct umbra_vcpu *vcpu, struct umbra_emul *e)
 	const struct umbra_emul_exception *x = &e->exception;
 
 	commit(vcpu, e);
+	/* It has moved where a new task faults in its first moment. */
+	umbra_set_rip(vcpu, e->rip);
 	if (x->vector == X86_TRAP_PF)
 		umbra_queue_page_fault(vcpu, x->cr2, x->error_code);
 	else if (x->has_error_code)
@@ -730,12 +521,10 @@ static int complete_pio_in(struct umbra_vcpu *vcpu)
 	return execute(vcpu, ve);
 }
 
-int umbra_emulate_insn(struct umbra_vcpu *vcpu)
+/* The vCPU's state as the emulator wants it. */
+static void prepare(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 {
-	struct umbra_vcpu_emul *ve = vcpu->emul;
 	struct umbra_emul *e = &ve->e;
-	struct umbra_emul_mov mov;
-	int r;
 
 	umbra_gpr(vcpu, UMBRA_RSP);	/* make the cache whole */
 	memcpy(e->gpr, vcpu->regs.gpr, sizeof(e->gpr));
@@ -746,9 +535,20 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 	e->cpl = umbra_backend->get_cpl(vcpu);
 	e->la_bits = umbra_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
 	ve->nr_reads = 0;
+	ve->nr_writes = 0;
 	ve->pio = false;
 	ve->pio_done = false;
 	ve->halt = false;
+}
+
+int umbra_emulate_insn(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+	struct umbra_emul *e = &ve->e;
+	struct umbra_emul_mov mov;
+	int r;
+
+	prepare(vcpu, ve);
 	ve->fault_known = umbra_mmio_address(vcpu, &ve->fault_gpa, &ve->fault_write);
 
 	r = umbra_emul_decode(e, vcpu->exit.insn_len ? vcpu->exit.insn : NULL, vcpu->exit.insn_len);
@@ -758,6 +558,33 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 	if (ve->fault_known && e->mode == UMBRA_EMUL_LONG64 && umbra_emul_plain_mov(e, &mov))
 		umbra_memo_learn(vcpu, e->bytes, e->len, UMBRA_NR_INSNS, &mov);
 	return execute(vcpu, ve);
+}
+
+int umbra_emulate_task_switch(struct umbra_vcpu *vcpu)
+{
+	struct umbra_events *ev = &vcpu->events;
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+	u32 error = vcpu->exit.task.error;
+	int r;
+
+	/* JMP, CALL, IRET, or INT by a task gate: the whole instruction is done here. */
+	if (!ev->exc.injected && !ev->irq.injected && !ev->nmi_injected)
+		return umbra_emulate_insn(vcpu);
+
+	prepare(vcpu, ve);
+	ve->fault_known = false;
+	ve->e.nbytes = 0;
+	r = umbra_emul_task_switch(&ve->e, vcpu->exit.task.selector, UMBRA_TASK_GATE,
+				   vcpu->exit.task.has_error ? &error : NULL);
+	/* Delivered. A fault on the way leaves of an exception what tells whether it makes a #DF. */
+	if (r == UMBRA_EMUL_OK) {
+		umbra_events_delivered(vcpu);
+	} else if (r == UMBRA_EMUL_FAULT) {
+		ev->irq.injected = false;
+		ev->nmi_injected = false;
+	}
+	/* A TSS in a device is beyond what can be done. */
+	return finish(vcpu, ve, r == UMBRA_EMUL_IO ? UMBRA_EMUL_UNHANDLEABLE : r);
 }
 
 int umbra_emul_create(struct umbra_vcpu *vcpu)

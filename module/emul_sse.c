@@ -1,8 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The emulator's vector moves: what drivers use on device memory. No arithmetic.
+ *
+ * With VEX a move that changes a part of its register takes the rest from VEX.vvvv, and what lies
+ * above the 16 or 32 bytes of the operand becomes zero.
  */
 #include "emul_priv.h"
+
+/* The register that a partial move changes a part of. */
+static int merge(struct umbra_emul *e)
+{
+	if (!e->vex || e->dst.kind == K_MEM)
+		return UMBRA_EMUL_OK;
+	memset(e->dst.raw, 0, sizeof(e->dst.raw));
+	return e->ops->get_xmm(e, e->vvvv, e->dst.raw, 16);
+}
 
 /*
  * A move of dst.size bytes. A load from memory or a general register clears the rest of the
@@ -20,16 +32,82 @@ int emul_op_vmov(struct umbra_emul *e)
 /* MOVSS, MOVSD between registers and MOVLPS: the low part alone changes. */
 int emul_op_vmov_low(struct umbra_emul *e)
 {
+	int r = merge(e);
+
 	memcpy(e->dst.raw, e->src.raw, e->src.size);
-	return UMBRA_EMUL_OK;
+	return r;
 }
 
-/* MOVHPS: the upper eight bytes of the register. */
+/* MOVHPS, and MOVLHPS: the upper eight bytes of the register. */
 int emul_op_vmov_high(struct umbra_emul *e)
 {
+	int r = merge(e);
+
 	if (e->dst.kind == K_MEM)
 		e->dst.word[0] = e->src.word[1];
 	else
 		e->dst.word[1] = e->src.word[0];
+	return r;
+}
+
+/* MOVHLPS */
+int emul_op_vmov_hl(struct umbra_emul *e)
+{
+	int r = merge(e);
+
+	e->dst.word[0] = e->src.word[1];
+	return r;
+}
+
+/* MOVDDUP: the low half of each 16 bytes twice. */
+int emul_op_vdup_low(struct umbra_emul *e)
+{
+	u64 low = e->src.word[0], high = e->dst.size == 32 ? e->src.word[2] : 0;
+
+	e->dst.word[0] = low;
+	e->dst.word[1] = low;
+	e->dst.word[2] = high;
+	e->dst.word[3] = high;
+	return UMBRA_EMUL_OK;
+}
+
+/* MOVSLDUP and MOVSHDUP: the even or the odd ones of the 32-bit elements twice. */
+static void duplicate(struct umbra_emul *e, unsigned int odd)
+{
+	unsigned int i;
+
+	memset(e->dst.raw, 0, sizeof(e->dst.raw));
+	for (i = 0; i < e->dst.size; i += 8) {
+		memcpy(e->dst.raw + i, e->src.raw + i + 4 * odd, 4);
+		memcpy(e->dst.raw + i + 4, e->src.raw + i + 4 * odd, 4);
+	}
+}
+
+int emul_op_vdup_even(struct umbra_emul *e)
+{
+	duplicate(e, 0);
+	return UMBRA_EMUL_OK;
+}
+
+int emul_op_vdup_odd(struct umbra_emul *e)
+{
+	duplicate(e, 1);
+	return UMBRA_EMUL_OK;
+}
+
+/* VZEROUPPER, and VZEROALL with VEX.L: all registers of the mode. */
+int emul_op_vzero(struct umbra_emul *e)
+{
+	unsigned int reg, n = emul_long(e) ? 16 : 8;
+	u8 val[32] = {};
+	int r;
+
+	for (reg = 0; reg < n; reg++) {
+		r = e->vexl ? UMBRA_EMUL_OK : e->ops->get_xmm(e, reg, val, 16);
+		if (!r)
+			r = e->ops->set_xmm(e, reg, val, 32);
+		if (r)
+			return r;
+	}
 	return UMBRA_EMUL_OK;
 }

@@ -34,7 +34,7 @@ static void advance(struct umbra_emul *e, unsigned int reg, u64 items)
 
 static int finish(struct umbra_emul *e)
 {
-	e->new_flags = e->rflags;
+	e->new_flags = e->rflags & ~EMUL_RF;
 	return emul_commit(e);
 }
 
@@ -58,8 +58,10 @@ static int run_string(struct umbra_emul *e, const struct string_insn *s)
 			advance(e, EMUL_RSI, done);
 		if (s->uses_di)
 			advance(e, EMUL_RDI, done);
-		if (!e->rep)
+		if (!e->rep) {
+			e->new_flags &= ~EMUL_RF;
 			return emul_commit(e);
+		}
 
 		/* A compare leaves its flags, and each iteration is seen on its own. */
 		e->rflags = e->new_flags;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The emulator's system instructions: ports, control and debug registers, MSRs, descriptor tables,
- * and loads of segment registers.
+ * TLB and caches, calls of the hypervisor.
  */
 #include "emul_priv.h"
 
@@ -95,20 +95,36 @@ int emul_op_rdtscp(struct umbra_emul *e)
 	return UMBRA_EMUL_OK;
 }
 
+int emul_op_rdpid(struct umbra_emul *e)
+{
+	u32 aux = 0;
+
+	e->ops->tsc(e, &aux);
+	e->dst.val = aux;
+	return UMBRA_EMUL_OK;
+}
+
+int emul_op_rdpmc(struct umbra_emul *e)
+{
+	u64 val = 0;
+	int r;
+
+	if (e->cpl && !(e->ops->get_cr(e, 4) & EMUL_CR4_PCE))
+		return emul_gp0(e);
+	r = e->ops->rdpmc(e, e->gpr[EMUL_RCX], &val);
+	if (!r)
+		pend_edx_eax(e, val);
+	return r;
+}
+
 int emul_op_clts(struct umbra_emul *e)
 {
 	return e->ops->set_cr(e, 0, e->ops->get_cr(e, 0) & ~EMUL_CR0_TS);
 }
 
-/* CR4.UMIP keeps SGDT, SIDT, SLDT, STR and SMSW for CPL 0. */
-static bool umip_denied(struct umbra_emul *e)
-{
-	return e->cpl && (e->ops->get_cr(e, 4) & EMUL_CR4_UMIP);
-}
-
 int emul_op_smsw(struct umbra_emul *e)
 {
-	if (umip_denied(e))
+	if (emul_umip_denied(e))
 		return emul_gp0(e);
 	e->dst.val = e->ops->get_cr(e, 0);
 	return UMBRA_EMUL_OK;
@@ -136,6 +152,92 @@ int emul_op_invlpg(struct umbra_emul *e)
 		la = (la + emul_seg(e, e->seg)->base) & 0xffffffff;
 	}
 	return e->ops->invlpg(e, la);
+}
+
+/* The descriptor has 16 bytes: PCID in the low 12 bits, which the rest of the first 8 must leave alone. */
+int emul_op_invpcid(struct umbra_emul *e)
+{
+	u64 type = emul_reg_read(e, e->dst.reg, emul_long(e) ? 8 : 4), desc[2];
+	int r;
+
+	if (e->cpl)
+		return emul_gp0(e);
+	r = emul_read(e, e->seg, e->src.ea, desc, 16, 0);
+	if (r)
+		return r;
+	if (type > 3 || desc[0] >> 12)
+		return emul_gp0(e);
+	if (type < 2 && desc[0] && !(e->ops->get_cr(e, 4) & EMUL_CR4_PCIDE))
+		return emul_gp0(e);
+	if (type == 0 && !emul_canonical(e, desc[1]))
+		return emul_gp0(e);
+	return e->ops->invpcid(e, type, desc[0], desc[1]);
+}
+
+/* Extended control registers: there is one, XCR0. */
+
+int emul_op_xgetbv(struct umbra_emul *e)
+{
+	if (!(e->ops->get_cr(e, 4) & EMUL_CR4_OSXSAVE))
+		return emul_ud(e);
+	if (emul_reg_read(e, EMUL_RCX, 4))
+		return emul_gp0(e);
+	pend_edx_eax(e, e->ops->get_xcr0(e));
+	return UMBRA_EMUL_OK;
+}
+
+int emul_op_xsetbv(struct umbra_emul *e)
+{
+	if (!(e->ops->get_cr(e, 4) & EMUL_CR4_OSXSAVE))
+		return emul_ud(e);
+	if (e->cpl || emul_reg_read(e, EMUL_RCX, 4))
+		return emul_gp0(e);
+	return e->ops->set_xcr0(e, emul_reg_read(e, EMUL_RAX, 4) | e->gpr[EMUL_RDX] << 32);
+}
+
+int emul_op_clac(struct umbra_emul *e)
+{
+	if (e->cpl)
+		return emul_ud(e);
+	e->new_flags &= ~EMUL_AC;
+	return UMBRA_EMUL_OK;
+}
+
+int emul_op_stac(struct umbra_emul *e)
+{
+	if (e->cpl)
+		return emul_ud(e);
+	e->new_flags |= EMUL_AC;
+	return UMBRA_EMUL_OK;
+}
+
+/* Hidden in CPUID, and no-ops where a guest tries them all the same, as when the CPU exits for them. */
+
+int emul_op_monitor(struct umbra_emul *e)
+{
+	unsigned int seg = e->seg_override != EMUL_NR_SEGS ? e->seg_override : EMUL_DS;
+	bool ram;
+	u64 la;
+	int r;
+
+	if (e->cpl)
+		return emul_ud(e);
+	if (emul_reg_read(e, EMUL_RCX, 4))
+		return emul_gp0(e);
+	r = emul_linear(e, seg, emul_reg_read(e, EMUL_RAX, e->adsize), 1, false, &la);
+	return r ? r : e->ops->probe(e, la, 1, 0, &ram);
+}
+
+int emul_op_mwait(struct umbra_emul *e)
+{
+	if (e->cpl)
+		return emul_ud(e);
+	return UMBRA_EMUL_OK;
+}
+
+int emul_op_vmcall(struct umbra_emul *e)
+{
+	return e->ops->hypercall(e);
 }
 
 int emul_op_wbinvd(struct umbra_emul *e)
@@ -211,7 +313,7 @@ static int store_dtable(struct umbra_emul *e, unsigned int nr)
 	struct umbra_emul_dtable dt;
 	u8 buf[10];
 
-	if (umip_denied(e))
+	if (emul_umip_denied(e))
 		return emul_gp0(e);
 	e->ops->get_dtable(e, nr, &dt);
 	memcpy(buf, &dt.limit, 2);
@@ -255,133 +357,4 @@ int emul_op_lgdt(struct umbra_emul *e)
 int emul_op_lidt(struct umbra_emul *e)
 {
 	return load_dtable(e, EMUL_IDTR);
-}
-
-int emul_op_sldt(struct umbra_emul *e)
-{
-	if (umip_denied(e))
-		return emul_gp0(e);
-	e->dst.val = emul_seg(e, EMUL_LDTR)->sel;
-	return UMBRA_EMUL_OK;
-}
-
-int emul_op_str(struct umbra_emul *e)
-{
-	if (umip_denied(e))
-		return emul_gp0(e);
-	e->dst.val = emul_seg(e, EMUL_TR)->sel;
-	return UMBRA_EMUL_OK;
-}
-
-/* Loads of data segment registers and SS */
-
-static int load_cached(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_seg *seg)
-{
-	e->segs_valid &= ~(1u << nr);
-	return e->ops->set_seg(e, nr, seg);
-}
-
-/* Real and vm86 mode: the base follows the selector, the limit stays (unreal mode). */
-static int load_seg_real(struct umbra_emul *e, unsigned int nr, u16 sel)
-{
-	struct umbra_emul_seg seg = *emul_seg(e, nr);
-
-	seg.sel = sel;
-	seg.base = (u64)sel << 4;
-	return load_cached(e, nr, &seg);
-}
-
-static int load_seg_null(struct umbra_emul *e, unsigned int nr, u16 sel)
-{
-	struct umbra_emul_seg seg = { .sel = sel };
-
-	if (nr == EMUL_SS) {
-		if (!emul_long(e) || e->cpl == 3 || (sel & 3) != e->cpl)
-			return emul_gp0(e);
-		seg.attr = e->cpl << EMUL_SEG_DPL_SHIFT;
-	}
-	return load_cached(e, nr, &seg);
-}
-
-/* Read the descriptor of @sel and where it stands. */
-static int read_descriptor(struct umbra_emul *e, u16 sel, u64 *la, u64 *desc)
-{
-	struct umbra_emul_dtable dt = {};
-	u32 limit;
-	u64 base;
-
-	if (sel & 4) {
-		const struct umbra_emul_seg *ldt = emul_seg(e, EMUL_LDTR);
-
-		if (!(ldt->attr & EMUL_SEG_P))
-			return emul_fault_err(e, EMUL_GP, sel & ~3u);
-		base = ldt->base;
-		limit = ldt->limit;
-	} else {
-		e->ops->get_dtable(e, EMUL_GDTR, &dt);
-		base = dt.base;
-		limit = dt.limit;
-	}
-	if ((sel | 7u) > limit)
-		return emul_fault_err(e, EMUL_GP, sel & ~3u);
-	*la = base + (sel & ~7u);
-	return e->ops->read_mem(e, *la, desc, 8, EMUL_ACC_SYSTEM);
-}
-
-static void unpack_descriptor(u64 desc, u16 sel, struct umbra_emul_seg *seg)
-{
-	seg->sel = sel;
-	seg->base = ((desc >> 16) & 0xffffff) | ((desc >> 32) & 0xff000000);
-	seg->attr = ((desc >> 40) & 0xff) | ((desc >> 44) & 0xf00);
-	seg->limit = (desc & 0xffff) | ((desc >> 32) & 0xf0000);
-	if (seg->attr & EMUL_SEG_G)
-		seg->limit = (seg->limit << 12) | 0xfff;
-}
-
-static bool data_seg_ok(const struct umbra_emul *e, const struct umbra_emul_seg *seg,
-			unsigned int nr)
-{
-	unsigned int dpl = (seg->attr >> EMUL_SEG_DPL_SHIFT) & 3, rpl = seg->sel & 3;
-	unsigned int type = seg->attr & (EMUL_SEG_CODE | EMUL_SEG_DOWN | EMUL_SEG_WRITE);
-
-	if (!(seg->attr & EMUL_SEG_S))
-		return false;
-	if (nr == EMUL_SS)
-		return !(type & EMUL_SEG_CODE) && (type & EMUL_SEG_WRITE) &&
-		       rpl == e->cpl && dpl == e->cpl;
-	if ((type & EMUL_SEG_CODE) && !(type & EMUL_SEG_WRITE))
-		return false;
-	/* Conforming code may be read from any privilege. */
-	if ((type & EMUL_SEG_CODE) && (type & EMUL_SEG_DOWN))
-		return true;
-	return dpl >= e->cpl && dpl >= rpl;
-}
-
-/* Load @sel into ES, SS, DS, FS or GS with all checks; the caller has read what it reads. */
-int emul_load_seg(struct umbra_emul *e, unsigned int nr, u16 sel)
-{
-	struct umbra_emul_seg seg;
-	u64 la, desc, new;
-	int r;
-
-	if (!emul_prot(e))
-		return load_seg_real(e, nr, sel);
-	if (!(sel & ~3u))
-		return load_seg_null(e, nr, sel);
-	r = read_descriptor(e, sel, &la, &desc);
-	if (r)
-		return r;
-	unpack_descriptor(desc, sel, &seg);
-	if (!data_seg_ok(e, &seg, nr))
-		return emul_fault_err(e, EMUL_GP, sel & ~3u);
-	if (!(seg.attr & EMUL_SEG_P))
-		return emul_fault_err(e, nr == EMUL_SS ? EMUL_SS_FAULT : EMUL_NP, sel & ~3u);
-	if (!(seg.attr & EMUL_SEG_ACCESSED)) {
-		seg.attr |= EMUL_SEG_ACCESSED;
-		new = desc | (1ull << 40);
-		r = e->ops->cmpxchg_mem(e, la, &desc, &new, 8, EMUL_ACC_SYSTEM | EMUL_ACC_WRITE);
-		if (r)
-			return r;
-	}
-	return load_cached(e, nr, &seg);
 }

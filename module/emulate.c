@@ -108,6 +108,53 @@ static bool take_prefix(struct umbra_emul *e, u8 b)
 	return true;
 }
 
+/*
+ * C4, C5 and 62 begin a VEX or EVEX prefix in 64-bit code; in other protected modes only where
+ * LES, LDS or BOUND would have a register for memory.
+ */
+static int decode_vex(struct umbra_emul *e, u8 b, const struct emul_opcode **opp)
+{
+	unsigned int n = b == 0xc4 ? 2 : 1, map = 1;
+	const u8 *p = e->bytes + e->pos;
+	int r = need(e, 1);
+	u8 last;
+
+	if (r || (!emul_long(e) && (!emul_prot(e) || p[0] < 0xc0)))
+		return r;
+	if (e->rex || e->opsize_prefix || e->rep || e->lock)
+		return emul_ud(e);
+	*opp = &emul_evex;
+	if (b == 0x62)
+		return UMBRA_EMUL_OK;
+	r = need(e, n + 1);
+	if (r)
+		return r;
+	last = p[n - 1];
+	e->vex = true;
+	e->rex = (~p[0] >> 5) & (n == 2 ? 7 : 4);
+	if (n == 2) {
+		map = p[0] & 0x1f;
+		e->rex |= (last >> 4) & 8;
+	}
+	e->rex = emul_long(e) ? e->rex | 0x40 : 0x40;
+	e->vvvv = (~last >> 3) & (emul_long(e) ? 15 : 7);
+	e->vexl = (last >> 2) & 1;
+	e->opsize_prefix = (last & 3) == 1;
+	if (last & 2)
+		e->rep = (last & 1) ? 0xf2 : 0xf3;
+	e->pos += n + 1;
+	e->opcode = p[n];
+	if (map == 1)
+		*opp = &emul_vex_0f[e->opcode];
+	else if (map == 2)
+		*opp = &emul_vex_0f38[e->opcode];
+	else if (map == 3)
+		*opp = e->opcode == 0xf0 ? &emul_vex_0f3a_f0 : &emul_vex_unknown;
+	else
+		return emul_ud(e);
+	return UMBRA_EMUL_OK;
+}
+
 static int decode_opcode(struct umbra_emul *e, const struct emul_opcode **opp)
 {
 	const struct emul_opcode *op;
@@ -123,6 +170,11 @@ static int decode_opcode(struct umbra_emul *e, const struct emul_opcode **opp)
 	} while ((op->flags & F_PREFIX) && take_prefix(e, b));
 
 	if (op->flags & F_ESC0F) {
+		if (b != 0x0f) {
+			e->opcode = b;
+			*opp = op;
+			return decode_vex(e, b, opp);
+		}
 		r = need(e, 1);
 		if (r)
 			return r;
@@ -133,9 +185,7 @@ static int decode_opcode(struct umbra_emul *e, const struct emul_opcode **opp)
 			if (r)
 				return r;
 			b = e->bytes[e->pos++];
-			if (b < 0xf0)
-				return UMBRA_EMUL_UNHANDLEABLE;
-			op = &emul_opcodes_0f38_fx[b & 15];
+			op = &emul_opcodes_0f38[b];
 		}
 	}
 	e->opcode = b;
@@ -174,11 +224,15 @@ static const struct emul_opcode *resolve(struct umbra_emul *e, const struct emul
 	return op;
 }
 
-static unsigned int operand_size(const struct umbra_emul *e, u64 flags)
+static unsigned int operand_size(struct umbra_emul *e, u64 flags)
 {
 	if (flags & F_BYTE)
 		return 1;
 	if (emul_long(e)) {
+		/* To Intel's CPUs 66 means nothing on a near branch, to AMD's 16 bits. */
+		if ((flags & F_NEAR) && e->opsize_prefix && !(e->rex & 8) &&
+		    e->ops->cpu_has(e, UMBRA_CPU_AMD))
+			return 2;
 		if ((e->rex & 8) || (flags & F_NEAR))
 			return (flags & F_IO) ? 4 : 8;
 		if (flags & F_NOREP)
@@ -271,6 +325,11 @@ static void set_gpr(struct umbra_emul *e, struct emul_operand *o, unsigned int r
 	o->reg = o->high ? reg - 4 : reg;
 }
 
+static unsigned int vector_size(const struct umbra_emul *e, u64 flags)
+{
+	return 1u << (((flags >> F_VSIZE_SHIFT) & 31) + ((flags & F_VECL) ? e->vexl : 0));
+}
+
 static int decode_rm(struct umbra_emul *e, struct emul_operand *o, u64 flags, unsigned int kind)
 {
 	int r;
@@ -296,8 +355,11 @@ static int decode_rm(struct umbra_emul *e, struct emul_operand *o, u64 flags, un
 		case O_MEM2X:
 			o->size = e->opsize == 8 ? 16 : 8;
 			break;
+		case O_MRM:
+			o->size = 8;
+			break;
 		case O_XRM:
-			o->size = 1u << ((flags >> F_VSIZE_SHIFT) & 31);
+			o->size = vector_size(e, flags);
 			break;
 		}
 	}
@@ -309,6 +371,9 @@ static int decode_rm(struct umbra_emul *e, struct emul_operand *o, u64 flags, un
 		if (kind == O_XRM) {
 			o->kind = K_XMM;
 			o->reg = reg;
+		} else if (kind == O_MRM) {
+			o->kind = K_MMX;
+			o->reg = reg & 7;
 		} else {
 			set_gpr(e, o, reg);
 		}
@@ -383,9 +448,14 @@ static int decode_special(struct umbra_emul *e, struct emul_operand *o, u64 flag
 	case O_DR:
 		o->kind = K_DR;
 		return o->reg > 7 ? emul_ud(e) : UMBRA_EMUL_OK;
+	case O_MREG:
+		o->kind = K_MMX;
+		o->reg &= 7;
+		o->size = 8;
+		return UMBRA_EMUL_OK;
 	default: /* O_XREG */
 		o->kind = K_XMM;
-		o->size = 1u << ((flags >> F_VSIZE_SHIFT) & 31);
+		o->size = vector_size(e, flags);
 		return UMBRA_EMUL_OK;
 	}
 }
@@ -411,6 +481,13 @@ static int decode_operand(struct umbra_emul *e, struct emul_operand *o, u64 flag
 	case O_ACC:
 		set_gpr(e, o, EMUL_RAX);
 		return UMBRA_EMUL_OK;
+	case O_VVVV:
+		o->kind = K_GPR;
+		o->reg = e->vvvv;
+		o->high = false;
+		/* The only operand that src2 can be which is not in the code. */
+		o->val = emul_reg_read(e, o->reg, o->size);
+		return UMBRA_EMUL_OK;
 	case O_DX:
 		o->kind = K_GPR;
 		o->size = 2;
@@ -425,6 +502,7 @@ static int decode_operand(struct umbra_emul *e, struct emul_operand *o, u64 flag
 	case O_MEM2X:
 	case O_ADDR:
 	case O_XRM:
+	case O_MRM:
 		return decode_rm(e, o, flags, kind);
 	case O_MOFFS:
 		return decode_moffs(e, o);
@@ -432,6 +510,7 @@ static int decode_operand(struct umbra_emul *e, struct emul_operand *o, u64 flag
 	case O_CR:
 	case O_DR:
 	case O_XREG:
+	case O_MREG:
 		return decode_special(e, o, flags, kind);
 	default:
 		return decode_imm(e, o, kind);
@@ -464,24 +543,32 @@ static void move_bit_address(struct umbra_emul *e)
 	e->dst.ea = (e->dst.ea + bytes) & emul_mask(e->adsize);
 }
 
-/* What the mode or a prefix forbids. */
+/* What the CPU, the mode or a prefix forbids. */
 static int check_decoded(struct umbra_emul *e, const struct emul_opcode *op, u64 flags)
 {
-	if (flags & F_UNDEF)
-		return emul_ud(e);
-	if (!op->exec)
-		return UMBRA_EMUL_UNHANDLEABLE;
-	if (!(flags & F_DECODED))
+	unsigned int feature = (flags & F_CPU_MASK) >> F_CPU_SHIFT;
+
+	if (!(flags & F_DECODED) && op->exec)
 		return UMBRA_EMUL_OK;
+	/* All that is not in the tables of VEX is AVX. */
+	if (e->vex && !feature)
+		feature = UMBRA_CPU_AVX;
+	if ((flags & F_UNDEF) || (feature && !e->ops->cpu_has(e, feature)))
+		return emul_ud(e);
 	if ((flags & F_NO64) && emul_long(e))
 		return emul_ud(e);
 	if ((flags & F_PROT) && !emul_prot(e))
 		return emul_ud(e);
 	if ((flags & F_MEMONLY) && e->modrm >= 0xc0)
 		return emul_ud(e);
-	/* The vendors disagree about what a 66 prefix does to a near branch in 64-bit mode. */
-	if ((flags & F_NEAR) && emul_long(e) && e->opsize_prefix)
+	if ((flags & F_L0) && e->vexl)
+		return emul_ud(e);
+	if ((flags & F_NODATA66) && (e->opsize_prefix || e->rep))
+		return emul_ud(e);
+	if (!op->exec)
 		return UMBRA_EMUL_UNHANDLEABLE;
+	if (e->vex && e->vvvv && !(flags & F_VVVV))
+		return emul_ud(e);
 	return UMBRA_EMUL_OK;
 }
 
@@ -502,11 +589,15 @@ static void reset(struct umbra_emul *e, const u8 *bytes, unsigned int n)
 	e->opsize_prefix = false;
 	e->lock = false;
 	e->rip_relative = false;
+	e->vex = false;
+	e->vexl = 0;
+	e->vvvv = 0;
 	e->seg_override = EMUL_NR_SEGS;
 	e->seg = EMUL_DS;
 	e->segs_valid = 0;
 	e->step = 0;
 	e->trap_step = false;
+	e->trap_task = false;
 	if (emul_long(e))
 		e->adsize = 8;
 	else
@@ -577,7 +668,9 @@ static int load(struct umbra_emul *e, struct emul_operand *o, unsigned int acc)
 		o->val = emul_seg(e, o->reg)->sel;
 		return UMBRA_EMUL_OK;
 	case K_XMM:
-		return e->ops->get_xmm(e, o->reg, o->raw, 16);
+		return e->ops->get_xmm(e, o->reg, o->raw, o->size > 16 ? 32 : 16);
+	case K_MMX:
+		return emul_mmx_read(e, o->reg, &o->val);
 	default:
 		return UMBRA_EMUL_OK;
 	}
@@ -586,7 +679,9 @@ static int load(struct umbra_emul *e, struct emul_operand *o, unsigned int acc)
 static int store_reg(struct umbra_emul *e, const struct emul_operand *o)
 {
 	if (o->kind == K_XMM)
-		return e->ops->set_xmm(e, o->reg, o->raw, 16);
+		return e->ops->set_xmm(e, o->reg, o->raw, e->vex ? 32 : 16);
+	if (o->kind == K_MMX)
+		return emul_mmx_write(e, o->reg, o->val);
 	if (o->high) {
 		u64 *p = &e->gpr[o->reg & 15];
 
@@ -604,25 +699,45 @@ static int check_rights(struct umbra_emul *e)
 
 	if ((e->flags & F_PRIV) && e->cpl)
 		return emul_gp0(e);
-	if (!(e->flags & F_SSE))
+	if (!(e->flags & (F_SSE | F_AVX | F_MMX)))
 		return UMBRA_EMUL_OK;
 
 	cr0 = e->ops->get_cr(e, 0);
-	if ((cr0 & EMUL_CR0_EM) || !(e->ops->get_cr(e, 4) & EMUL_CR4_OSFXSR))
+	if (e->flags & F_AVX) {
+		if (!(e->ops->get_cr(e, 4) & EMUL_CR4_OSXSAVE) || (e->ops->get_xcr0(e) & 6) != 6)
+			return emul_ud(e);
+	} else if (cr0 & EMUL_CR0_EM) {
+		return emul_ud(e);
+	}
+	if ((e->flags & F_SSE) && !(e->ops->get_cr(e, 4) & EMUL_CR4_OSFXSR))
 		return emul_ud(e);
 	if (cr0 & EMUL_CR0_TS)
 		return emul_fault(e, EMUL_NM);
-	return UMBRA_EMUL_OK;
+	return (e->flags & F_MMX) ? emul_fpu_pending(e) : UMBRA_EMUL_OK;
+}
+
+/* What every execution starts with. */
+void emul_begin(struct umbra_emul *e)
+{
+	e->int_shadow = 0;
+	e->stop_rep = false;
+	e->trap_step = false;
+	e->trap_task = false;
+	e->step_rule = EMUL_STEP_OLD;
+	e->npend = 0;
+	e->new_flags = e->rflags & ~EMUL_RF;
 }
 
 int emul_commit(struct umbra_emul *e)
 {
+	u64 step = e->step_rule == EMUL_STEP_OLD ? e->rflags : e->new_flags;
 	unsigned int i;
 
 	for (i = 0; i < e->npend; i++)
 		emul_reg_write(e, e->pend[i].reg, e->pend[i].size, e->pend[i].val);
-	e->trap_step = (e->rflags & EMUL_TF) && !(e->int_shadow & UMBRA_EMUL_SHADOW_MOV_SS);
-	e->rflags = e->new_flags & ~EMUL_RF;
+	e->trap_step = (step & EMUL_TF) && e->step_rule != EMUL_STEP_NONE &&
+		       !(e->int_shadow & UMBRA_EMUL_SHADOW_MOV_SS);
+	e->rflags = e->new_flags;
 	e->rip = e->next_rip;
 	e->step++;
 	return UMBRA_EMUL_OK;
@@ -631,11 +746,8 @@ int emul_commit(struct umbra_emul *e)
 /* Read operands and run the handler: everything that may be done twice. */
 static int run_handler(struct umbra_emul *e)
 {
-	int r;
+	int r = load(e, &e->src, 0);
 
-	e->new_flags = e->rflags;
-	e->npend = 0;
-	r = load(e, &e->src, 0);
 	if (r)
 		return r;
 	if (!(e->flags & F_MOV)) {
@@ -659,7 +771,7 @@ static int run_locked(struct umbra_emul *e)
 	for (tries = 0; tries < LOCK_TRIES; tries++) {
 		u64 seen[2] = {}, old[2] = {};
 
-		e->new_flags = e->rflags;
+		e->new_flags = e->rflags & ~EMUL_RF;
 		e->npend = 0;
 		r = load(e, &e->src, 0);
 		if (r)
@@ -684,9 +796,7 @@ int umbra_emul_execute(struct umbra_emul *e)
 	u64 flags = e->flags;
 	int r;
 
-	e->int_shadow = 0;
-	e->stop_rep = false;
-	e->trap_step = false;
+	emul_begin(e);
 	e->next_rip = e->rip + e->len;
 	if (!emul_long(e))
 		e->next_rip &= 0xffffffff;
@@ -696,8 +806,6 @@ int umbra_emul_execute(struct umbra_emul *e)
 		if (r)
 			return r;
 		if (flags & (F_STRING | F_SELF)) {
-			e->new_flags = e->rflags;
-			e->npend = 0;
 			r = e->op->exec(e);
 			if (r || (flags & F_STRING))
 				return r;
@@ -722,8 +830,13 @@ int umbra_emul_execute(struct umbra_emul *e)
 	}
 
 	/* Nothing fails from here on, but for a vector register the caller cannot reach. */
-	if (!(flags & F_NOWRITE) && e->dst.kind == K_XMM) {
+	if (!(flags & F_NOWRITE) && e->dst.kind >= K_XMM) {
 		r = store_reg(e, &e->dst);
+		if (r)
+			return r;
+	}
+	if (unlikely(flags & F_MMX)) {
+		r = emul_mmx_enter(e);
 		if (r)
 			return r;
 	}

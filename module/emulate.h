@@ -22,7 +22,8 @@ struct emul_opcode;
  * enum umbra_emul_result - what decode, execute and every op return
  * @UMBRA_EMUL_OK: done. From execute: commit gpr, rip, rflags and int_shadow.
  * @UMBRA_EMUL_FAULT: inject @exception of struct umbra_emul. gpr and rflags hold what the
- *	architecture lets a fault leave behind (REP iterations already done); rip is unchanged.
+ *	architecture lets a fault leave behind (REP iterations already done); rip is unchanged,
+ *	but for a fault in the first moment of a new task: there all three are that task's.
  * @UMBRA_EMUL_IO: a read needs userspace. Keep the struct umbra_emul untouched, complete the
  *	read, call umbra_emul_execute() again: the same accesses come in the same order.
  *	gpr is valid as after FAULT. Only read_mem() and pio_in() may return it.
@@ -106,6 +107,64 @@ struct umbra_emul_dtable {
 
 enum umbra_emul_dtable_nr { EMUL_GDTR, EMUL_IDTR };
 
+/**
+ * enum umbra_emul_task - what made a task switch
+ * @UMBRA_TASK_CALL: CALL: the new task is nested in the old one
+ * @UMBRA_TASK_IRET: IRET with NT set, back to the task before
+ * @UMBRA_TASK_JMP: JMP
+ * @UMBRA_TASK_GATE: an interrupt or exception by a task gate of the IDT: nested
+ */
+enum umbra_emul_task {
+	UMBRA_TASK_CALL,
+	UMBRA_TASK_IRET,
+	UMBRA_TASK_JMP,
+	UMBRA_TASK_GATE,
+};
+
+/**
+ * enum umbra_emul_cpu - what the guest's CPU may have or not
+ * @UMBRA_CPU_NONE: no feature
+ * @UMBRA_CPU_AMD: not a feature: it behaves as AMD's do, else as Intel's
+ */
+enum umbra_emul_cpu {
+	UMBRA_CPU_NONE,
+	UMBRA_CPU_AMD,
+	UMBRA_CPU_3DNOW,
+	UMBRA_CPU_ADX,
+	UMBRA_CPU_AVX,
+	UMBRA_CPU_AVX512F,
+	UMBRA_CPU_BMI1,
+	UMBRA_CPU_BMI2,
+	UMBRA_CPU_CLFLUSH,
+	UMBRA_CPU_CLFLUSHOPT,
+	UMBRA_CPU_CLWB,
+	UMBRA_CPU_CX16,
+	UMBRA_CPU_CX8,
+	UMBRA_CPU_FSGSBASE,
+	UMBRA_CPU_FXSR,
+	UMBRA_CPU_INVPCID,
+	UMBRA_CPU_LZCNT,
+	UMBRA_CPU_MMX,
+	UMBRA_CPU_MOVBE,
+	UMBRA_CPU_MOVDIRI,
+	UMBRA_CPU_PKU,
+	UMBRA_CPU_POPCNT,
+	UMBRA_CPU_RDPID,
+	UMBRA_CPU_RDRAND,
+	UMBRA_CPU_RDSEED,
+	UMBRA_CPU_RDTSCP,
+	UMBRA_CPU_SEP,
+	UMBRA_CPU_SERIALIZE,
+	UMBRA_CPU_SMAP,
+	UMBRA_CPU_SSE2,
+	UMBRA_CPU_SSE3,
+	UMBRA_CPU_SSE41,
+	UMBRA_CPU_SSE42,
+	UMBRA_CPU_XOP,
+	UMBRA_CPU_XSAVE,
+	UMBRA_NR_CPU_FEATURES
+};
+
 /* Flags of a memory access. Without EMUL_ACC_SYSTEM the access has the rights of cpl. */
 #define EMUL_ACC_SYSTEM		0x1	/* implicit supervisor access (descriptors, TSS) */
 #define EMUL_ACC_WRITE		0x2	/* read_mem: a write to the same bytes follows, so the
@@ -147,10 +206,20 @@ enum umbra_emul_dtable_nr { EMUL_GDTR, EMUL_IDTR };
  * @set_dtable: load it.
  * @tsc: the guest's time-stamp counter and TSC_AUX. Cannot fail.
  * @get_xmm: read @n bytes (16 or 32) of vector register @reg. OK or UNHANDLEABLE.
- * @set_xmm: write them; 16 leaves the upper part alone.
+ * @set_xmm: write them; 16 leaves the upper part alone, 32 clears all that lies above.
+ * @get_fpu: the x87 and SSE state as FXSAVE64 stores it, 512 bytes. OK or UNHANDLEABLE.
+ * @set_fpu: load it; MXCSR is valid.
+ * @get_xcr0: read XCR0. Cannot fail.
+ * @set_xcr0: write it; FAULT (#GP) for a value that the CPU would refuse.
+ * @cpu_has: enum umbra_emul_cpu: does the guest's CPU have it?
  * @hlt: the vCPU is to block once this instruction is committed.
  * @wbinvd: WBINVD or INVD, both harmless to the guest's memory.
  * @invlpg: forget translations of the page at linear address @la.
+ * @invpcid: forget those of one address (@type 0) or of all of a PCID (1), or all (2, 3).
+ *	The operands are checked.
+ * @rdpmc: read a performance counter. OK or FAULT (#GP).
+ * @hypercall: VMCALL or VMMCALL; number and arguments are in gpr, the result goes there.
+ * @nmi_unmask: an IRET is done: the next NMI may come.
  *
  * An op that returns FAULT has filled @exception of struct umbra_emul. Any op on memory may also
  * return RESTART: nothing was done, enter the guest and let it try again.
@@ -183,9 +252,18 @@ struct umbra_emul_ops {
 	u64 (*tsc)(struct umbra_emul *e, u32 *aux);
 	int (*get_xmm)(struct umbra_emul *e, unsigned int reg, void *buf, unsigned int n);
 	int (*set_xmm)(struct umbra_emul *e, unsigned int reg, const void *buf, unsigned int n);
+	int (*get_fpu)(struct umbra_emul *e, u8 *image);
+	int (*set_fpu)(struct umbra_emul *e, const u8 *image);
+	u64 (*get_xcr0)(struct umbra_emul *e);
+	int (*set_xcr0)(struct umbra_emul *e, u64 val);
+	bool (*cpu_has)(struct umbra_emul *e, enum umbra_emul_cpu feature);
 	int (*hlt)(struct umbra_emul *e);
 	int (*wbinvd)(struct umbra_emul *e);
 	int (*invlpg)(struct umbra_emul *e, u64 la);
+	int (*invpcid)(struct umbra_emul *e, unsigned int type, u16 pcid, u64 la);
+	int (*rdpmc)(struct umbra_emul *e, u32 index, u64 *val);
+	int (*hypercall)(struct umbra_emul *e);
+	void (*nmi_unmask)(struct umbra_emul *e);
 };
 
 /**
@@ -228,8 +306,8 @@ struct emul_operand {
  * @gpr: general registers in the order of their encoding
  * @rip: of the instruction; on OK of the next one
  * @rflags: as the guest sees them
- * @mode: enum umbra_emul_mode
- * @cpl: 0 in real mode, 3 in vm86 mode, else SS.DPL
+ * @mode: enum umbra_emul_mode; behind a far transfer what it has become
+ * @cpl: 0 in real mode, 3 in vm86 mode, else SS.DPL; likewise
  * @la_bits: width of a canonical address: 48, or 57 with CR4.LA57
  *
  * Set by the emulator:
@@ -239,8 +317,11 @@ struct emul_operand {
  * @trap_step: after OK or RESTART: RFLAGS.TF was set when the instruction began, and it was not
  *	a load of SS: the caller raises the #DB (DR6.BS) that the CPU would, once the
  *	registers are committed. The emulator itself never raises a single-step #DB; with TF
- *	a REP instruction returns after each iteration. RF is cleared by OK, kept by
- *	RESTART and FAULT. The caller deals with instruction and data breakpoints.
+ *	a REP instruction returns after each iteration. RF is cleared by OK (IRET and a task
+ *	switch load it), kept by RESTART and FAULT. The caller deals with instruction and data
+ *	breakpoints.
+ * @trap_task: after OK: a task switch to a TSS with T set: the caller raises a #DB (DR6.BT) once
+ *	the registers are committed
  * @exception: after FAULT
  * @bytes: the code, fetched once, never read again
  * @nbytes: how many of @bytes are valid
@@ -263,6 +344,7 @@ struct umbra_emul {
 
 	u8 int_shadow;
 	bool trap_step;
+	bool trap_task;
 	bool stop_rep;
 	u32 step;
 	struct umbra_emul_exception exception;
@@ -283,6 +365,10 @@ struct umbra_emul {
 	bool opsize_prefix;
 	bool lock;
 	bool rip_relative;
+	bool vex;
+	u8 vexl;		/* VEX.L */
+	u8 vvvv;		/* VEX.vvvv as a register number */
+	u8 step_rule;
 	u8 npend;
 	u8 segs_valid;		/* bit for each member of @segs that was read */
 	u64 flags;		/* of the opcode */
@@ -348,6 +434,20 @@ struct umbra_emul_mov {
  * One is left out: that of AH, BH, CH or DH.
  */
 bool umbra_emul_plain_mov(const struct umbra_emul *e, struct umbra_emul_mov *mov);
+
+/**
+ * umbra_emul_task_switch - switch tasks for an event that names a task gate
+ * @e: with the caller's members set, not decoded
+ * @sel: selector of the new task's TSS
+ * @how: what made it
+ * @error: the error code that goes on the new task's stack, or NULL
+ *
+ * rip is what the old task will go on with.
+ *
+ * Return: OK, FAULT, RESTART or UNHANDLEABLE, as from umbra_emul_execute().
+ */
+int umbra_emul_task_switch(struct umbra_emul *e, u16 sel, enum umbra_emul_task how,
+			   const u32 *error);
 
 /*
  * Instructions whose length a caller may ask for: what the exit reported, so that a guest that

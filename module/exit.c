@@ -290,17 +290,19 @@ static int handle_hlt(struct umbra_vcpu *vcpu)
 }
 
 /* No call of KVM's is offered in CPUID but the one that does nothing. */
+long umbra_hypercall(struct umbra_vcpu *vcpu, u64 nr)
+{
+	if (umbra_backend->get_cpl(vcpu))
+		return -KVM_EPERM;
+	return nr == KVM_HC_VAPIC_POLL_IRQ ? 0 : -KVM_ENOSYS;
+}
+
 static int handle_hypercall(struct umbra_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->regs.gpr;
 	bool wide = umbra_is_64bit_code(vcpu);
-	u64 nr = wide ? gpr[UMBRA_RAX] : (u32)gpr[UMBRA_RAX];
-	long result = -KVM_ENOSYS;
+	long result = umbra_hypercall(vcpu, wide ? gpr[UMBRA_RAX] : (u32)gpr[UMBRA_RAX]);
 
-	if (umbra_backend->get_cpl(vcpu))
-		result = -KVM_EPERM;
-	else if (nr == KVM_HC_VAPIC_POLL_IRQ)
-		result = 0;
 	gpr[UMBRA_RAX] = wide ? result : (u32)result;
 	return umbra_skip_insn(vcpu, UMBRA_INSN_VMMCALL);
 }
@@ -407,15 +409,6 @@ static int handle_mwait(struct umbra_vcpu *vcpu)
 	return umbra_skip_insn(vcpu, UMBRA_INSN_MWAIT);
 }
 
-/* A task switch needs the whole of its semantics, which the emulator does not have. */
-static int handle_task_switch(struct umbra_vcpu *vcpu)
-{
-	u8 bytes[UMBRA_MAX_INSN];
-
-	return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes,
-				    umbra_fetch_insn(vcpu, bytes));
-}
-
 /* @srcu: the handler reads slots or buses. */
 static const struct {
 	int (*handle)(struct umbra_vcpu *vcpu);
@@ -445,7 +438,7 @@ static const struct {
 	[UMBRA_EXIT_MONITOR]		= { handle_monitor },
 	[UMBRA_EXIT_MWAIT]		= { handle_mwait },
 	[UMBRA_EXIT_UNDEFINED]		= { handle_undefined },
-	[UMBRA_EXIT_TASK_SWITCH]	= { handle_task_switch, true },
+	[UMBRA_EXIT_TASK_SWITCH]	= { umbra_emulate_task_switch, true },
 	[UMBRA_EXIT_SHUTDOWN]		= { handle_shutdown },
 	[UMBRA_EXIT_SPURIOUS]		= { handle_resume },
 };

@@ -157,6 +157,10 @@ void umbra_pio_exit(struct umbra_vcpu *vcpu, u16 port, u8 size, u32 count, bool 
 
 /* emul_ops.c: decode and emulate the instruction at RIP; in vm->srcu; as umbra_handle_exit(). */
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
+/* The same for a task switch that the hardware left to us. */
+int umbra_emulate_task_switch(struct umbra_vcpu *vcpu);
+/* Do what hypercall @nr asks, arguments in the general registers: the result for rAX. */
+long umbra_hypercall(struct umbra_vcpu *vcpu, u64 nr);
 int umbra_emul_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
 void umbra_emul_destroy(struct umbra_vcpu *vcpu);
 /* Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. In vm->srcu. */

@@ -212,6 +212,32 @@ int umbra_fpu_set_xmm(struct umbra_vcpu *vcpu, unsigned int reg, const void *buf
 	return 0;
 }
 
+int umbra_fpu_get_image(struct umbra_vcpu *vcpu, void *image)
+{
+	struct fxregs_state fx;
+
+	if (!vcpu->fpu.loaded)
+		return -EOPNOTSUPP;
+	lock_guest_fpregs();
+	asm volatile("fxsaveq %0" : "=m" (fx));
+	fpregs_unlock();
+	memcpy(image, &fx, sizeof(fx));
+	return 0;
+}
+
+int umbra_fpu_set_image(struct umbra_vcpu *vcpu, const void *image)
+{
+	struct fxregs_state fx;
+
+	if (!vcpu->fpu.loaded)
+		return -EOPNOTSUPP;
+	memcpy(&fx, image, sizeof(fx));
+	lock_guest_fpregs();
+	asm volatile("fxrstorq %0" : : "m" (fx));
+	fpregs_unlock();
+	return 0;
+}
+
 /* What of the container the guest's CPUID lets userspace see. */
 static u64 visible_xfeatures(struct umbra_vcpu *vcpu)
 {

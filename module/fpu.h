@@ -47,6 +47,10 @@ void umbra_fpu_exit(struct umbra_vcpu *vcpu);
 int umbra_fpu_get_xmm(struct umbra_vcpu *vcpu, unsigned int reg, void *buf, unsigned int n);
 int umbra_fpu_set_xmm(struct umbra_vcpu *vcpu, unsigned int reg, const void *buf, unsigned int n);
 
+/* Also the emulator's: x87 and SSE state as FXSAVE64 stores it, 512 bytes; MXCSR must be valid. -EOPNOTSUPP */
+int umbra_fpu_get_image(struct umbra_vcpu *vcpu, void *image);
+int umbra_fpu_set_image(struct umbra_vcpu *vcpu, const void *image);
+
 /*
  * The ioctls; kernel copies, and the vCPU is not in KVM_RUN. 0; -EINVAL with nothing
  * changed: bits, sizes or features that this vCPU lacks; -ENOMEM.

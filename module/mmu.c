@@ -347,7 +347,8 @@ static u32 walk_access(u32 error)
 {
 	return (error & PFERR_WRITE ? UMBRA_GWALK_WRITE : 0) |
 	       (error & PFERR_FETCH ? UMBRA_GWALK_EXEC : 0) |
-	       (error & PFERR_USER ? UMBRA_GWALK_USER : 0);
+	       (error & PFERR_USER ? UMBRA_GWALK_USER : 0) |
+	       (error & PFERR_IMPLICIT ? UMBRA_GWALK_IMPLICIT : 0);
 }
 
 int umbra_gva_to_gpa(struct umbra_vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, u32 *error)

@@ -23,6 +23,8 @@ struct umbra_slot;
 #define PFERR_RSVD	(1ULL << 3)
 #define PFERR_FETCH	(1ULL << 4)
 #define PFERR_PK	(1ULL << 5)
+/* The emulator's: a supervisor access that no instruction asked for, to a descriptor or TSS. */
+#define PFERR_IMPLICIT	(1ULL << 31)
 #define PFERR_GUEST_FINAL	(1ULL << 32)
 #define PFERR_GUEST_PAGE	(1ULL << 33)
 

@@ -34,7 +34,6 @@
 
 #define DR6_FIXED	0xffff0ff0ULL	/* read as 1: no RTM, no bus-lock trap */
 #define DR6_VOLATILE	0x0000e00fULL
-#define DR6_BD		BIT_ULL(13)
 #define DR7_FIXED	0x00000400ULL
 #define DR7_VOLATILE	0xffff2bffULL
 #define DR7_GD		BIT_ULL(13)
@@ -265,60 +264,22 @@ int umbra_set_xcr0(struct umbra_vcpu *vcpu, u64 xcr0)
 	return 0;
 }
 
-/*
- * What MOV DR checks before it moves, in the manual's order: the register, the
- * level, then general detect. 0 with *@nr resolved, or 1: an exception is queued.
- */
-static int dr_access(struct umbra_vcpu *vcpu, int *nr)
+u64 umbra_get_dr(struct umbra_vcpu *vcpu, int nr)
 {
-	if (*nr == 4 || *nr == 5) {
-		if (umbra_cr4(vcpu) & X86_CR4_DE) {
-			umbra_queue_exception(vcpu, 6);
-			return 1;
-		}
-		*nr += 2;
-	}
-	if (umbra_backend->get_cpl(vcpu)) {
-		umbra_queue_exception_e(vcpu, 13, 0);
-		return 1;
-	}
-	if (vcpu->regs.dr7 & DR7_GD) {
-		/* Delivery of the exception clears GD, or its handler could not look at DR6. */
-		vcpu->regs.dr7 &= ~DR7_GD;
-		umbra_update_dr7(vcpu);
-		umbra_queue_debug(vcpu, DR6_BD);
-		return 1;
-	}
-	return 0;
-}
-
-int umbra_get_dr(struct umbra_vcpu *vcpu, int nr, u64 *value)
-{
-	nr &= 7;
-	if (dr_access(vcpu, &nr))
-		return 1;
 	switch (nr) {
 	case 6:
-		*value = vcpu->regs.dr6;
-		break;
+		return vcpu->regs.dr6;
 	case 7:
-		*value = vcpu->regs.dr7;
-		break;
+		return vcpu->regs.dr7;
 	default:
-		*value = vcpu->regs.dr[nr & 3];
+		return vcpu->regs.dr[nr & 3];
 	}
-	return 0;
 }
 
 int umbra_set_dr(struct umbra_vcpu *vcpu, int nr, u64 value)
 {
-	nr &= 7;
-	if (dr_access(vcpu, &nr))
+	if (nr >= 6 && (value & DR_UPPER))
 		return 1;
-	if (nr >= 6 && (value & DR_UPPER)) {
-		umbra_queue_exception_e(vcpu, 13, 0);
-		return 1;
-	}
 	switch (nr) {
 	case 6:
 		vcpu->regs.dr6 = (value & DR6_VOLATILE) | DR6_FIXED;

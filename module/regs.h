@@ -67,8 +67,11 @@ u64 umbra_cr8(struct umbra_vcpu *vcpu);
 int umbra_set_efer(struct umbra_vcpu *vcpu, u64 efer, bool host);
 /* XSETBV's rules but for CPL and CR4.OSXSAVE; KVM_SET_XCRS too. */
 int umbra_set_xcr0(struct umbra_vcpu *vcpu, u64 xcr0);
-/* MOV DR as the guest executes it: 0, or 1: an exception (#UD, #GP, #DB for GD) is queued. */
-int umbra_get_dr(struct umbra_vcpu *vcpu, int nr, u64 *value);
+/*
+ * Debug registers 0 to 3, 6 and 7 of the guest's own. What MOV DR checks before is
+ * the emulator's; set: 0, or 1 for #GP(0): upper bits.
+ */
+u64 umbra_get_dr(struct umbra_vcpu *vcpu, int nr);
 int umbra_set_dr(struct umbra_vcpu *vcpu, int nr, u64 value);
 /*
  * effective_dr7 anew, and tell the backend. Also called when guest_debug has

@@ -111,7 +111,8 @@ static const char *one_round(unsigned int *counts)
 	if (r < 0 || r > UMBRA_EMUL_UNHANDLEABLE)
 		return "a result out of bounds";
 	counts[r]++;
-	if ((r == UMBRA_EMUL_FAULT || r == UMBRA_EMUL_RESTART) && rip != m.e.rip)
+	/* But for the first fault of a new task. */
+	if ((r == UMBRA_EMUL_FAULT || r == UMBRA_EMUL_RESTART) && rip != m.e.rip && !m.nr_tr)
 		return "a fault or restart moved rip";
 	if (r == UMBRA_EMUL_FAULT && (m.e.exception.vector > 31 || m.e.exception.vector == 2))
 		return "a vector that is no fault";

@@ -225,7 +225,8 @@ static const struct line lines[] = {
 	{ "PUSHA in 64-bit mode", L64, CODE("\x60"), .want = FAULT, .vector = UD, .error = NONE },
 	{ "DAA in 64-bit mode", L64, CODE("\x27"), .want = FAULT, .vector = UD, .error = NONE },
 	{ "LEA of a register", L64, CODE("\x8d\xc3"), .want = FAULT, .vector = UD, .error = NONE },
-	{ "LGDT of a register", P32, CODE("\x0f\x01\xd3"), .want = UNKNOWN },
+	{ "LGDT of a register", P32, CODE("\x0f\x01\xd3"), .want = FAULT, .vector = UD,
+	  .error = NONE },
 	{ "MOV to CS", P32, CODE("\x8e\xc8"), .want = FAULT, .vector = UD, .error = NONE },
 	{ "segment register 6", P32, CODE("\x8e\xf0"), .want = FAULT, .vector = UD, .error = NONE },
 	{ "CR1", P32, CODE("\x0f\x20\xc8"), .want = FAULT, .vector = UD, .error = NONE },
@@ -239,9 +240,9 @@ static const struct line lines[] = {
 	{ "x87 is not known", L64, CODE("\xd8\x03"), .want = UNKNOWN },
 	{ "0F 3A is not known", L64, CODE("\x0f\x3a\x0f\xc1\x05"), .want = UNKNOWN },
 	{ "0F 38 below F0 is not known", L64, CODE("\x0f\x38\x00\xc1"), .want = UNKNOWN },
-	{ "MMX is not known", L64, CODE("\x0f\x6f\x03"), .want = UNKNOWN },
-	{ "TZCNT is not BSF", L64, CODE("\xf3\x0f\xbc\xc3"), .want = UNKNOWN },
-	{ "66 on a near branch in 64-bit mode", L64, CODE("\x66\xe9\0\0\0\0"), .want = UNKNOWN },
+	{ "MMX arithmetic is not known", L64, CODE("\x0f\xfe\x03"), .want = UNKNOWN },
+	{ "TZCNT is not BSF", L64, CODE("\xf3\x0f\xbc\xc3"), .out = { { AX, 32 } }, .flags_set = 1 },
+	{ "66 on a near branch in 64-bit mode", L64, CODE("\x66\xe9\0\0\0\0"), .rip = 0x1006 },
 
 	/* BCD, and what only other modes have */
 	{ "DAA", P32, CODE("\x27"), { { AX, 0x9b } }, .out = { { AX, 0x01 } },

@@ -127,6 +127,7 @@ static int model_write(struct umbra_emul *e, u64 la, const void *buf, unsigned i
 	count_access(m, acc);
 	if (err)
 		return err;
+	m->write_cpl = (acc & EMUL_ACC_SYSTEM) ? 0 : e->cpl;
 	if (r->how & MODEL_MMIO) {
 		log_access(m, true, la, buf, n);
 		if (m->stop_after && m->nr_log >= m->stop_after)
@@ -233,6 +234,7 @@ static void model_get_seg(struct umbra_emul *e, unsigned int nr, struct umbra_em
 static int model_set_seg(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_seg *seg)
 {
 	to_model(e)->seg[nr] = *seg;
+	to_model(e)->nr_tr += nr == EMUL_TR;
 	return UMBRA_EMUL_OK;
 }
 
@@ -258,18 +260,106 @@ static int model_set_dr(struct umbra_emul *e, unsigned int nr, u64 val)
 	return UMBRA_EMUL_OK;
 }
 
+static u64 *find_msr(struct model *m, u32 index)
+{
+	unsigned int i;
+
+	for (i = 0; i < m->nr_msrs; i++)
+		if (m->msr[i].index == index)
+			return &m->msr[i].val;
+	return &m->msr_val;
+}
+
+void model_msr(struct model *m, u32 index, u64 val)
+{
+	u64 *p = find_msr(m, index);
+
+	if (p == &m->msr_val) {
+		if (m->nr_msrs == sizeof(m->msr) / sizeof(m->msr[0]))
+			abort();
+		m->msr[m->nr_msrs].index = index;
+		p = &m->msr[m->nr_msrs++].val;
+	}
+	*p = val;
+}
+
+u64 model_get_msr(const struct model *m, u32 index)
+{
+	return *find_msr((struct model *)m, index);
+}
+
 static int model_rdmsr(struct umbra_emul *e, u32 index, u64 *val)
 {
 	to_model(e)->msr_index = index;
-	*val = to_model(e)->msr_val;
+	*val = *find_msr(to_model(e), index);
 	return UMBRA_EMUL_OK;
 }
 
 static int model_wrmsr(struct umbra_emul *e, u32 index, u64 val)
 {
 	to_model(e)->msr_index = index;
-	to_model(e)->msr_val = val;
+	*find_msr(to_model(e), index) = val;
 	return UMBRA_EMUL_OK;
+}
+
+static int model_get_fpu(struct umbra_emul *e, u8 *image)
+{
+	if (to_model(e)->no_vector)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	memcpy(image, to_model(e)->fpu, 512);
+	return UMBRA_EMUL_OK;
+}
+
+static int model_set_fpu(struct umbra_emul *e, const u8 *image)
+{
+	if (to_model(e)->no_vector)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	memcpy(to_model(e)->fpu, image, 512);
+	return UMBRA_EMUL_OK;
+}
+
+static u64 model_get_xcr0(struct umbra_emul *e)
+{
+	return to_model(e)->xcr0;
+}
+
+static int model_set_xcr0(struct umbra_emul *e, u64 val)
+{
+	to_model(e)->xcr0 = val;
+	return UMBRA_EMUL_OK;
+}
+
+static bool model_cpu_has(struct umbra_emul *e, enum umbra_emul_cpu feature)
+{
+	return !((to_model(e)->lacks >> feature) & 1);
+}
+
+static int model_invpcid(struct umbra_emul *e, unsigned int type, u16 pcid, u64 la)
+{
+	to_model(e)->nr_invpcid++;
+	to_model(e)->invpcid_type = type;
+	to_model(e)->invpcid_pcid = pcid;
+	to_model(e)->invpcid_la = la;
+	return UMBRA_EMUL_OK;
+}
+
+static int model_rdpmc(struct umbra_emul *e, u32 index, u64 *val)
+{
+	(void)e;
+	*val = 0x9900000000ull + index;
+	return UMBRA_EMUL_OK;
+}
+
+static int model_hypercall(struct umbra_emul *e)
+{
+	to_model(e)->nr_hypercall++;
+	e->gpr[EMUL_RAX] = 0x4321;
+	return UMBRA_EMUL_OK;
+}
+
+static void model_nmi_unmask(struct umbra_emul *e)
+{
+	to_model(e)->nr_nmi_unmask++;
 }
 
 static int model_cpuid(struct umbra_emul *e, u32 regs[4])
@@ -313,6 +403,8 @@ static int model_set_xmm(struct umbra_emul *e, unsigned int reg, const void *buf
 {
 	if (to_model(e)->no_vector)
 		return UMBRA_EMUL_UNHANDLEABLE;
+	if (reg > 15)
+		abort();
 	memcpy(to_model(e)->xmm[reg], buf, n);
 	return UMBRA_EMUL_OK;
 }
@@ -361,9 +453,18 @@ const struct umbra_emul_ops model_ops = {
 	.hlt = model_hlt,
 	.wbinvd = model_wbinvd,
 	.invlpg = model_invlpg,
+	.get_fpu = model_get_fpu,
+	.set_fpu = model_set_fpu,
+	.get_xcr0 = model_get_xcr0,
+	.set_xcr0 = model_set_xcr0,
+	.cpu_has = model_cpu_has,
+	.invpcid = model_invpcid,
+	.rdpmc = model_rdpmc,
+	.hypercall = model_hypercall,
+	.nmi_unmask = model_nmi_unmask,
 };
 
-/* Flat segments of the mode, supervisor, SSE on, rSP at 0x8000, code at 0x1000. */
+/* An Intel CPU with everything. Flat segments of the mode, supervisor, SSE on, rSP at 0x8000, code at 0x1000. */
 void model_init(struct model *m, unsigned int mode)
 {
 	bool prot = mode >= UMBRA_EMUL_PROT16;
@@ -373,6 +474,10 @@ void model_init(struct model *m, unsigned int mode)
 	m->e.ops = &model_ops;
 	m->e.mode = mode;
 	m->e.la_bits = 48;
+	m->lacks = 1ull << UMBRA_CPU_AMD;
+	m->xcr0 = 7;
+	memcpy(m->fpu, "\x7f\x03", 2);		/* FNINIT's control word, MXCSR's reset value */
+	memcpy(m->fpu + 24, "\x80\x1f", 2);
 	m->e.cpl = mode == UMBRA_EMUL_VM86 ? 3 : 0;
 	m->e.rflags = 2;
 	m->e.rip = 0x1000;

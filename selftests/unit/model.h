@@ -38,6 +38,9 @@ struct model {
 	u64 cr[16];
 	u64 dr[8];
 	u8 xmm[16][32];
+	u8 fpu[512];
+	u64 xcr0;
+	u64 lacks;			/* bits by enum umbra_emul_cpu; AMD's ways among them */
 
 	/* MMIO: reads answered so far in this unit, and what was asked of userspace. */
 	bool mmio_direct;		/* reads are answered in place */
@@ -66,6 +69,13 @@ struct model {
 	u64 invlpg_la;
 	u32 msr_index;
 	u64 msr_val;
+	struct { u32 index; u64 val; } msr[16];	/* those with a value of their own */
+	unsigned int nr_msrs;
+	u8 write_cpl;			/* whose rights the last write had */
+	unsigned int nr_tr;		/* loads of TR */
+	unsigned int nr_hypercall, nr_nmi_unmask, nr_invpcid, invpcid_type;
+	u16 invpcid_pcid;
+	u64 invpcid_la;
 	bool no_vector;			/* vector registers out of reach */
 };
 
@@ -76,5 +86,8 @@ void model_map(struct model *m, u64 la, void *mem, u32 size, u32 how);
 /* Decode and execute, answering every MMIO or port read that needs userspace with @answer. */
 int model_run(struct model *m, const void *code, unsigned int n);
 int model_execute(struct model *m);
+/* From now on MSR @index is remembered by itself. */
+void model_msr(struct model *m, u32 index, u64 val);
+u64 model_get_msr(const struct model *m, u32 index);
 
 #endif

@@ -34,15 +34,19 @@ static struct umbra_memo *place_for(struct umbra_vcpu *vcpu, u64 rip)
 /* Do the tables still lead to the code, and the code still hold the instruction? */
 static bool memory_agrees(const struct umbra_memo *m)
 {
+	const u64 __user * const *at = m->gpte_at;
+	const u64 *gpte = m->gpte, *end = gpte + m->levels;
 	u64 now;
-	int i;
 
-	/* The entries' addresses are of slots as well, which lie in the user's half. */
+	/*
+	 * The entries' addresses are of slots as well, which lie in the user's half.
+	 * Pointers instead of indices: UBSan's check of those calls a function.
+	 */
 	if (!user_access_begin(m->code, sizeof(m->word)))
 		return false;
-	for (i = 0; i < m->levels; i++) {
-		unsafe_get_user(now, m->gpte_at[i], differs);
-		if (now != m->gpte[i])
+	while (gpte < end) {
+		unsafe_get_user(now, *at++, differs);
+		if (now != *gpte++)
 			goto differs;
 	}
 	unsafe_get_user(now, m->code, differs);

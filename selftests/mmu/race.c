@@ -223,7 +223,8 @@ static void race(const struct change *c, int vcpus)
 	ASSERT(!vm_slot(&vm, SLOT, 0, GPA, PAGES * PAGE, mem));
 	G(&vm, g_published) = generation;
 	go();
-	while (now_ns() < end && !ktap_failed()) {
+	/* A slow host gets the time that it takes. */
+	while ((now_ns() < end || generation <= 2 || G(&vm, g_reads) <= 100) && !ktap_failed()) {
 		c->fn(mem, ++generation);
 		*(volatile uint64_t *)&G(&vm, g_published) = generation;
 	}
@@ -231,8 +232,6 @@ static void race(const struct change *c, int vcpus)
 	ktap_diag("%llu changes, %llu reads by the guest, %lu exits to holes",
 		  (unsigned long long)generation,
 		  (unsigned long long)G(&vm, g_reads), mmio_exits);
-	EXPECT(G(&vm, g_reads) > 100);
-	EXPECT(generation > 2);
 }
 
 TEST_EACH(race1, "race: one vCPU never sees old memory: ", changes, c)
@@ -283,7 +282,7 @@ TEST_SECONDS(remodelled, "race: no write is lost while pages change size and the
 	start(1, counter);
 	ASSERT(!vm_slot(&vm, SLOT, 0, GPA, 2 * MIB, mem));
 	go();
-	while (now_ns() < end && !ktap_failed()) {
+	while ((now_ns() < end || i <= 4 || G(&vm, g_counts) <= 1000) && !ktap_failed()) {
 		uint32_t flags = i & 1 ? KVM_MEM_LOG_DIRTY_PAGES : 0;
 
 		ASSERT(!vm_slot(&vm, SLOT, flags, GPA, 2 * MIB, mem));
@@ -299,8 +298,6 @@ TEST_SECONDS(remodelled, "race: no write is lost while pages change size and the
 	}
 	finish();
 	ktap_diag("%u changes, %llu writes", i, (unsigned long long)G(&vm, g_counts));
-	EXPECT(G(&vm, g_counts) > 1000);
-	EXPECT(i > 4);
 }
 
 /* All at once: what comes out is not judged but by the host's log and by ending. */

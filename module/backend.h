@@ -8,6 +8,7 @@
 
 #include <linux/kvm.h>
 #include <linux/kvm_types.h>
+#include <linux/static_call_types.h>
 #include <linux/types.h>
 #include "missing.h"
 
@@ -42,7 +43,7 @@ struct umbra_backend_caps {
  * vcpu_reset		mutex; @init: INIT, else power-up	the backend's own state
  * vcpu_load		preempt off, on @cpu		this vCPU will run here
  * vcpu_put		preempt off			it won't for now; save what the host needs back
- * prepare_switch	preempt off, irqs on		load guest values that the host's kernel does not use
+ * prepare_switch	preempt off, irqs on		load guest values that the host's kernel does not use, when vcpu->prepared is not set
  * enter		irqs off, noinstr inside	enter and leave the guest
  * exit_irqoff		irqs off			serve what must be served before irqs come on
  * decode		irqs on				fill vcpu->exit; requeue interrupted events
@@ -139,6 +140,18 @@ struct umbra_backend_ops {
 };
 
 extern const struct umbra_backend_ops umbra_svm_ops;
+
+/*
+ * Those that most exits call, without a pointer to load and to guard against
+ * speculation: umbra_hot(decode)(vcpu).
+ */
+#define UMBRA_HOT_OPS(X) \
+	X(enter) X(exit_irqoff) X(decode) X(get_cpl) X(code64) X(set_interrupt_shadow)
+
+#define UMBRA_HOT_TYPE(op)	*((struct umbra_backend_ops *)NULL)->op
+#define UMBRA_DECLARE_HOT(op)	DECLARE_STATIC_CALL(umbra_##op, UMBRA_HOT_TYPE(op));
+UMBRA_HOT_OPS(UMBRA_DECLARE_HOT)
+#define umbra_hot(op)		static_call(umbra_##op)
 
 /* The chosen one and this machine's facts: main.c, set at load. */
 extern const struct umbra_backend_ops *umbra_backend;

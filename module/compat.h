@@ -107,13 +107,14 @@ static __always_inline void umbra_rcu_note_guest(void)
 	instrumentation_end();
 }
 
-static __always_inline void umbra_context_guest_exit(void)
+/* false: RCU wants to be told of a quiescent state at the guest's end too. */
+static __always_inline bool umbra_context_guest_exit(void)
 {
 #if UMBRA_KERNEL_6_12
-	if (!context_tracking_guest_exit())
-		umbra_rcu_note_guest();
+	return context_tracking_guest_exit();
 #else
 	context_tracking_guest_exit();
+	return true;
 #endif
 }
 

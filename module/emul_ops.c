@@ -345,7 +345,7 @@ int umbra_emul_mode(struct umbra_vcpu *vcpu)
 
 int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes)
 {
-	u32 access = PFERR_FETCH | (umbra_backend->get_cpl(vcpu) == 3 ? PFERR_USER : 0);
+	u32 access = PFERR_FETCH | (umbra_hot(get_cpl)(vcpu) == 3 ? PFERR_USER : 0);
 	struct kvm_segment cs = {};
 	unsigned int first;
 	u32 error;
@@ -432,7 +432,7 @@ static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool
 			shadow |= KVM_X86_SHADOW_INT_STI;
 		if (e->int_shadow & UMBRA_EMUL_SHADOW_MOV_SS)
 			shadow |= KVM_X86_SHADOW_INT_MOV_SS;
-		umbra_backend->set_interrupt_shadow(vcpu, shadow);
+		umbra_hot(set_interrupt_shadow)(vcpu, shadow);
 	}
 	ve->trap = e->trap_step || (vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP);
 	if (ve->pio) {
@@ -532,7 +532,7 @@ static void prepare(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 	e->rip = umbra_rip(vcpu);
 	e->rflags = umbra_rflags(vcpu);
 	e->mode = umbra_emul_mode(vcpu);
-	e->cpl = umbra_backend->get_cpl(vcpu);
+	e->cpl = umbra_hot(get_cpl)(vcpu);
 	e->la_bits = umbra_cr4(vcpu) & X86_CR4_LA57 ? 57 : 48;
 	ve->nr_reads = 0;
 	ve->nr_writes = 0;
@@ -578,7 +578,7 @@ int umbra_emulate_task_switch(struct umbra_vcpu *vcpu)
 				   vcpu->exit.task.has_error ? &error : NULL);
 	/* Delivered. A fault on the way leaves of an exception what tells whether it makes a #DF. */
 	if (r == UMBRA_EMUL_OK) {
-		umbra_events_delivered(vcpu);
+		umbra_events_delivered(&vcpu->events);
 	} else if (r == UMBRA_EMUL_FAULT) {
 		ev->irq.injected = false;
 		ev->nmi_injected = false;

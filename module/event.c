@@ -127,13 +127,6 @@ void umbra_requeue_nmi(struct umbra_vcpu *vcpu)
 	umbra_request(vcpu, UMBRA_REQ_EVENT);
 }
 
-void umbra_events_delivered(struct umbra_vcpu *vcpu)
-{
-	vcpu->events.exc.injected = false;
-	vcpu->events.irq.injected = false;
-	vcpu->events.nmi_injected = false;
-}
-
 void umbra_inject_nmi(struct umbra_vcpu *vcpu)
 {
 	atomic_inc(&vcpu->events.nmi_queued);
@@ -268,18 +261,33 @@ static bool user_wants_window(struct umbra_vcpu *vcpu)
 	return READ_ONCE(vcpu->run->request_interrupt_window) && umbra_takes_user_irq(vcpu);
 }
 
+/* The usual case, in few instructions: with chips in the kernel, and none of them asks. */
+static bool nothing_waits(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_events *ev = &vcpu->events;
+
+	return !(ev->exc.pending | ev->exc.injected | ev->irq.injected | ev->nmi_injected |
+		 ev->nmi_pending | ev->tpr_held | atomic_read(&ev->nmi_queued) |
+		 READ_ONCE(vcpu->run->request_interrupt_window)) &&
+	       umbra_irq_quiet(vcpu);
+}
+
 void umbra_inject_events(struct umbra_vcpu *vcpu)
 {
 	struct umbra_events *ev = &vcpu->events;
 
+	if (likely(nothing_waits(vcpu)))
+		return;
 	collect_nmis(vcpu);
 	inject_one(vcpu);
 	if (ev->nmi_pending)
 		umbra_backend->want_nmi_window(vcpu);
 	if (pending_vector(vcpu) >= 0 || user_wants_window(vcpu))
 		umbra_backend->want_irq_window(vcpu);
-	if (vcpu->lapic)
-		umbra_backend->set_tpr_intercept(vcpu, umbra_irq_held_by_tpr(vcpu));
+	if (vcpu->lapic) {
+		ev->tpr_held = umbra_irq_held_by_tpr(vcpu);
+		umbra_backend->set_tpr_intercept(vcpu, ev->tpr_held);
+	}
 }
 
 int umbra_vcpu_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *out)

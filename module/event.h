@@ -31,6 +31,7 @@ struct umbra_events {
 	bool nmi_injected;
 	atomic_t nmi_queued;	/* by other threads; moved to nmi_pending by the owner */
 	int ext_irq;		/* KVM_INTERRUPT: vector, or -1; with a PIC in the kernel always */
+	bool tpr_held;		/* an interrupt waits for the guest to lower its TPR */
 };
 
 void umbra_events_init(struct umbra_vcpu *vcpu);
@@ -50,7 +51,12 @@ void umbra_requeue_exception(struct umbra_vcpu *vcpu, u8 vector, bool has_error,
 void umbra_requeue_interrupt(struct umbra_vcpu *vcpu, u8 vector, bool soft);
 void umbra_requeue_nmi(struct umbra_vcpu *vcpu);
 /* All injected events were delivered: forget them. decode() calls it first. */
-void umbra_events_delivered(struct umbra_vcpu *vcpu);
+static inline void umbra_events_delivered(struct umbra_events *events)
+{
+	events->exc.injected = false;
+	events->irq.injected = false;
+	events->nmi_injected = false;
+}
 
 /* Any thread: an NMI for this vCPU. */
 void umbra_inject_nmi(struct umbra_vcpu *vcpu);

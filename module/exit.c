@@ -62,9 +62,8 @@ int umbra_after_insn(struct umbra_vcpu *vcpu, bool trap)
 }
 
 /* The hardware told no length: find it out from the bytes, which the guest may have changed. */
-static int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code64)
+static noinline int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code64)
 {
-	const struct umbra_memo *memo;
 	u8 bytes[UMBRA_MAX_INSN];
 	int idx, n, len;
 
@@ -73,11 +72,6 @@ static int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code64)
 					umbra_emul_mode(vcpu), insn);
 		if (len > 0)
 			return len;
-	}
-	if (code64) {
-		memo = umbra_memo_find(vcpu);
-		if (memo && memo->insn == insn)
-			return memo->len;
 	}
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
@@ -91,23 +85,29 @@ static int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code64)
 	return len;
 }
 
+/* Where the instruction that exited ends; false: an exit to userspace is set up. */
+static bool find_end(struct umbra_vcpu *vcpu, int insn, u64 *rip)
+{
+	bool code64 = umbra_is_64bit_code(vcpu);
+	const struct umbra_memo *memo = code64 ? umbra_memo_find(vcpu) : NULL;
+	int len = memo && memo->insn == insn ? memo->len : decoded_length(vcpu, insn, code64);
+
+	if (len <= 0)
+		return false;
+	*rip = umbra_rip(vcpu) + len;
+	if (!code64)
+		*rip = (u32)*rip;
+	return true;
+}
+
 int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
 {
-	u64 rip = vcpu->exit.next_rip, rflags = umbra_rflags(vcpu);
-	bool code64;
-	int len;
+	u64 rflags = umbra_rflags(vcpu);
 
-	if (!rip) {
-		code64 = umbra_is_64bit_code(vcpu);
-		len = decoded_length(vcpu, insn, code64);
-		if (len <= 0)
-			return 0;
-		rip = umbra_rip(vcpu) + len;
-		if (!code64)
-			rip = (u32)rip;
-	}
-	umbra_set_rip(vcpu, rip);
-	umbra_backend->set_interrupt_shadow(vcpu, 0);
+	if (!vcpu->exit.next_rip && !find_end(vcpu, insn, &vcpu->exit.next_rip))
+		return 0;
+	umbra_set_rip(vcpu, vcpu->exit.next_rip);
+	umbra_hot(set_interrupt_shadow)(vcpu, 0);
 	if (unlikely(rflags & X86_EFLAGS_RF))
 		umbra_set_rflags(vcpu, rflags & ~X86_EFLAGS_RF);
 	/* A debugger's TF too, which umbra_rflags() hides. */
@@ -187,16 +187,17 @@ static int handle_msr_write(struct umbra_vcpu *vcpu)
 	return umbra_skip_insn(vcpu, UMBRA_INSN_WRMSR);
 }
 
-static void set_in_result(struct umbra_vcpu *vcpu, u8 size, const void *data)
+/* What IN has read: 4 bytes clear the upper half. */
+static void set_in_result(struct umbra_vcpu *vcpu, u8 size, u32 value)
 {
 	u64 *rax = &vcpu->regs.gpr[UMBRA_RAX];
-	u32 value = 0;
 
-	memcpy(&value, data, size);
 	if (size == 4)
-		*rax = value;		/* a 32-bit result clears the upper half */
+		*rax = value;
+	else if (size == 2)
+		*rax = (*rax & ~0xffffull) | (u16)value;
 	else
-		*rax = (*rax & ~(BIT_ULL(size * 8) - 1)) | value;
+		*rax = (*rax & ~0xffull) | (u8)value;
 }
 
 static int skip_io(struct umbra_vcpu *vcpu, bool in)
@@ -212,7 +213,7 @@ static int complete_pio(struct umbra_vcpu *vcpu)
 	if (umbra_rip(vcpu) != io->rip)
 		return 1;
 	if (io->in)
-		set_in_result(vcpu, io->size, vcpu->pio_data);
+		set_in_result(vcpu, io->size, READ_ONCE(*(u32 *)vcpu->pio_data));
 	return skip_io(vcpu, io->in);
 }
 
@@ -260,7 +261,7 @@ static int handle_io(struct umbra_vcpu *vcpu)
 		return pio_to_user(vcpu, port, size, in);
 	}
 	if (in)
-		set_in_result(vcpu, size, &value);
+		set_in_result(vcpu, size, value);
 	return skip_io(vcpu, in);
 }
 
@@ -292,7 +293,7 @@ static int handle_hlt(struct umbra_vcpu *vcpu)
 /* No call of KVM's is offered in CPUID but the one that does nothing. */
 long umbra_hypercall(struct umbra_vcpu *vcpu, u64 nr)
 {
-	if (umbra_backend->get_cpl(vcpu))
+	if (umbra_hot(get_cpl)(vcpu))
 		return -KVM_EPERM;
 	return nr == KVM_HC_VAPIC_POLL_IRQ ? 0 : -KVM_ENOSYS;
 }
@@ -382,7 +383,7 @@ static int handle_xsetbv(struct umbra_vcpu *vcpu)
 	u64 *gpr = vcpu->regs.gpr;
 	u64 value = (u32)gpr[UMBRA_RAX] | gpr[UMBRA_RDX] << 32;
 
-	if (umbra_backend->get_cpl(vcpu) || (u32)gpr[UMBRA_RCX] || umbra_set_xcr0(vcpu, value))
+	if (umbra_hot(get_cpl)(vcpu) || (u32)gpr[UMBRA_RCX] || umbra_set_xcr0(vcpu, value))
 		return inject_gp(vcpu);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_XSETBV);
 }

@@ -11,11 +11,15 @@
 #include <linux/ftrace.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
+#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/lockdep.h>
+#include <linux/percpu.h>
 #include <linux/vtime.h>
 
 #include "compat.h"
+
+DECLARE_PER_CPU(unsigned long, umbra_quiescent_at);	/* vcpu.c: jiffies */
 
 /* From here on time is the guest's. Interrupts off. */
 static __always_inline void umbra_guest_timing_enter(void)
@@ -30,6 +34,20 @@ static __always_inline void umbra_guest_timing_exit(void)
 }
 
 /*
+ * A guest is a quiescent state of this CPU. RCU looks for one when its tick comes,
+ * so that one in each is enough. Only where no context tracking tells it.
+ */
+static __always_inline void umbra_note_quiescent(void)
+{
+	unsigned long now = jiffies;
+
+	if (likely(raw_cpu_read(umbra_quiescent_at) == now))
+		return;
+	raw_cpu_write(umbra_quiescent_at, now);
+	umbra_rcu_note_guest();
+}
+
+/*
  * Just before and just after the world switch, from noinstr code with interrupts
  * off. In between neither RCU, tracing nor lockdep may be touched.
  */
@@ -41,14 +59,15 @@ static __always_inline void umbra_guest_state_enter(void)
 	instrumentation_end();
 
 	if (!context_tracking_guest_enter())
-		umbra_rcu_note_guest();
+		umbra_note_quiescent();
 	lockdep_hardirqs_on(CALLER_ADDR0);
 }
 
 static __always_inline void umbra_guest_state_exit(void)
 {
 	lockdep_hardirqs_off(CALLER_ADDR0);
-	umbra_context_guest_exit();
+	if (!umbra_context_guest_exit())
+		umbra_note_quiescent();
 
 	instrumentation_begin();
 	trace_hardirqs_off_finish();

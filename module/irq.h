@@ -70,6 +70,8 @@ void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init);
  * umbra_lapic_set_tpr().
  */
 int umbra_pending_irq(struct umbra_vcpu *vcpu);
+/* No chip has an interrupt for this vCPU, deliverable or not. false: look closer. Any thread. */
+bool umbra_irq_quiet(struct umbra_vcpu *vcpu);
 /* An interrupt waits that only the TPR holds back. Owner. */
 bool umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu);
 /* Take it: IRR to ISR, or the PIC's INTA; the vector, or -1 when it went away. Owner. */

@@ -817,13 +817,17 @@ bool umbra_lapic_hears_pic(struct umbra_vcpu *vcpu)
 	return hears_pic(vcpu->lapic);
 }
 
-/* The PIC asks, or userspace in its place, and this CPU is where it is heard. */
+/* The PIC asks, or userspace in its place. */
+static bool pic_asks(const struct umbra_vcpu *vcpu)
+{
+	return unlikely(READ_ONCE(vcpu->vm->irqchip->pic.output) ||
+			READ_ONCE(vcpu->events.ext_irq) >= 0);
+}
+
+/* And this CPU is where it is heard. */
 static bool pic_pending(const struct umbra_lapic *apic)
 {
-	if (likely(!READ_ONCE(apic->vcpu->vm->irqchip->pic.output) &&
-		   READ_ONCE(apic->vcpu->events.ext_irq) < 0))
-		return false;
-	return hears_pic(apic);
+	return pic_asks(apic->vcpu) && hears_pic(apic);
 }
 
 /* INTA: as umbra_pic_ack() */
@@ -835,6 +839,13 @@ static int ack_pic(struct umbra_vcpu *vcpu)
 		return umbra_pic_ack(vcpu->vm->irqchip);
 	WRITE_ONCE(vcpu->events.ext_irq, -1);
 	return vector;
+}
+
+bool umbra_irq_quiet(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_lapic *apic = vcpu->lapic;
+
+	return apic && !READ_ONCE(apic->irr_pending) && !pic_asks(vcpu);
 }
 
 int umbra_pending_irq(struct umbra_vcpu *vcpu)

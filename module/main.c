@@ -8,6 +8,7 @@
 #include <linux/init.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/static_call.h>
 
 #include "backend.h"
 #include "ioctl.h"
@@ -15,6 +16,9 @@
 
 const struct umbra_backend_ops *umbra_backend __ro_after_init;
 struct umbra_backend_caps umbra_caps __ro_after_init;
+
+#define DEFINE_HOT(op)	DEFINE_STATIC_CALL_NULL(umbra_##op, UMBRA_HOT_TYPE(op));
+UMBRA_HOT_OPS(DEFINE_HOT)
 
 static char *mmu = "auto";
 module_param(mmu, charp, 0444);
@@ -33,6 +37,12 @@ static bool __init backend_complete(const struct umbra_backend_ops *ops)
 {
 	UMBRA_BACKEND_OPS(BACKEND_REQUIRED, BACKEND_OPTIONAL)
 	return true;
+}
+
+static void __init aim_hot_ops(void)
+{
+#define AIM_HOT(op)	static_call_update(umbra_##op, umbra_backend->op);
+	UMBRA_HOT_OPS(AIM_HOT)
 }
 
 static int __init say_missing(const struct umbra_backend_ops *ops, u32 missing)
@@ -90,6 +100,7 @@ static int __init umbra_init(void)
 	r = choose_backend();
 	if (r)
 		return r;
+	aim_hot_ops();
 	r = umbra_backend->setup(&umbra_caps);
 	if (r)
 		return r;

@@ -69,7 +69,7 @@ const struct umbra_memo *umbra_memo_find(struct umbra_vcpu *vcpu)
 
 	if (!m || !m->levels || m->cr3 != umbra_cr3(vcpu) ||
 	    m->cr4 != umbra_cr4(vcpu) || m->efer != vcpu->regs.efer ||
-	    m->cpl != umbra_backend->get_cpl(vcpu) || m->seq != umbra_mmu_read_seq(vcpu->vm))
+	    m->cpl != umbra_hot(get_cpl)(vcpu) || m->seq != umbra_mmu_read_seq(vcpu->vm))
 		return NULL;
 	return memory_agrees(m) ? m : NULL;
 }
@@ -106,7 +106,7 @@ void umbra_memo_learn(struct umbra_vcpu *vcpu, const u8 *bytes, unsigned int len
 		      const struct umbra_emul_mov *mov)
 {
 	struct umbra_memo *m = place_for(vcpu, umbra_rip(vcpu));
-	u32 user = umbra_backend->get_cpl(vcpu) == 3 ? UMBRA_GWALK_USER : 0;
+	u32 user = umbra_hot(get_cpl)(vcpu) == 3 ? UMBRA_GWALK_USER : 0;
 	struct umbra_gwalk walk;
 	unsigned long hva;
 
@@ -123,7 +123,7 @@ void umbra_memo_learn(struct umbra_vcpu *vcpu, const u8 *bytes, unsigned int len
 	m->cr3 = umbra_cr3(vcpu);
 	m->cr4 = umbra_cr4(vcpu);
 	m->efer = vcpu->regs.efer;
-	m->cpl = umbra_backend->get_cpl(vcpu);
+	m->cpl = umbra_hot(get_cpl)(vcpu);
 	m->insn = insn;
 	if (mov)
 		m->mov = *mov;

@@ -249,11 +249,8 @@ void umbra_mmu_vcpu_destroy(struct umbra_vcpu *vcpu)
 
 int umbra_mmu_load_root(struct umbra_vcpu *vcpu)
 {
-	int r;
+	int r = vcpu->vm->mmu.ops->load_root(vcpu);
 
-	if (likely(vcpu->mmu.root != INVALID_PAGE))
-		return 0;
-	r = vcpu->vm->mmu.ops->load_root(vcpu);
 	if (r)
 		return r;
 	umbra_backend->load_root(vcpu, vcpu->mmu.root, vcpu->mmu.level);

@@ -141,7 +141,7 @@ int umbra_mmu_vm_init(struct umbra_vm *vm);
 void umbra_mmu_vm_destroy(struct umbra_vm *vm);
 int umbra_mmu_vcpu_init(struct umbra_vcpu *vcpu);
 void umbra_mmu_vcpu_destroy(struct umbra_vcpu *vcpu);
-/* The loop's: a valid root in the backend; 0, errno. */
+/* The loop's, when mmu.root is INVALID_PAGE: one in the backend; 0, errno. */
 int umbra_mmu_load_root(struct umbra_vcpu *vcpu);
 /* exit.c's: enum umbra_fault_result, or errno. The caller is in vm->srcu. */
 int umbra_mmu_fault(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error);

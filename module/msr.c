@@ -445,6 +445,7 @@ static int tsc_aux_set(struct msr_op *op)
 	if (op->value & ~op->row->valid)
 		return 1;
 	op->vcpu->msrs.tsc_aux = op->value;
+	op->vcpu->prepared = false;
 	umbra_backend->set_msr(op->vcpu, MSR_TSC_AUX, op->value);
 	return 0;
 }

@@ -49,7 +49,7 @@ void umbra_cache_reg(struct umbra_vcpu *vcpu, enum umbra_reg reg)
 
 bool umbra_is_64bit_code(struct umbra_vcpu *vcpu)
 {
-	return umbra_is_long(vcpu) && umbra_backend->code64(vcpu);
+	return umbra_is_long(vcpu) && umbra_hot(code64)(vcpu);
 }
 
 /* PAE paging outside long mode, where CR3 stands for four PDPTEs in registers. */

@@ -260,11 +260,11 @@ static void svm_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
 	c->int_state = 0;
 	c->intercepts[INTERCEPT_DR] = SVM_DR_INTERCEPTS;
 	svm->dr_guest = false;
-	svm->irq_window = false;
+	svm_intercept(svm, INTERCEPT_CR8_WRITE, false);
 	svm->nmi_step = false;
 	svm->exit_at_once = false;
 	svm->injected_trap = false;
-	svm_intercept(svm, INTERCEPT_VINTR, false);
+	svm_close_irq_window(svm);
 	svm_set_nmi_mask(vcpu, false);
 	svm->asid.flush = true;
 	svm_reset_save(vcpu, init);
@@ -402,7 +402,8 @@ static void write_vmcb(struct umbra_vcpu *vcpu)
 	if (svm->irq_window)
 		c->int_ctl |= V_IRQ_MASK | V_IGN_TPR_MASK | V_INTR_PRIO_MASK;
 	/* Without a LAPIC here userspace wants to know of each lowering. */
-	svm_intercept(svm, INTERCEPT_CR8_WRITE, vcpu->lapic ? svm->tpr_intercept : svm->tpr);
+	if (unlikely(!vcpu->lapic))
+		svm_intercept(svm, INTERCEPT_CR8_WRITE, svm->tpr);
 
 	c->clean = boot_cpu_has(X86_FEATURE_VMCBCLEAN) ? svm->clean & ~SVM_CLEAN_NEVER : 0;
 }
@@ -484,15 +485,19 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 	read_vmcb(vcpu);
 }
 
+/* To the handler it came from userspace: the kernel itself is not hurt. */
+static noinline void host_machine_check(void)
+{
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	do_machine_check(&regs);
+}
+
 /* Interrupts that ended the guest's time come by themselves once they are enabled. */
 static void svm_exit_irqoff(struct umbra_vcpu *vcpu)
 {
-	if (svm_exit_code(to_svm(vcpu)) == SVM_EXIT_EXCP_BASE + X86_TRAP_MC) {
-		/* To the handler it came from userspace: the kernel itself is not hurt. */
-		struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
-
-		do_machine_check(&regs);
-	}
+	if (unlikely(svm_exit_code(to_svm(vcpu)) == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
+		host_machine_check();
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);
 	/* XFD can't have changed: no guest sees it, and its MSRs exit. */

@@ -43,7 +43,6 @@ enum svm_clean {
  * @host_saved: the host's half has been VMSAVEd since the vCPU was loaded
  * @host_had_ldt: it had an LDT, which another thread may replace: save it each time
  * @dr_guest: the guest has used a debug register and owns them all until the next exit
- * @tpr_intercept: an interrupt waits for a lower TPR
  * @irq_window: leave the guest when it can take an interrupt
  * @tpr: what V_TPR held at entry
  * @nmi_masked: an NMI is in service
@@ -62,7 +61,6 @@ struct svm_vcpu {
 	u32 clean;
 	bool host_saved, host_had_ldt;
 	bool dr_guest;
-	bool tpr_intercept;
 	bool irq_window;
 	u8 tpr;
 	bool nmi_masked, iret_seen, nmi_step, exit_at_once;
@@ -106,6 +104,12 @@ static inline void svm_intercept(struct svm_vcpu *svm, int bit, bool on)
 static inline void svm_intercept_exception(struct svm_vcpu *svm, int vector, bool on)
 {
 	svm_intercept(svm, INTERCEPT_EXCEPTION_OFFSET + vector, on);
+}
+
+static inline void svm_close_irq_window(struct svm_vcpu *svm)
+{
+	svm->irq_window = false;
+	svm_intercept(svm, INTERCEPT_VINTR, false);
 }
 
 /* svm.c: the exit code of the last entry. */

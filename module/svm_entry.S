@@ -78,12 +78,6 @@ SYM_FUNC_START(svm_world_switch)
 
 	SWITCH_SPEC_CTRL to=FRAME_SPEC from=FRAME_HOST_SPEC
 
-	/*
-	 * RFLAGS.IF of the host decides whether physical interrupts leave the guest;
-	 * GIF keeps them from being taken here. Not right before VMRUN: the shadow of
-	 * this STI would become the guest's, whose own STI then has none.
-	 */
-	sti
 	movq	FRAME_VMCB(%rsp), %rax
 1:	vmload	%rax
 2:

@@ -302,7 +302,7 @@ void svm_decode(struct umbra_vcpu *vcpu)
 	struct umbra_exit *exit = &vcpu->exit;
 	u8 tpr = c->int_ctl & V_TPR_MASK;
 	u32 inject = c->event_inj;
-	bool stepped;
+	bool stepped = false;
 
 	exit->insn_len = 0;
 	exit->next_rip = umbra_caps.next_rip ? c->next_rip : 0;
@@ -310,17 +310,18 @@ void svm_decode(struct umbra_vcpu *vcpu)
 		svm->tpr = tpr;
 		umbra_set_cr8(vcpu, tpr);
 	}
-	svm->irq_window = false;
-	svm_intercept(svm, INTERCEPT_VINTR, false);
-	stepped = finish_nmi_step(vcpu);
+	if (svm->irq_window)
+		svm_close_irq_window(svm);
+	if (unlikely(svm->iret_seen || svm->nmi_step))
+		stepped = finish_nmi_step(vcpu);
 
 	decode_reason(vcpu, stepped);
 
-	umbra_events_delivered(vcpu);
+	umbra_events_delivered(&vcpu->events);
 	c->event_inj = 0;
-	if (exit->reason == UMBRA_EXIT_FAIL_ENTRY)
+	if (unlikely(exit->reason == UMBRA_EXIT_FAIL_ENTRY))
 		requeue(vcpu, inject, c->event_inj_err);
-	else
+	else if (unlikely(c->exit_int_info & SVM_EVTINJ_VALID))
 		requeue(vcpu, c->exit_int_info, c->exit_int_info_err);
 	svm->injected_trap = false;
 }
@@ -394,14 +395,14 @@ void svm_cancel_inject(struct umbra_vcpu *vcpu)
 	c->event_inj = 0;
 	requeue(vcpu, inject, c->event_inj_err);
 	svm->injected_trap = false;
-	svm->irq_window = false;
+	svm_close_irq_window(svm);
 	svm->nmi_step = false;
 	svm->exit_at_once = false;
 }
 
 void svm_set_tpr_intercept(struct umbra_vcpu *vcpu, bool on)
 {
-	to_svm(vcpu)->tpr_intercept = on;
+	svm_intercept(to_svm(vcpu), INTERCEPT_CR8_WRITE, on);
 }
 
 /* A virtual interrupt that the CPU would take as soon as the guest lets it: its intercept is the window. */

@@ -110,6 +110,7 @@ struct umbra_vcpu {
 	unsigned long requests;			/* (a) enum umbra_request */
 	int mode;				/* (a) enum umbra_vcpu_mode */
 	int cpu;				/* last loaded CPU or -1; preemption off */
+	bool prepared;				/* (o) prepare_switch() done since it was loaded */
 	struct rcuwait wait;			/* where a halted vCPU sleeps */
 	struct preempt_notifier preempt;	/* (o) */
 	struct pid __rcu *pid;			/* (o) last thread that ran it */

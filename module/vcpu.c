@@ -18,6 +18,7 @@
 #include "vcpu.h"
 
 static DEFINE_PER_CPU(struct umbra_vcpu *, running_vcpu);
+DEFINE_PER_CPU(unsigned long, umbra_quiescent_at);
 
 /** umbra_running_vcpu() - the vCPU loaded on this CPU, or NULL. Preemption off. */
 struct umbra_vcpu *umbra_running_vcpu(void)
@@ -29,6 +30,7 @@ static void load_here(struct umbra_vcpu *vcpu, int cpu)
 {
 	__this_cpu_write(running_vcpu, vcpu);
 	umbra_backend->vcpu_load(vcpu, cpu);
+	vcpu->prepared = false;
 	WRITE_ONCE(vcpu->cpu, cpu);
 	umbra_time_load(vcpu);
 }
@@ -252,17 +254,60 @@ static bool userspace_needed(unsigned long flags)
 	       (task_work_pending(current) || memcg_wants_to_throttle());
 }
 
-static bool host_work_pending(void)
+static __always_inline bool host_work_pending(void)
 {
 	unsigned long flags = read_thread_flags();
 
+	if (likely(!(flags & (_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
+			      _TIF_NOTIFY_RESUME))))
+		return false;
 	return (flags & _TIF_NEED_RESCHED) || userspace_needed(flags);
 }
 
-/* Preemption and irqs off. Work that must be done before the guest may run. */
-static bool must_back_out(struct umbra_vcpu *vcpu)
+/*
+ * What host_work_pending() sees, if it does. A signal ends the call. Other work that
+ * the kernel does on the way to userspace (6.12 has some every 100 ms) must not: the
+ * VMM would see an EINTR that nobody sent. The kernel's
+ * xfer_to_guest_mode_handle_work() would do that work here, but writes to KVM's own
+ * private vCPU structure. So the system call is made to start anew:
+ * TIF_NOTIFY_SIGNAL sends it through the signal code, which does the work, finds no
+ * signal, and restarts it; with a handler to run it is EINTR.
+ */
+static int host_work(struct umbra_vcpu *vcpu)
+{
+	unsigned long work = read_thread_flags();
+
+	if (userspace_needed(work)) {
+		vcpu->run->exit_reason = KVM_EXIT_INTR;
+		if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL))
+			return -EINTR;
+		set_thread_flag(TIF_NOTIFY_SIGNAL);
+		return -ERESTARTNOHAND;
+	}
+	if (work & _TIF_NEED_RESCHED) {
+		cond_resched();
+		if (need_resched())
+			schedule();
+	}
+	return 1;
+}
+
+/*
+ * Preemption and irqs off, mode is IN_GUEST. Work that must be done before the guest
+ * may run.
+ */
+static __always_inline bool must_back_out(struct umbra_vcpu *vcpu)
 {
 	return READ_ONCE(vcpu->requests) || host_work_pending();
+}
+
+static int back_out(struct umbra_vcpu *vcpu)
+{
+	smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
+	local_irq_enable();
+	preempt_enable();
+	umbra_backend->cancel_inject(vcpu);
+	return host_work(vcpu);
 }
 
 /*
@@ -278,33 +323,33 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 		if (r <= 0 || !vcpu_runnable(vcpu))
 			return r;
 	}
-	r = umbra_mmu_load_root(vcpu);
-	if (r)
-		return r;
+	if (unlikely(vcpu->mmu.root == INVALID_PAGE)) {
+		r = umbra_mmu_load_root(vcpu);
+		if (r)
+			return r;
+	}
 	umbra_inject_events(vcpu);
 
 	preempt_disable();
-	umbra_backend->prepare_switch(vcpu);
+	if (unlikely(!vcpu->prepared)) {
+		umbra_backend->prepare_switch(vcpu);
+		vcpu->prepared = true;
+	}
 	local_irq_disable();
 	/*
 	 * A full barrier: either we see the request, or who made it sees
 	 * IN_GUEST and interrupts us. Pairs with umbra_vcpu_kick().
 	 */
 	smp_store_mb(vcpu->mode, UMBRA_IN_GUEST);
-	if (must_back_out(vcpu)) {
-		smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
-		local_irq_enable();
-		preempt_enable();
-		umbra_backend->cancel_inject(vcpu);
-		return 1;
-	}
+	if (unlikely(must_back_out(vcpu)))
+		return back_out(vcpu);
 
 	umbra_fpu_enter(vcpu);
 	umbra_guest_timing_enter();
-	umbra_backend->enter(vcpu);
+	umbra_hot(enter)(vcpu);
 	smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
 	umbra_fpu_exit(vcpu);
-	umbra_backend->exit_irqoff(vcpu);
+	umbra_hot(exit_irqoff)(vcpu);
 	vcpu->exits++;
 	/* The interrupt that ended the guest's time is served here, on the guest's bill. */
 	local_irq_enable();
@@ -313,7 +358,7 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	local_irq_enable();
 	preempt_enable();
 
-	umbra_backend->decode(vcpu);
+	umbra_hot(decode)(vcpu);
 	return umbra_handle_exit(vcpu);
 }
 
@@ -335,47 +380,23 @@ static bool window_for_user(struct umbra_vcpu *vcpu)
 	return READ_ONCE(vcpu->run->request_interrupt_window) && ready_for_user_irq(vcpu);
 }
 
-/*
- * A signal ends the call. Other work that the kernel does on the way to userspace
- * (6.12 has some every 100 ms) must not: the VMM would see an EINTR that nobody
- * sent. The kernel's xfer_to_guest_mode_handle_work() would do that work here,
- * but writes to KVM's own private vCPU structure. So the system call is made to
- * start anew: TIF_NOTIFY_SIGNAL sends it through the signal code, which does the
- * work, finds no signal, and restarts it; with a handler to run it is EINTR.
- */
-static int host_work(struct umbra_vcpu *vcpu)
-{
-	unsigned long work = read_thread_flags();
-
-	if (userspace_needed(work)) {
-		vcpu->run->exit_reason = KVM_EXIT_INTR;
-		if (work & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL))
-			return -EINTR;
-		set_thread_flag(TIF_NOTIFY_SIGNAL);
-		return -ERESTARTNOHAND;
-	}
-	cond_resched();
-	if (work & _TIF_NEED_RESCHED && need_resched())
-		schedule();
-	return 1;
-}
-
 static int run_loop(struct umbra_vcpu *vcpu)
 {
 	int r;
 
 	for (;;) {
-		r = vcpu_runnable(vcpu) ? enter_guest(vcpu) : block(vcpu);
+		if (vcpu_runnable(vcpu)) {
+			r = enter_guest(vcpu);
+		} else {
+			r = block(vcpu);
+			if (r > 0)
+				r = host_work(vcpu);
+		}
 		if (r <= 0)
 			return r;
 		if (window_for_user(vcpu)) {
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return 0;
-		}
-		if (unlikely(host_work_pending())) {
-			r = host_work(vcpu);
-			if (r <= 0)
-				return r;
 		}
 	}
 }

@@ -323,7 +323,7 @@ int emul_op_fxsave(struct umbra_emul *e)
 int emul_op_fxrstor(struct umbra_emul *e)
 {
 	unsigned int size = image_size(e), i;
-	u8 fx[FX_SIZE], new[FX_SIZE];
+	u8 fx[FX_SIZE], *new = e->io_buf;	/* two would be much for a kernel's stack */
 	u32 mxcsr, keep;
 	u64 la;
 	int r = image_linear(e, false, &la);

@@ -8,7 +8,7 @@ _umbra() {
 
 	COMPREPLY=()
 	case $prev in
-	--kernel | --initrd | --dev | --stats | --channel)
+	--kernel | --initrd | --dev | --stats | --channel | --disk)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -18,7 +18,7 @@ _umbra() {
 	--append | --memory | --cpus | --name) return ;;
 	*)
 		case ${COMP_WORDS[1]-} in
-		run) words="--kernel --initrd --append --memory --cpus --mmu --name --console
+		run) words="--kernel --initrd --append --memory --cpus --disk --mmu --name --console
 			--channel --dev --stats --help" ;;
 		check) words="--dev --help" ;;
 		list) words="--json --help" ;;

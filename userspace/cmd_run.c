@@ -26,7 +26,7 @@
 static const char *const linux_words[] = { "console=ttyS0", "pci=off" };
 
 enum option_id {
-	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_CPUS, OPT_MMU, OPT_NAME, OPT_CONSOLE,
+	OPT_KERNEL = 256, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_CPUS, OPT_DISK, OPT_MMU, OPT_NAME, OPT_CONSOLE,
 	OPT_CHANNEL, OPT_DEV, OPT_STATS, OPT_HELP,
 };
 
@@ -36,6 +36,7 @@ static const struct option options[] = {
 	{ "append", required_argument, NULL, OPT_APPEND },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
+	{ "disk", required_argument, NULL, OPT_DISK },
 	{ "mmu", required_argument, NULL, OPT_MMU },
 	{ "name", required_argument, NULL, OPT_NAME },
 	{ "console", required_argument, NULL, OPT_CONSOLE },
@@ -56,6 +57,8 @@ static const char help_text[] =
 "                    before it, each unless it has a console= or pci= of its own\n"
 "  --memory SIZE     RAM, with K, M or G (bare: MiB); default 256M\n"
 "  --cpus N          virtual CPUs, 1 to 254; default 1\n"
+"  --disk FILE[,ro]  a virtio disk: a raw image or a block device, to be written too or,\n"
+"                    with ,ro, only read; up to 8 times: vda, vdb, ...\n"
 "  --mmu MODE        how guest memory is virtualized: auto (default), or on Umbra's\n"
 "                    own device hardware, which npt and ept name by vendor\n"
 "  --name NAME       what to call the VM: letters, digits, and . _ -; default: the\n"
@@ -111,7 +114,23 @@ static int take_cpus(struct vm_config *cfg, const char *arg)
 	return 0;
 }
 
-static int take_option(struct vm_config *cfg, int id, const char *arg)
+/* The text stands in argv, and so may be cut where it is. */
+static int take_disk(struct vm_config *cfg, char *arg)
+{
+	size_t len = strlen(arg);
+	struct disk_config *d = &cfg->disks[cfg->disk_count];
+
+	if (cfg->disk_count == DISKS_MAX)
+		return usage("--disk %s is one more than the 8 that a guest can have", arg);
+	d->readonly = len > 3 && !strcmp(arg + len - 3, ",ro");
+	if (d->readonly)
+		arg[len - 3] = '\0';
+	d->path = arg;
+	cfg->disk_count++;
+	return 0;
+}
+
+static int take_option(struct vm_config *cfg, int id, char *arg)
 {
 	switch (id) {
 	case OPT_KERNEL:	cfg->kernel = arg; return 0;
@@ -122,6 +141,7 @@ static int take_option(struct vm_config *cfg, int id, const char *arg)
 	case OPT_STATS:		cfg->stats = arg; return 0;
 	case OPT_MEMORY:	return take_memory(cfg, arg);
 	case OPT_CPUS:		return take_cpus(cfg, arg);
+	case OPT_DISK:		return take_disk(cfg, arg);
 	case OPT_MMU:
 		cfg->mmu = arg;
 		return mmu_known(arg) ? 0 : usage("--mmu %s is no mode", arg);

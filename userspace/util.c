@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "exitcode.h"
@@ -117,6 +118,25 @@ unsigned int holders(const char *modules, char *buf, unsigned int size)
 			line++;
 	}
 	return found;
+}
+
+unsigned int flock_owner(const char *locks, dev_t dev, ino_t ino)
+{
+	const char *line;
+
+	for (line = locks; line && *line; line = strchr(line, '\n')) {
+		unsigned int major_nr, minor_nr;
+		unsigned long long inode;
+		int pid;
+
+		line += *line == '\n';
+		/* A waiter's line has "->" first, and is no owner's. */
+		if (sscanf(line, "%*d: FLOCK %*s %*s %d %x:%x:%llu ", &pid, &major_nr, &minor_nr,
+			   &inode) == 4 &&
+		    pid > 0 && makedev(major_nr, minor_nr) == dev && inode == ino)
+			return (unsigned int)pid;
+	}
+	return 0;
 }
 
 static void busy_remedy(const char *dev, char *buf, unsigned int size)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "lib/judge.h"
 
@@ -30,6 +31,14 @@ void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * Return: how many.
  */
 unsigned int holders(const char *modules, char *buf, unsigned int size);
+
+/**
+ * flock_owner() - who holds a lock of flock(2)
+ * @locks: text in the form of /proc/locks
+ *
+ * Return: the pid, or 0 where the text knows none.
+ */
+unsigned int flock_owner(const char *locks, dev_t dev, ino_t ino);
 
 /** read_text() - the start of a file as a string. Return: its length, or a negative errno. */
 int read_text(const char *path, char *buf, unsigned int size);

@@ -51,14 +51,24 @@ static void exit_io(struct vcpu *vcpu)
 	}
 }
 
-/* No device has memory here: reads give all ones, writes go nowhere, both are counted. */
+/* Where no device is, or not in that width, reads give all ones, writes go nowhere. */
 static void exit_mmio(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->kvm.run;
+	struct bus *bus = &vcpu->vm->mmio;
+	uint32_t value = 0;
 
 	vcpu->stats.mmio++;
-	if (!run->mmio.is_write)
-		memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+	if (run->mmio.len > sizeof(value)) {
+		if (!run->mmio.is_write)
+			memset(run->mmio.data, 0xff, sizeof(run->mmio.data));
+	} else if (run->mmio.is_write) {
+		memcpy(&value, run->mmio.data, run->mmio.len);
+		bus_write(bus, run->mmio.phys_addr, value, run->mmio.len);
+	} else {
+		value = bus_read(bus, run->mmio.phys_addr, run->mmio.len);
+		memcpy(run->mmio.data, &value, run->mmio.len);
+	}
 }
 
 static void exit_shutdown(struct vcpu *vcpu)
@@ -81,10 +91,9 @@ static void exit_fail_entry(struct vcpu *vcpu)
 /* The bytes at RIP: from the exit itself where it has them, else through the guest's tables. */
 static unsigned int insn_bytes(const struct vcpu *vcpu, uint64_t rip, uint8_t *bytes)
 {
-	const struct guest_ram *ram = &vcpu->vm->ram;
 	const struct kvm_run *run = vcpu->kvm.run;
 	struct kvm_translation tr = { .linear_address = rip };
-	uint64_t at;
+	const void *at;
 
 	if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION &&
 	    run->emulation_failure.ndata >= 1 &&
@@ -98,11 +107,11 @@ static unsigned int insn_bytes(const struct vcpu *vcpu, uint64_t rip, uint8_t *b
 	if (umbra_ioctl(vcpu->kvm.fd, KVM_TRANSLATE, "", (unsigned long)&tr, NULL) < 0 ||
 	    !tr.valid)
 		return 0;
-	at = tr.physical_address;
+	at = ram_at(&vcpu->vm->ram, tr.physical_address, INSN_MAX);
 	/* One page only: the next may be mapped elsewhere. */
-	if (at > ram->size - INSN_MAX || at % 4096 > 4096 - INSN_MAX)
+	if (!at || tr.physical_address % 4096 > 4096 - INSN_MAX)
 		return 0;
-	memcpy(bytes, ram->host + at, INSN_MAX);
+	memcpy(bytes, at, INSN_MAX);
 	return INSN_MAX;
 }
 

@@ -165,6 +165,7 @@ static int create_devices(struct vm *vm, struct umbra_err *err)
 	unsigned int i;
 	int ret;
 
+	vm->pio.top = UINT16_MAX;
 	rtc_init(&vm->rtc, &vm->board, &vm->rtc_host);
 	vm->pm = (struct pm){ .board = &vm->board, .control = 1 };
 	uart_init(&vm->com1, &vm->board, &vm->console.host, COM1_GSI);
@@ -229,8 +230,35 @@ static int create_vcpus(struct vm *vm, const struct boot_entry *entry, struct um
 	return boot_start(&vm->vcpus[0].kvm, entry, err) ? UMBRA_EXIT_INTERNAL : 0;
 }
 
+static int open_disks(struct vm *vm, struct umbra_err *err)
+{
+	int ret = 0;
+
+	while (!ret && vm->disks_open < vm->cfg->disk_count) {
+		unsigned int i = vm->disks_open++;
+
+		ret = disk_open(&vm->disks[i], &vm->cfg->disks[i], &vm->ram, i, err);
+	}
+	return ret;
+}
+
+static int attach_disks(struct vm *vm, struct umbra_err *err)
+{
+	unsigned int i;
+	int ret = 0;
+
+	vm->mmio.top = UINT64_MAX;
+	for (i = 0; !ret && i < vm->disks_open; i++)
+		ret = disk_attach(&vm->disks[i], &vm->kvm, &vm->mmio, err);
+	return ret;
+}
+
 static int create_parts(struct vm *vm, struct umbra_err *err)
 {
+	const struct acpi_machine machine = {
+		.cpus = vm->cfg->cpus, .disks = vm->cfg->disk_count,
+		.disk_base = DISK_BASE, .disk_stride = DISK_STRIDE, .disk_gsi = DISK_FIRST_GSI,
+	};
 	struct boot_entry entry;
 	int ret;
 
@@ -238,7 +266,9 @@ static int create_parts(struct vm *vm, struct umbra_err *err)
 	ret = map_memory(vm, err);
 	if (!ret)
 		ret = boot_load(&vm->ram, vm->cfg->kernel, vm->cfg->initrd, vm->cfg->cmdline,
-				vm->cfg->cpus, &entry, err);
+				&machine, &entry, err);
+	if (!ret)
+		ret = open_disks(vm, err);
 	if (!ret)
 		ret = open_device(vm, err);
 	if (!ret)
@@ -247,6 +277,8 @@ static int create_parts(struct vm *vm, struct umbra_err *err)
 		ret = add_memory(vm, err);
 	if (!ret)
 		ret = create_devices(vm, err);
+	if (!ret)
+		ret = attach_disks(vm, err);
 	if (!ret)
 		ret = create_vcpus(vm, &entry, err);
 	if (!ret)
@@ -324,6 +356,7 @@ static void on_kick(int sig)
 int vm_start(struct vm *vm)
 {
 	struct sigaction sa = { .sa_handler = on_kick };
+	unsigned int i;
 	sigset_t kick;
 	int ret = 0;
 
@@ -331,15 +364,17 @@ int vm_start(struct vm *vm)
 	sigemptyset(&kick);
 	sigaddset(&kick, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &kick, NULL);
-	for (vm->started = 0; vm->started < vm->cfg->cpus; vm->started++) {
+	for (i = 0; !ret && i < vm->disks_open; i++)
+		ret = -disk_start(&vm->disks[i]);
+	while (!ret && vm->started < vm->cfg->cpus) {
 		struct vcpu *vcpu = &vm->vcpus[vm->started];
 
 		pause_add_thread(&vm->pause);
 		ret = pthread_create(&vcpu->thread, NULL, vcpu_main, vcpu);
-		if (ret) {
+		if (ret)
 			pause_drop_thread(&vm->pause);
-			break;
-		}
+		else
+			vm->started++;
 	}
 	if (ret) {
 		vm_stop(vm, STOP_INTERNAL);
@@ -363,12 +398,16 @@ static void add_stats(struct vcpu_stats *sum, const struct vcpu_stats *one)
 
 void vm_join(struct vm *vm)
 {
+	unsigned int i;
+
 	while (vm->started) {
 		struct vcpu *vcpu = &vm->vcpus[--vm->started];
 
 		pthread_join(vcpu->thread, NULL);
 		add_stats(&vm->stats, &vcpu->stats);
 	}
+	for (i = 0; i < vm->disks_open; i++)
+		disk_stop(&vm->disks[i]);
 }
 
 void vm_destroy(struct vm *vm)
@@ -385,6 +424,8 @@ void vm_destroy(struct vm *vm)
 	free(vm->vcpus);
 	vm->vcpus = NULL;
 	umbra_vm_close(&vm->kvm);
+	while (vm->disks_open)
+		disk_close(&vm->disks[--vm->disks_open]);
 	if (vm->map)
 		munmap(vm->map, vm->map_size);
 	/* The end of its connections tells the clients that the VM is gone. */
@@ -415,10 +456,12 @@ int vm_write_stats(const struct vm *vm, const char *path)
 		(unsigned long long)vm->stats.exits, (unsigned long long)vm->stats.io,
 		(unsigned long long)vm->stats.mmio, (unsigned long long)vm->stats.interrupted,
 		(unsigned long long)vm->pio.unclaimed);
+	for (i = 0; i < vm->cfg->disk_count; i++)
+		disk_write_stats(&vm->disks[i], i, f);
 	for (i = 0; i < vm->pio.count; i++)
 		if (vm->pio.range[i].hits)
-			fprintf(f, "io_%s_%#x %llu\n", vm->pio.range[i].ops->name,
-				vm->pio.range[i].base,
+			fprintf(f, "io_%s_%#llx %llu\n", vm->pio.range[i].ops->name,
+				(unsigned long long)vm->pio.range[i].base,
 				(unsigned long long)vm->pio.range[i].hits);
 	return fclose(f) ? -errno : 0;
 }

@@ -15,6 +15,7 @@
 #include "devices/platform.h"
 #include "devices/rtc.h"
 #include "devices/uart.h"
+#include "disk.h"
 #include "lib/libumbra.h"
 #include "pause.h"
 #include "port.h"
@@ -32,6 +33,8 @@ struct vm_config {
 	const char *stats;	/* or NULL */
 	uint64_t memory;	/* bytes */
 	unsigned int cpus;
+	unsigned int disk_count;
+	struct disk_config disks[DISKS_MAX];
 };
 
 /**
@@ -69,7 +72,7 @@ struct vm {
 	void *map;			/* C: the mapping that ram stands in */
 	size_t map_size;		/* C */
 	struct board board;		/* C */
-	struct bus pio;			/* C, its counts A */
+	struct bus pio, mmio;		/* C, their counts A */
 	struct rtc_host rtc_host;	/* C */
 	int rtc_timer;			/* C: timerfd of the clock's next second */
 	struct pm pm;			/* A */
@@ -79,6 +82,8 @@ struct vm {
 	struct uart com1, com2;		/* O */
 	struct rtc rtc;			/* O */
 	struct port console, channel;	/* M */
+	struct disk disks[DISKS_MAX];	/* O */
+	unsigned int disks_open;	/* C */
 	char name[64];			/* C */
 	struct control control;		/* M */
 	struct pause pause;		/* O */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../devices/platform.h"
+#include "../devices/virtio.h"
 #include "acpi.h"
 
 #define LAPIC_BASE	0xfee00000u
@@ -184,6 +185,65 @@ static void finish(struct header *h, const char *signature, uint8_t revision, si
 	h->checksum = checksum(h, length);
 }
 
+/* Lengths in AML: of two bytes, the first with the low four bits. */
+#define PKG_LENGTH(n)	(0x40 | ((n) & 0xf)), ((n) >> 4)
+#define LE32(n)		((n) & 0xff), ((n) >> 8 & 0xff), ((n) >> 16 & 0xff), ((n) >> 24)
+
+/* Scope (\\_SB) around the devices: its op, length and name */
+#define SCOPE_HEAD	8
+/* One device, of which build_device() fills in what differs. */
+#define DEVICE_SIZE	62
+
+/*
+ * Device (VD<n>0) {
+ *	Name (_HID, "LNRO0005")
+ *	Name (_UID, <n>)
+ *	Name (_CRS, ResourceTemplate () {
+ *		Memory32Fixed (ReadWrite, <base>, 0x200)
+ *		Interrupt (ResourceConsumer, Edge, ActiveHigh, Exclusive) { <gsi> }
+ *	})
+ * }
+ */
+static void build_device(uint8_t *at, unsigned int nr, uint32_t base, uint32_t gsi)
+{
+	const uint8_t aml[] = {
+		0x5b, 0x82, PKG_LENGTH(DEVICE_SIZE - 2), 'V', 'D', '0' + nr, '0',
+		0x08, '_', 'H', 'I', 'D', 0x0d, 'L', 'N', 'R', 'O', '0', '0', '0', '5', 0x00,
+		0x08, '_', 'U', 'I', 'D', 0x0a, nr,
+		0x08, '_', 'C', 'R', 'S', 0x11, 26, 0x0a, 23,
+		0x86, 0x09, 0x00, 0x01, LE32(base), LE32(VIRTIO_REGS),
+		0x89, 0x06, 0x00, 0x03, 1, LE32(gsi),
+		0x79, 0x00,
+	};
+
+	_Static_assert(sizeof(aml) == DEVICE_SIZE, "AML of a device");
+	memcpy(at, aml, sizeof(aml));
+}
+
+static size_t dsdt_length(const struct acpi_machine *m)
+{
+	return sizeof(struct header) + sizeof(dsdt_aml) +
+	       (m->disks ? SCOPE_HEAD + m->disks * DEVICE_SIZE : 0);
+}
+
+static void build_dsdt(struct header *dsdt, const struct acpi_machine *m)
+{
+	uint8_t *at = (uint8_t *)(dsdt + 1);
+	unsigned int i, length = SCOPE_HEAD - 1 + m->disks * DEVICE_SIZE;
+	const uint8_t scope[] = { 0x10, PKG_LENGTH(length), '\\', '_', 'S', 'B', '_' };
+
+	_Static_assert(sizeof(scope) == SCOPE_HEAD, "AML of a scope");
+	memcpy(at, dsdt_aml, sizeof(dsdt_aml));
+	at += sizeof(dsdt_aml);
+	if (m->disks) {
+		memcpy(at, scope, sizeof(scope));
+		at += sizeof(scope);
+	}
+	for (i = 0; i < m->disks; i++, at += DEVICE_SIZE)
+		build_device(at, i, m->disk_base + i * m->disk_stride, m->disk_gsi + i);
+	finish(dsdt, "DSDT", 2, dsdt_length(m));
+}
+
 static struct gas io_register(uint16_t port, uint8_t bits, uint8_t access)
 {
 	return (struct gas){ .space = 1, .bits = bits, .access = access, .address = port };
@@ -263,11 +323,11 @@ static void build_rsdp(struct rsdp *r, uint64_t xsdt)
 	r->extended_checksum = checksum(r, sizeof(*r));
 }
 
-uint64_t acpi_build(void *mem, size_t size, uint64_t gpa, unsigned int cpus)
+uint64_t acpi_build(void *mem, size_t size, uint64_t gpa, const struct acpi_machine *machine)
 {
 	struct arena a = { .mem = mem, .size = size, .gpa = gpa };
-	size_t madt_size = sizeof(struct madt) + cpus * sizeof(struct madt_lapic);
-	size_t dsdt_size = sizeof(struct header) + sizeof(dsdt_aml);
+	size_t madt_size = sizeof(struct madt) + machine->cpus * sizeof(struct madt_lapic);
+	size_t dsdt_size = dsdt_length(machine);
 	uint64_t rsdp_gpa, xsdt_gpa, facs_gpa, dsdt_gpa, fadt_gpa, madt_gpa;
 	struct rsdp *rsdp = take(&a, sizeof(*rsdp), &rsdp_gpa);
 	struct xsdt *xsdt = take(&a, sizeof(*xsdt), &xsdt_gpa);
@@ -282,10 +342,9 @@ uint64_t acpi_build(void *mem, size_t size, uint64_t gpa, unsigned int cpus)
 	memcpy(facs->signature, "FACS", sizeof(facs->signature));
 	facs->length = sizeof(*facs);
 	facs->version = 1;
-	memcpy(dsdt + 1, dsdt_aml, sizeof(dsdt_aml));
-	finish(dsdt, "DSDT", 2, dsdt_size);
+	build_dsdt(dsdt, machine);
 	build_fadt(fadt, facs_gpa, dsdt_gpa);
-	build_madt(madt, madt_size, cpus);
+	build_madt(madt, madt_size, machine->cpus);
 	xsdt->entry[0] = fadt_gpa;
 	xsdt->entry[1] = madt_gpa;
 	finish(&xsdt->h, "XSDT", 1, sizeof(*xsdt));

@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #include "../lib/libumbra.h"
+#include "acpi.h"
+#include "e820.h"
 
 /* Where the start-up structures stand in guest-physical memory. */
 #define BOOT_GDT	0x1000
@@ -14,12 +16,6 @@
 #define BOOT_PAGETABLES	0x3000		/* one PML4, one PDPT, four directories */
 #define BOOT_STACK	0xa000		/* grows down */
 #define BOOT_CMDLINE	0x20000
-
-/** struct guest_ram - @host: where GPA 0 is; the part above 4 GiB follows the low part there */
-struct guest_ram {
-	uint8_t *host;
-	uint64_t size;
-};
 
 /** struct boot_entry - @rip, and @params for RSI: the zero page's address */
 struct boot_entry {
@@ -31,13 +27,13 @@ struct boot_entry {
  * boot_load() - load kernel, initrd and command line, and write the zero page,
  *		 the ACPI tables, a GDT and identity page tables
  * @initrd: a file's name, or NULL
- * @cpus: number of vCPUs
+ * @machine: what the ACPI tables say
  *
  * Return: 0, or an exit code with @err telling what is wrong and the remedy.
  */
 int boot_load(const struct guest_ram *ram, const char *kernel, const char *initrd,
-	      const char *cmdline, uint32_t cpus, struct boot_entry *entry,
-	      struct umbra_err *err);
+	      const char *cmdline, const struct acpi_machine *machine,
+	      struct boot_entry *entry, struct umbra_err *err);
 
 /**
  * boot_firmware() - give a vCPU its CPUID and what a firmware leaves in each CPU

@@ -23,3 +23,17 @@ unsigned int e820_build(uint64_t memory, struct boot_e820_entry *table)
 		};
 	return n;
 }
+
+void *ram_at(const struct guest_ram *ram, uint64_t gpa, uint64_t len)
+{
+	uint64_t low = mem_low(ram->size), at = gpa, end = low;
+
+	if (gpa >= MEM_HIGH_BASE) {
+		at = gpa - MEM_HIGH_BASE + low;
+		end = ram->size;
+		/* Beyond all memory the sum may have wrapped. */
+		if (gpa - MEM_HIGH_BASE > end - low)
+			return NULL;
+	}
+	return at <= end && len <= end - at ? ram->host + at : NULL;
+}

@@ -3,6 +3,7 @@
 #ifndef UMBRA_E820_H
 #define UMBRA_E820_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <asm/bootparam.h>
 
@@ -26,6 +27,15 @@
  * Return: the number of entries.
  */
 unsigned int e820_build(uint64_t memory, struct boot_e820_entry *table);
+
+/** struct guest_ram - @host: where GPA 0 is; the part above 4 GiB follows the low part there */
+struct guest_ram {
+	uint8_t *host;
+	uint64_t size;
+};
+
+/** ram_at() - where @len bytes of the guest's memory stand, or NULL if not all of them do. */
+void *ram_at(const struct guest_ram *ram, uint64_t gpa, uint64_t len);
 
 /** mem_low() - how much of @memory bytes lies below the hole. */
 uint64_t mem_low(uint64_t memory);

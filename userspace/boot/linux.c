@@ -9,9 +9,7 @@
 #include <unistd.h>
 
 #include "../exitcode.h"
-#include "acpi.h"
 #include "boot.h"
-#include "e820.h"
 #include "image.h"
 
 #define PAGE		4096ull
@@ -180,8 +178,8 @@ static void write_gdt(uint8_t *host)
 }
 
 int boot_load(const struct guest_ram *ram, const char *kernel, const char *initrd,
-	      const char *cmdline, uint32_t cpus, struct boot_entry *entry,
-	      struct umbra_err *err)
+	      const char *cmdline, const struct acpi_machine *machine,
+	      struct boot_entry *entry, struct umbra_err *err)
 {
 	struct boot_params *bp = (struct boot_params *)(ram->host + BOOT_PARAMS);
 	struct image img;
@@ -202,7 +200,7 @@ int boot_load(const struct guest_ram *ram, const char *kernel, const char *initr
 		return ret;
 	bp->e820_entries = (uint8_t)e820_build(ram->size, bp->e820_table);
 	bp->acpi_rsdp_addr = acpi_build(ram->host + MEM_BIOS_BASE,
-					MEM_EXT_BASE - MEM_BIOS_BASE, MEM_BIOS_BASE, cpus);
+					MEM_EXT_BASE - MEM_BIOS_BASE, MEM_BIOS_BASE, machine);
 	write_page_tables(ram->host);
 	write_gdt(ram->host);
 	*entry = (struct boot_entry){ .rip = img.entry, .params = BOOT_PARAMS };

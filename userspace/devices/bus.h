@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The port bus: sorted ranges, found by bisection. Built before the VM runs, then
- * constant but for its counts.
+ * A bus, of ports or of memory: sorted ranges, found by bisection. Built before the
+ * VM runs, then constant but for its counts.
  */
 #ifndef UMBRA_BUS_H
 #define UMBRA_BUS_H
@@ -25,29 +25,30 @@ struct bus_ops {
 	void (*write)(void *dev, uint16_t off, uint32_t value, unsigned int size);
 };
 
-/** struct bus_range - ports @base up to @last. @hits: accesses, for --stats. */
+/** struct bus_range - addresses @base up to @last. @hits: accesses, for --stats. */
 struct bus_range {
-	uint16_t base;
-	uint16_t last;
+	uint64_t base;
+	uint64_t last;
 	const struct bus_ops *ops;
 	void *dev;
 	_Atomic uint64_t hits;
 };
 
-/** struct bus - @unclaimed: accesses that no device answered */
+/** struct bus - @top: its last address; @unclaimed: accesses that no device answered */
 struct bus {
+	uint64_t top;
 	struct bus_range range[BUS_MAX_RANGES];
 	unsigned int count;
 	_Atomic uint64_t unclaimed;
 };
 
-/** bus_add() - claim ports. Return: 0, -EEXIST on overlap, -ENOSPC, -EINVAL. */
-int bus_add(struct bus *bus, uint16_t base, uint16_t len, const struct bus_ops *ops, void *dev);
+/** bus_add() - claim addresses. Return: 0, -EEXIST on overlap, -ENOSPC, -EINVAL. */
+int bus_add(struct bus *bus, uint64_t base, uint16_t len, const struct bus_ops *ops, void *dev);
 
-/** bus_read() - answer a port read; all ones where nothing is. */
-uint32_t bus_read(struct bus *bus, uint16_t port, unsigned int size);
+/** bus_read() - answer a read; all ones where nothing is. */
+uint32_t bus_read(struct bus *bus, uint64_t addr, unsigned int size);
 
-/** bus_write() - take a port write; dropped and counted where nothing is. */
-void bus_write(struct bus *bus, uint16_t port, uint32_t value, unsigned int size);
+/** bus_write() - take a write; dropped and counted where nothing is. */
+void bus_write(struct bus *bus, uint64_t addr, uint32_t value, unsigned int size);
 
 #endif

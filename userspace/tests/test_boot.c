@@ -216,11 +216,53 @@ static uint8_t sum(const uint8_t *p, size_t len)
 	return s;
 }
 
+/* The DSDT, by the XSDT's first entry, the FADT, which names it at byte 140. */
+static const uint8_t *find_dsdt(const uint8_t *mem, uint64_t base, uint32_t *len)
+{
+	uint64_t at;
+
+	memcpy(&at, mem + 24, sizeof(at));
+	memcpy(&at, mem + (at - base) + 36, sizeof(at));
+	memcpy(&at, mem + (at - base) + 140, sizeof(at));
+	memcpy(len, mem + (at - base) + 4, sizeof(*len));
+	return mem + (at - base);
+}
+
+static void test_acpi_disks(struct tap *tap, uint8_t *mem, size_t size, uint64_t base)
+{
+	const struct acpi_machine none = { .cpus = 1 }, eight = {
+		.cpus = 1, .disks = 8, .disk_base = 0xfeb00000, .disk_stride = 0x1000,
+		.disk_gsi = 16,
+	};
+	uint32_t bare, len, addr, gsi;
+	const uint8_t *dsdt, *p;
+	unsigned int i = 0;
+	bool good = acpi_build(mem, size, base, &none);
+
+	find_dsdt(mem, base, &bare);
+	good = good && acpi_build(mem, size, base, &eight);
+	dsdt = find_dsdt(mem, base, &len);
+	good = good && !memcmp(dsdt, "DSDT", 4) && !sum(dsdt, len) && len > bare;
+	/* The scope's length reaches to the table's end. */
+	p = dsdt + bare;
+	good = good && *p == 0x10 && (p[1] & 0xf) + (p[2] << 4) == (int)(len - bare - 1);
+	for (p = dsdt; good && (p = memmem(p, len - (size_t)(p - dsdt), "LNRO0005", 9)); i++) {
+		/* _UID behind the ID, then the memory's base and the interrupt's number. */
+		good = !memcmp(p + 9, "\x08_UID\x0a", 6) && p[15] == i;
+		memcpy(&addr, p + 29, sizeof(addr));
+		memcpy(&gsi, p + 42, sizeof(gsi));
+		good = good && addr == eight.disk_base + i * 0x1000 && gsi == 16 + i;
+		p += 9;
+	}
+	tap_ok(tap, good && i == 8, "ACPI: eight disks");
+}
+
 static void test_acpi(struct tap *tap)
 {
 	enum { SIZE = 4096, BASE = 0xe0000 };
+	const struct acpi_machine two = { .cpus = 2 };
 	uint8_t *mem = malloc(SIZE);
-	uint64_t rsdp = acpi_build(mem, SIZE, BASE, 2), xsdt, entry;
+	uint64_t rsdp = acpi_build(mem, SIZE, BASE, &two), xsdt, entry;
 	uint32_t len;
 	bool good = true;
 	unsigned int i;
@@ -238,7 +280,8 @@ static void test_acpi(struct tap *tap)
 		       !sum(mem + (entry - BASE), len);
 	}
 	tap_ok(tap, good, "ACPI: FADT and MADT with their sums right");
-	tap_ok(tap, !acpi_build(mem, 512, BASE, 1) && !acpi_build(mem, 0, BASE, 1),
+	test_acpi_disks(tap, mem, SIZE, BASE);
+	tap_ok(tap, !acpi_build(mem, 512, BASE, &two) && !acpi_build(mem, 0, BASE, &two),
 	       "ACPI: too little room is told");
 	free(mem);
 }

@@ -69,6 +69,7 @@ static void test_bus(struct tap *tap)
 	unsigned int i;
 	int ret = 0;
 
+	bus->top = 0xffff;
 	tap_ok(tap, !bus_add(bus, 0x3f8, 8, &byte_ops, &a) &&
 	       !bus_add(bus, 0x60, 4, &wide_ops, &b) &&
 	       !bus_add(bus, 0xfffc, 4, &wide_ops, &b), "bus: ranges are added");

@@ -2,6 +2,7 @@
 /* Sizes, names, /proc/modules, and why a device cannot be opened. */
 #include <errno.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "../exitcode.h"
 #include "../util.h"
@@ -94,6 +95,27 @@ static const struct {
 	  "virtualization" },
 };
 
+static const char locks[] =
+	"1: FLOCK  ADVISORY  WRITE 4321 08:01:77 0 EOF\n"
+	"1: -> FLOCK  ADVISORY  WRITE 55 fe:00:1234 0 EOF\n"
+	"2: POSIX  ADVISORY  WRITE 66 fe:00:1234 0 EOF\n"
+	"3: OFDLCK ADVISORY  READ -1 fe:00:1234 0 EOF\n"
+	"4: FLOCK  ADVISORY  WRITE 0 fe:00:99 0 EOF\n"
+	"5: FLOCK  ADVISORY  READ  1234 fe:00:1234 0 EOF\n";
+
+static const struct {
+	const char *what;
+	unsigned int major_nr, minor_nr;
+	ino_t ino;
+	unsigned int pid;
+} owners[] = {
+	{ "the first line", 8, 1, 77, 4321 },
+	{ "neither a waiter nor locks of another kind", 0xfe, 0, 1234, 1234 },
+	{ "another device", 8, 2, 77, 0 },
+	{ "another file", 8, 1, 78, 0 },
+	{ "an owner of another namespace", 0xfe, 0, 99, 0 },
+};
+
 #define COUNT(a)	(sizeof(a) / sizeof((a)[0]))
 
 int main(void)
@@ -129,5 +151,10 @@ int main(void)
 		tap_ok(&tap, code == UMBRA_EXIT_MISSING && strstr(buf, lacks[i].word) &&
 		       strstr(buf, "do this"), "open failure: %s", lacks[i].word);
 	}
+	for (i = 0; i < COUNT(owners); i++)
+		tap_ok(&tap, flock_owner(locks, makedev(owners[i].major_nr, owners[i].minor_nr),
+					 owners[i].ino) == owners[i].pid,
+		       "lock: %s", owners[i].what);
+	tap_ok(&tap, !flock_owner("", 0, 0) && !flock_owner("1: FLOCK", 0, 0), "lock: no text");
 	return tap_done(&tap);
 }

@@ -107,6 +107,9 @@ static struct vm *new_vm(struct probe *p)
 	vm->vcpus->kvm.run = calloc(1, RUN_SIZE);
 	vm->ram.host = calloc(1, 65536);
 	vm->ram.size = 65536;
+	vm->pio.top = UINT16_MAX;
+	vm->mmio.top = UINT64_MAX;
+	bus_add(&vm->mmio, 0xfeb00000, 8, &probe_ops, p);
 	bus_add(&vm->pio, 0x10, 4, &probe_ops, p);
 	return vm;
 }

@@ -295,9 +295,15 @@ static int read_gpte(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *val, unsig
 static int cmpxchg_gpte(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 old, u64 new,
 			unsigned int size)
 {
+	struct umbra_vm *vm = vm_of_walk(ctx);
+	bool writable;
 	u64 seen = old;
-	int r = umbra_guest_cmpxchg(vm_of_walk(ctx), gpa, &seen, &new, size);
+	int r;
 
+	/* Tables in ROM: the CPU's write of the bits comes to nothing, and the walk goes on. */
+	if (umbra_gfn_to_hva(vm, gpa_to_gfn(gpa), &writable) && !writable)
+		return 0;
+	r = umbra_guest_cmpxchg(vm, gpa, &seen, &new, size);
 	return r ? r : seen != old;
 }
 

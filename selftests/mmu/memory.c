@@ -250,6 +250,51 @@ TEST(readonly_slot, "memory: a write to a read-only slot goes to the VMM")
 	EXPECT_EQ(guest_read(GPA), 0x33);
 }
 
+/*
+ * Tables in ROM whose accessed and dirty bits are clear: the CPU can't set them,
+ * so that each instruction through them is done for it.
+ */
+static void walks_rom(void)
+{
+	uint64_t sum, n = 20;
+
+	asm volatile("mov %[rom], %%cr3\n\t"
+		     "xor %[sum], %[sum]\n"
+		     "1: add %[n], (%[at])\n\t"
+		     "add (%[at]), %[sum]\n\t"
+		     "dec %[n]\n\t"
+		     "jnz 1b\n\t"
+		     "mov %[ram], %%cr3"
+		     : [sum] "=&r"(sum), [n] "+&r"(n)
+		     : [rom] "r"(GPA), [ram] "r"((uint64_t)GPA_PML4), [at] "r"((uint64_t)GPA_TEST)
+		     : "memory", "cc");
+	g_value = sum;
+	guest_done();
+}
+
+TEST(tables_in_rom, "memory: page tables in a read-only slot, accessed bits clear")
+{
+	const uint64_t bits = PTE_P | PTE_W | PTE_U;
+	uint64_t i, *table = map_pages(3 * PAGE), before[3 * PAGE / 8], want = 0, at = 0;
+
+	table[0] = (GPA + PAGE) | bits;
+	table[PAGE / 8] = (GPA + 2 * PAGE) | bits;
+	for (i = 0; i < 512; i++)
+		table[2 * PAGE / 8 + i] = i << 21 | PTE_PS | bits;
+	memcpy(before, table, sizeof(before));
+	start(table, 3 * PAGE, KVM_MEM_READONLY);
+	vcpu_long_mode(v, walks_rom);
+	vcpu_run_to_end(v);
+	for (i = 20; i; i--) {
+		at += i;
+		want += at;
+	}
+	EXPECT_EQ(G(&vm, g_value), want);
+	EXPECT_EQ(*(uint64_t *)(vm.mem + GPA_TEST), at);
+	/* It is ROM. */
+	EXPECT(!memcmp(before, table, sizeof(before)));
+}
+
 static void want_mmio_read(uint64_t addr, uint64_t answer)
 {
 	order(OP_READ, addr, 0, 0);

@@ -300,6 +300,158 @@ TEST_SECONDS(remodelled, "race: no write is lost while pages change size and the
 	ktap_diag("%u changes, %llu writes", i, (unsigned long long)G(&vm, g_counts));
 }
 
+/*
+ * Each vCPU counts in pages of its own, while their slot comes and goes. A write
+ * that finds no memory there goes to the VMM, which puts it where it belongs: so
+ * none may be lost, and none be done twice.
+ */
+static char *kept;
+static volatile uint64_t g_done[MAX_VCPUS];
+
+static void keeper(uint64_t id)
+{
+	uint64_t i = id, n = 0;
+
+	for (;;) {
+		volatile uint64_t *p = (void *)(GPA + i * PAGE);
+
+		if (*p != n) {
+			g_old_page = i;
+			g_old_value = *p;
+			guest_fail(__LINE__);
+		}
+		*p = n + 1;
+		g_done[id]++;
+		i += 3;
+		if (i >= PAGES) {
+			i = id;
+			n++;
+		}
+	}
+}
+
+/* What the guest could not do because there was no slot, or a read-only one. */
+static void do_for_guest(struct kvm_run *run)
+{
+	uint64_t *at = (void *)(kept + (run->mmio.phys_addr - GPA));
+
+	ASSERT(run->mmio.phys_addr >= GPA && run->mmio.phys_addr < GPA + PAGES * PAGE &&
+	       run->mmio.len == 8);
+	if (run->mmio.is_write)
+		memcpy(at, run->mmio.data, 8);
+	else
+		memcpy(run->mmio.data, at, 8);
+}
+
+static void *run_keeper(void *arg)
+{
+	struct vcpu *v = arg;
+
+	while (!stop) {
+		if (vcpu_run_raw(v)) {
+			if (errno == EINTR || errno == EAGAIN)
+				continue;
+			ktap_fail(__FILE__, __LINE__, "KVM_RUN: %s", strerror(errno));
+			break;
+		}
+		if (v->run->exit_reason != KVM_EXIT_MMIO) {
+			ktap_fail(__FILE__, __LINE__, "page %llu holds %llu",
+				  (unsigned long long)G(&vm, g_old_page),
+				  (unsigned long long)G(&vm, g_old_value));
+			vcpu_diag(v);
+			break;
+		}
+		mmio_exits++;
+		do_for_guest(v->run);
+	}
+	return NULL;
+}
+
+static int set(uint32_t flags, uint64_t gpa, uint64_t pages)
+{
+	return vm_slot(&vm, SLOT, flags, gpa, pages * PAGE, kept);
+}
+
+static void delete_it(unsigned int i)
+{
+	(void)i;
+	ASSERT(!set(0, GPA, 0));
+}
+
+static void move_it(unsigned int i)
+{
+	(void)i;
+	ASSERT(!set(0, GPA2, PAGES));
+	ASSERT(!set(0, GPA, PAGES));
+	ASSERT(!set(0, GPA, 0));
+}
+
+static void resize_it(unsigned int i)
+{
+	ASSERT(!set(0, GPA, 0));
+	ASSERT(!set(0, GPA, 1 + i * 7 % PAGES));
+	ASSERT(!set(0, GPA, 0));
+}
+
+static void make_it_readonly(unsigned int i)
+{
+	(void)i;
+	ASSERT(!set(0, GPA, 0));
+	ASSERT(!set(KVM_MEM_READONLY, GPA, PAGES));
+	ASSERT(!set(0, GPA, 0));
+}
+
+static void log_it(unsigned int i)
+{
+	static uint64_t bits[PAGES / 64];
+	struct kvm_dirty_log log = { .slot = SLOT, .dirty_bitmap = bits };
+
+	ASSERT(!set(KVM_MEM_LOG_DIRTY_PAGES, GPA, PAGES));
+	ASSERT(!ioctl(vm.fd, KVM_GET_DIRTY_LOG, &log));
+	if (i & 1)
+		ASSERT(!set(0, GPA, PAGES));
+	ASSERT(!set(0, GPA, 0));
+}
+
+static const struct coming {
+	const char *name;
+	void (*fn)(unsigned int i);
+} comings[] = {
+	{ "deleted and made anew", delete_it },
+	{ "moved away and back", move_it },
+	{ "resized", resize_it },
+	{ "read-only for a while", make_it_readonly },
+	{ "logged for a while", log_it },
+};
+
+TEST_EACH(kept_writes, "race: no write of three vCPUs is lost while their slot is ", comings, c)
+{
+	uint64_t end = now_ns() + SECONDS * 1000000000ULL, writes = 0;
+	unsigned int i;
+
+	kept = map_pages(PAGES * PAGE);
+	start(3, (void (*)(void))keeper);
+	for (i = 0; i < 3; i++) {
+		struct kvm_regs regs = vcpu_regs(&vm.vcpu[i]);
+
+		regs.rdi = i;
+		ASSERT(!ioctl(vm.vcpu[i].fd, KVM_SET_REGS, &regs));
+	}
+	ASSERT(!set(0, GPA, PAGES));
+	for (i = 0; i < 3; i++)
+		ASSERT(!pthread_create(&thread[i], NULL, run_keeper, &vm.vcpu[i]));
+	for (i = 0; now_ns() < end && !ktap_failed(); i++) {
+		c->fn(i);
+		ASSERT(!set(0, GPA, PAGES));
+	}
+	finish();
+	for (i = 0; i < 3; i++)
+		writes += G(&vm, g_done)[i];
+	ktap_diag("%llu writes, %lu of them and of the reads by the VMM",
+		  (unsigned long long)writes, mmio_exits);
+	EXPECT(writes > 100);
+}
+
 /* All at once: what comes out is not judged but by the host's log and by ending. */
 static volatile char *storm_mem;
 

@@ -560,6 +560,19 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 	return execute(vcpu, ve);
 }
 
+int umbra_emulate_next(struct umbra_vcpu *vcpu)
+{
+	int idx, r;
+
+	/* Nothing has exited, so nothing of an exit is known. */
+	memset(&vcpu->exit, 0, sizeof(vcpu->exit));
+	vcpu->exit.reason = UMBRA_EXIT_SPURIOUS;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = umbra_emulate_insn(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}
+
 int umbra_emulate_task_switch(struct umbra_vcpu *vcpu)
 {
 	struct umbra_events *ev = &vcpu->events;

@@ -157,6 +157,17 @@ void umbra_pio_exit(struct umbra_vcpu *vcpu, u16 port, u8 size, u32 count, bool 
 
 /* emul_ops.c: decode and emulate the instruction at RIP; in vm->srcu; as umbra_handle_exit(). */
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
+
+/**
+ * umbra_emulate_next() - do the instruction at RIP without entering the guest
+ * @vcpu: loaded, with no event to deliver; not in vm->srcu
+ *
+ * For VMs that the module parameter emulate= made, which tests compare with what
+ * the CPU does.
+ *
+ * Return: as umbra_emulate_insn()
+ */
+int umbra_emulate_next(struct umbra_vcpu *vcpu);
 /* The same for a task switch that the hardware left to us. */
 int umbra_emulate_task_switch(struct umbra_vcpu *vcpu);
 /* Do what hypercall @nr asks, arguments in the general registers: the result for rAX. */

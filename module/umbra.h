@@ -144,6 +144,7 @@ struct umbra_vm {
 	struct xarray vcpus;			/* (m) by index; read locklessly */
 	int online_vcpus;			/* (m) written after the array: acquire it */
 	bool dead;				/* (a) set once: every RUN returns -EIO */
+	bool emulate;				/* (c) the emulator runs it, the CPU delivers events */
 	char name[64];				/* (m) set once, its first byte last: umbra_vm_name() */
 	u32 boot_vcpu_id;			/* (m) until a vCPU exists */
 	u64 tss_addr, identity_map_addr;	/* (m) */

@@ -310,6 +310,13 @@ static int back_out(struct umbra_vcpu *vcpu)
 	return host_work(vcpu);
 }
 
+static bool event_on_its_way(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_events *ev = &vcpu->events;
+
+	return ev->irq.injected || ev->exc.pending || ev->exc.injected || ev->nmi_injected;
+}
+
 /*
  * One trip into the guest and what its exit means: as umbra_handle_exit().
  * The order is design: see «The way of one exit» in Documentation/architecture.rst.
@@ -329,6 +336,10 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 			return r;
 	}
 	umbra_inject_events(vcpu);
+	if (unlikely(vcpu->vm->emulate) && !event_on_its_way(vcpu)) {
+		r = umbra_emulate_next(vcpu);
+		return r > 0 ? host_work(vcpu) : r;
+	}
 
 	preempt_disable();
 	if (unlikely(!vcpu->prepared)) {
@@ -368,10 +379,8 @@ static int enter_guest(struct umbra_vcpu *vcpu)
  */
 static bool ready_for_user_irq(struct umbra_vcpu *vcpu)
 {
-	const struct umbra_events *ev = &vcpu->events;
-
-	return umbra_takes_user_irq(vcpu) && !ev->irq.injected && !ev->exc.pending &&
-	       !ev->exc.injected && !ev->nmi_injected && umbra_backend->interrupt_allowed(vcpu);
+	return umbra_takes_user_irq(vcpu) && !event_on_its_way(vcpu) &&
+	       umbra_backend->interrupt_allowed(vcpu);
 }
 
 /* Whose PIC is in userspace asks to know when the guest can take an interrupt. */

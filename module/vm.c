@@ -8,6 +8,7 @@
 #include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/preempt.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -21,6 +22,10 @@
 #include "irq.h"
 #include "umbra.h"
 #include "vcpu.h"
+
+static bool emulate;
+module_param(emulate, bool, 0600);
+MODULE_PARM_DESC(emulate, "for tests: the emulator does every instruction of new VMs (default 0)");
 
 static int vm_init_parts(struct umbra_vm *vm)
 {
@@ -80,6 +85,7 @@ struct umbra_vm *umbra_vm_create(unsigned long type)
 	xa_init_flags(&vm->vcpus, XA_FLAGS_ACCOUNT);
 	umbra_eventfd_vm_init(vm);
 	umbra_time_vm_init(vm);
+	vm->emulate = READ_ONCE(emulate);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
 

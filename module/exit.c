@@ -18,6 +18,7 @@
 #include "irq.h"
 #include "mmio.h"
 #include "umbra.h"
+#include "vcpu.h"
 
 int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes, unsigned int n)
 {
@@ -394,8 +395,10 @@ static int handle_rdpmc(struct umbra_vcpu *vcpu)
 	return inject_gp(vcpu);
 }
 
+/* Only where the CPU counts them: the guest has spun for long. */
 static int handle_pause(struct umbra_vcpu *vcpu)
 {
+	umbra_vcpu_on_spin(vcpu);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_PAUSE);
 }
 

@@ -185,6 +185,7 @@ static const struct {
 	{ KVM_CAP_COALESCED_PIO, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG, 1 },
 	{ KVM_CAP_SET_GUEST_DEBUG2, UMBRA_GUESTDBG_VALID },
+	{ KVM_CAP_HALT_POLL, 1 },
 	{ KVM_CAP_SREGS2, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, UMBRA_MANUAL_LOG_FLAGS },
 	{ KVM_CAP_DIRTY_LOG_RING, UMBRA_RING_MAX_BYTES },
@@ -424,6 +425,7 @@ static const struct {
 	{ KVM_CAP_DIRTY_LOG_RING,		umbra_enable_rings },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL,	umbra_enable_rings },
 	{ KVM_CAP_SPLIT_IRQCHIP,		umbra_irqchip_split },
+	{ KVM_CAP_HALT_POLL,			umbra_set_halt_poll },
 };
 
 static long vm_enable_cap(struct ioctl_call *c, void *data)

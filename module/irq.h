@@ -91,6 +91,10 @@ void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value);
 void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu);
 /* The timer's interrupt, at UMBRA_REQ_APIC_TIMER. Owner. */
 void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu);
+/* The vCPU is loaded on another CPU than last time. Preemption off. */
+void umbra_lapic_changed_cpu(struct umbra_vcpu *vcpu);
+/* Take the timer along, at UMBRA_REQ_MOVE_TIMER. Owner; waits for the timer's callback. */
+void umbra_lapic_move_timer(struct umbra_vcpu *vcpu);
 bool umbra_lapic_timer_pending(struct umbra_vcpu *vcpu);
 /* The LAPIC's own page, 1 to 8 bytes: 0 handled, -EOPNOTSUPP not in its window. Owner. */
 int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data);

@@ -4,8 +4,8 @@
  *
  * The callback only notes the expiry and wakes the vCPU; its owner raises the
  * interrupt, so that LVTT and the registers have one writer. The host's timer
- * stands on the CPU where it was armed; a periodic one moves to the vCPU's CPU
- * when its owner next meets an expiry.
+ * stands on the CPU where it was armed, and follows when the vCPU runs on another
+ * one: an expiry elsewhere costs an interrupt between the two.
  */
 #include <linux/hrtimer.h>
 #include <linux/smp.h>
@@ -56,6 +56,26 @@ static void start_at(struct umbra_lapic *apic, ktime_t when)
 	apic->timer.armed = true;
 	apic->timer.cpu = raw_smp_processor_id();
 	hrtimer_start(&apic->timer.hrtimer, when, HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+/* A timer that has fired meanwhile has said so: it is the owner's to look at. */
+static void move_here(struct umbra_lapic *apic)
+{
+	if (apic->timer.armed && apic->timer.cpu != raw_smp_processor_id() &&
+	    hrtimer_cancel(&apic->timer.hrtimer))
+		start_at(apic, hrtimer_get_expires(&apic->timer.hrtimer));
+}
+
+void umbra_lapic_move_timer(struct umbra_vcpu *vcpu)
+{
+	move_here(vcpu->lapic);
+}
+
+void umbra_lapic_changed_cpu(struct umbra_vcpu *vcpu)
+{
+	/* Not here: the callback may have to be waited for. */
+	if (vcpu->lapic && vcpu->lapic->timer.armed)
+		umbra_request(vcpu, UMBRA_REQ_MOVE_TIMER);
 }
 
 static void start_in(struct umbra_lapic *apic, u64 ns)
@@ -229,10 +249,6 @@ void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu)
 	}
 	lapic_raise_lvt(apic, APIC_LVTT, apic);
 
-	if (!timer->period) {
+	if (!timer->period)
 		timer->armed = false;
-	} else if (timer->armed && timer->cpu != raw_smp_processor_id()) {
-		hrtimer_cancel(&timer->hrtimer);
-		start_at(apic, hrtimer_get_expires(&timer->hrtimer));
-	}
 }

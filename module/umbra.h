@@ -64,6 +64,7 @@ struct umbra_zones;
  * @UMBRA_REQ_STOP: the VM is dead: KVM_RUN returns -EIO
  * @UMBRA_REQ_CLOCK: write the guest's clock page again
  * @UMBRA_REQ_APIC_TIMER: the LAPIC timer has expired: raise its interrupt
+ * @UMBRA_REQ_MOVE_TIMER: the LAPIC timer may stand on another CPU
  * @UMBRA_REQ_TRIPLE_FAULT: report KVM_EXIT_SHUTDOWN
  * @UMBRA_REQ_RING_FULL: the dirty ring is nearly full: report it, if it still is
  * @UMBRA_REQ_IOAPIC_EOI: report KVM_EXIT_IOAPIC_EOI for ended_vector
@@ -77,6 +78,7 @@ enum umbra_request {
 	UMBRA_REQ_STOP,
 	UMBRA_REQ_CLOCK,
 	UMBRA_REQ_APIC_TIMER,
+	UMBRA_REQ_MOVE_TIMER,
 	UMBRA_REQ_TRIPLE_FAULT,
 	UMBRA_REQ_RING_FULL,
 	UMBRA_REQ_IOAPIC_EOI,
@@ -112,8 +114,10 @@ struct umbra_vcpu {
 	int cpu;				/* last loaded CPU or -1; preemption off */
 	bool prepared;				/* (o) prepare_switch() done since it was loaded */
 	struct rcuwait wait;			/* where a halted vCPU sleeps */
+	u32 poll_window;			/* (o) ns that the next halt polls, halt.c */
+	bool starved;				/* its thread wants a CPU and has none; a hint */
 	struct preempt_notifier preempt;	/* (o) */
-	struct pid __rcu *pid;			/* (o) last thread that ran it */
+	struct pid __rcu *pid;			/* (o) last thread that ran it; RCU: who spins */
 	bool sigset_active;			/* (o) */
 	sigset_t sigset;			/* (o) KVM_SET_SIGNAL_MASK */
 	u32 mp_state;				/* (a) KVM_MP_STATE_*; others: INIT, SIPI, wake */
@@ -169,6 +173,9 @@ struct umbra_vm {
 	spinlock_t ring_lock;			/* writers of the ring */
 	struct list_head irqfds;		/* vm->irq_lock; eventfd.c */
 	struct list_head resamplers;		/* (i) those whose EOI somebody waits for */
+
+	u32 halt_poll_ns;			/* KVM_CAP_HALT_POLL, halt.c */
+	int last_boosted;			/* index of the vCPU that a spinning one last helped */
 
 	struct umbra_vm_time time;		/* time.h */
 	void *hw;				/* (c) the backend's part */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The run loop: requests, entry, exit, and what a vCPU does while it must wait.
+ * The run loop: requests, entry, exit. What a vCPU does while it must wait is in halt.c.
  * Documentation/requests.rst draws the protocol of requests and kicks.
  */
 #include <linux/kvm.h>
@@ -31,6 +31,8 @@ static void load_here(struct umbra_vcpu *vcpu, int cpu)
 	__this_cpu_write(running_vcpu, vcpu);
 	umbra_backend->vcpu_load(vcpu, cpu);
 	vcpu->prepared = false;
+	if (vcpu->cpu != cpu)
+		umbra_lapic_changed_cpu(vcpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	umbra_time_load(vcpu);
 }
@@ -44,12 +46,20 @@ static void put_here(struct umbra_vcpu *vcpu)
 
 static void sched_in(struct preempt_notifier *pn, int cpu)
 {
-	load_here(container_of(pn, struct umbra_vcpu, preempt), cpu);
+	struct umbra_vcpu *vcpu = container_of(pn, struct umbra_vcpu, preempt);
+
+	WRITE_ONCE(vcpu->starved, false);
+	load_here(vcpu, cpu);
 }
 
 static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
 {
-	put_here(container_of(pn, struct umbra_vcpu, preempt));
+	struct umbra_vcpu *vcpu = container_of(pn, struct umbra_vcpu, preempt);
+
+	/* It would run on, but another takes the CPU. */
+	if (task_is_running(current))
+		WRITE_ONCE(vcpu->starved, true);
+	put_here(vcpu);
 }
 
 static struct preempt_ops preempt_ops = {
@@ -84,7 +94,9 @@ void umbra_vcpu_put(struct umbra_vcpu *vcpu)
 /** umbra_vcpu_wake() - wake it if it is halted; requests and events were set before. Any context. */
 void umbra_vcpu_wake(struct umbra_vcpu *vcpu)
 {
-	rcuwait_wake_up(&vcpu->wait);
+	/* Until it is scheduled it has no CPU. */
+	if (rcuwait_wake_up(&vcpu->wait))
+		WRITE_ONCE(vcpu->starved, true);
 }
 
 /**
@@ -145,47 +157,6 @@ static bool vcpu_runnable(struct umbra_vcpu *vcpu)
 	return READ_ONCE(vcpu->mp_state) == KVM_MP_STATE_RUNNABLE;
 }
 
-/* Something that ends a wait, whatever the vCPU waits for. */
-static bool wait_is_over(struct umbra_vcpu *vcpu)
-{
-	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests) ||
-	    test_bit(UMBRA_REQ_TRIPLE_FAULT, &vcpu->requests) ||
-	    umbra_lapic_has_init_sipi(vcpu))
-		return true;
-	if (READ_ONCE(vcpu->mp_state) != KVM_MP_STATE_HALTED)
-		return vcpu_runnable(vcpu);
-	return test_bit(UMBRA_REQ_UNBLOCK, &vcpu->requests) ||
-	       umbra_lapic_timer_pending(vcpu) || umbra_has_event(vcpu);
-}
-
-static void sleep_until_woken(struct umbra_vcpu *vcpu)
-{
-	prepare_to_rcuwait(&vcpu->wait);
-	for (;;) {
-		set_current_state(TASK_INTERRUPTIBLE);
-		if (wait_is_over(vcpu) || signal_pending(current))
-			break;
-		schedule();
-	}
-	finish_rcuwait(&vcpu->wait);
-}
-
-/* The vCPU is halted, or waits for INIT or SIPI: >0 look again. */
-static int block(struct umbra_vcpu *vcpu)
-{
-	if (!wait_is_over(vcpu))
-		sleep_until_woken(vcpu);
-	umbra_lapic_accept_events(vcpu);
-	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
-		umbra_lapic_timer_expired(vcpu);
-	if (vcpu->mp_state == KVM_MP_STATE_HALTED &&
-	    (umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK) || umbra_has_event(vcpu)))
-		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
-	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests))
-		return -EIO;
-	return 1;
-}
-
 static int serve_requests(struct umbra_vcpu *vcpu)
 {
 	int idx;
@@ -209,6 +180,8 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 	}
 	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
 		umbra_lapic_timer_expired(vcpu);
+	if (umbra_test_request(vcpu, UMBRA_REQ_MOVE_TIMER))
+		umbra_lapic_move_timer(vcpu);
 	if (umbra_lapic_has_init_sipi(vcpu)) {
 		umbra_lapic_accept_events(vcpu);
 		if (!vcpu_runnable(vcpu))
@@ -397,7 +370,7 @@ static int run_loop(struct umbra_vcpu *vcpu)
 		if (vcpu_runnable(vcpu)) {
 			r = enter_guest(vcpu);
 		} else {
-			r = block(vcpu);
+			r = umbra_vcpu_block(vcpu);
 			if (r > 0)
 				r = host_work(vcpu);
 		}
@@ -430,7 +403,7 @@ static int run_unstarted(struct umbra_vcpu *vcpu)
 
 	if (umbra_immediate_exit(vcpu->run))
 		return -EINTR;
-	r = block(vcpu);
+	r = umbra_vcpu_block(vcpu);
 	if (r < 0)
 		return r;
 	if (signal_pending(current)) {
@@ -475,12 +448,16 @@ static int run_prepared(struct umbra_vcpu *vcpu)
 
 static void note_thread(struct umbra_vcpu *vcpu)
 {
-	struct pid *pid = task_pid(current);
+	struct pid *old, *pid = task_pid(current);
 
 	if (likely(rcu_access_pointer(vcpu->pid) == pid))
 		return;
-	put_pid(rcu_access_pointer(vcpu->pid));
+	old = rcu_access_pointer(vcpu->pid);
 	rcu_assign_pointer(vcpu->pid, get_pid(pid));
+	/* Somebody may just now lend it a CPU. A vCPU rarely changes its thread. */
+	if (old)
+		synchronize_rcu();
+	put_pid(old);
 	/* umbra_vcpu_put() of another thread's CPU flushed nothing speculative: see svm.c. */
 }
 

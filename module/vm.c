@@ -84,6 +84,7 @@ struct umbra_vm *umbra_vm_create(unsigned long type)
 	rwlock_init(&vm->mmu_lock);
 	xa_init_flags(&vm->vcpus, XA_FLAGS_ACCOUNT);
 	umbra_eventfd_vm_init(vm);
+	umbra_halt_vm_init(vm);
 	umbra_time_vm_init(vm);
 	vm->emulate = READ_ONCE(emulate);
 	vm->mm = current->mm;

@@ -148,6 +148,14 @@ fi
 result $none "npt=0 is the same as no nested paging: no VM can be made"
 insmod "$module" mmu=hardware && "$hold" once && rmmod umbra
 result $? "mmu=hardware is taken, and a VM runs"
+! insmod "$module" halt_poll_ns=1000000001 2>"$work/err" && ! loaded
+result $? "halt_poll_ns over a second is refused"
+insmod "$module" halt_poll_ns=0 && "$hold" once &&
+	echo 1000000000 >/sys/module/umbra/parameters/halt_poll_ns &&
+	! echo 1000000001 2>/dev/null >/sys/module/umbra/parameters/halt_poll_ns &&
+	[ "$(cat /sys/module/umbra/parameters/halt_poll_ns)" = 1000000000 ] &&
+	"$hold" once && rmmod umbra
+result $? "halt_poll_ns may be 0, and set up to a second while the module is loaded"
 
 # Another owner of SVM.
 if modprobe kvm_amd 2>/dev/null && [ -e /sys/module/kvm_amd ]; then

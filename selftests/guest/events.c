@@ -368,11 +368,21 @@ static void *waker(void *arg)
 	return NULL;
 }
 
-TEST_SECONDS(irqfd_wakes, "100 signals of an irqfd each wake a guest that halts", 60)
+static const struct { const char *name; long ns; } polls[] = {
+	{ "as long as the module says", -1 }, { "not at all", 0 }, { "1 us", 1000 },
+	{ "50 us", 50000 }, { "1 s", 1000000000 },
+};
+
+TEST_EACH(irqfd_wakes, "100 signals of an irqfd each wake a guest that halts, with polls of ",
+	  polls, p)
 {
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { p->ns } };
 	static struct wakers w;
 	struct vcpu *v = vm_long_mode(&w.vm, VM_IRQCHIP, wait_guest);
 	pthread_t t;
+
+	if (p->ns >= 0)
+		ASSERT(!ioctl(w.vm.fd, KVM_ENABLE_CAP, &cap));
 
 	w.fd = new_eventfd();
 	msi_to(&w.vm, 30, 0xfee00000, 0x81);

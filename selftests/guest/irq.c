@@ -2,6 +2,7 @@
 /* Interrupts: PIC, IOAPIC, local APIC, IPIs, NMIs, and HLT. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 
 #include "guest.h"
 #include "vm.h"
@@ -884,4 +885,54 @@ TEST(init_sipi, "INIT and SIPI start another vCPU in real mode at their page")
 	ASSERT(!pthread_create(&t, NULL, run_ap, ap));
 	vcpu_run_to_end(v);
 	EXPECT_EQ(vm.mem[0x600], 0x77);
+}
+
+/* Who spins on one CPU. */
+
+#define TURNS	40
+
+static volatile uint32_t g_turn;
+
+static void take_turns(uint32_t me)
+{
+	uint32_t i;
+
+	for (i = 0; i < TURNS; i++) {
+		while (g_turn % 2 != me)
+			asm volatile("pause" : : : "memory");
+		g_turn++;
+	}
+}
+
+static void spin_first(void)
+{
+	take_turns(0);
+	guest_done();
+}
+
+static void spin_second(void)
+{
+	take_turns(1);
+	for (;;)
+		asm volatile("hlt");
+}
+
+TEST_SECONDS(spin, "two vCPUs on one CPU that wait for each other with PAUSE both get on", 60)
+{
+	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	pthread_t t;
+	cpu_set_t one;
+	struct vm vm;
+	struct vcpu *v, *w;
+
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	ASSERT(!sched_setaffinity(0, sizeof(one), &one));
+	v = vm_long_mode(&vm, VM_IRQCHIP, spin_first);
+	w = vm_vcpu(&vm, 1);
+	vcpu_long_mode(w, spin_second);
+	ASSERT(!ioctl(w->fd, KVM_SET_MP_STATE, &mp));
+	ASSERT(!pthread_create(&t, NULL, run_ap, w));
+	vcpu_run_to_end(v);
+	EXPECT(G(&vm, g_turn) >= 2 * TURNS - 1);
 }

@@ -44,6 +44,13 @@ static const struct {
 	{ "more pins than GSIs", { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 4097 } }, false },
 	{ "many more pins", { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { ~0ULL } }, false },
 	{ "an argument too many", { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24, 1 } }, true },
+	{ "a poll of more than a second", { .cap = KVM_CAP_HALT_POLL, .args = { 1000000001 } },
+	  true },
+	{ "a poll of more than 32 bits", { .cap = KVM_CAP_HALT_POLL, .args = { 1ULL << 32 } },
+	  false },
+	{ "a poll with flags", { .cap = KVM_CAP_HALT_POLL, .flags = 1 }, false },
+	{ "a poll with an argument too many", { .cap = KVM_CAP_HALT_POLL, .args = { 0, 0, 0, 1 } },
+	  true },
 	{ "a capability that needs no enabling", { .cap = KVM_CAP_IRQCHIP }, false },
 	{ "a capability that is none", { .cap = 99999 }, false },
 };

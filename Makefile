@@ -10,6 +10,8 @@
 #   make run           a Linux guest's console on this terminal; RUN='CMDS' runs
 #                      CMDS in it instead; WHERE=lab|here says where
 #   make check         all tests, in emulated hosts    make check-here   here
+#   make soak-emul     20 million instructions, natively and emulated, in an
+#                      emulated host: some 90 minutes
 #   make lint          what compilers and checkers find
 #   make clean         undo the build    make clean-cache   drop the lab's cache
 
@@ -25,7 +27,7 @@ has_userspace := $(wildcard userspace/Makefile)
 has_selftests := $(wildcard selftests/Makefile)
 has_unit := $(wildcard selftests/unit/Makefile)
 
-.PHONY: all module userspace selftests guest unit lint check check-here run \
+.PHONY: all module userspace selftests guest unit lint check check-here run soak-emul \
 	clean clean-cache lab-build toolchain
 all: module userspace selftests guest
 
@@ -60,6 +62,9 @@ check:
 
 check-here:
 	@scripts/check-here
+
+soak-emul:
+	lab/run -t 36000 -- 'selftests/emul/against_cpu --count 20000000'
 
 lint:
 	@scripts/lint

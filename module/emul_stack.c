@@ -150,39 +150,55 @@ int emul_op_mov_to_sreg(struct umbra_emul *e)
 {
 	unsigned int nr = e->dst.reg;
 
-	if (nr == EMUL_CS)
-		return emul_ud(e);
 	if (nr == EMUL_SS)
 		e->int_shadow = UMBRA_EMUL_SHADOW_MOV_SS;
 	return emul_load_seg(e, nr, e->src.val);
 }
 
-/* ENTER: the frame pointers of the outer levels are read before anything is written. */
+/*
+ * What ENTER pushes, in the order of pushing: rBP, the outer levels' frame pointers, its own. All
+ * is read before anything is written, but a CPU goes level by level: a frame pointer whose
+ * place has been pushed over by then is the one that was pushed.
+ */
+static int enter_values(struct umbra_emul *e, unsigned int level, u64 *val)
+{
+	u64 mask = emul_mask(emul_stack_size(e)), rbp = e->gpr[EMUL_RBP];
+	u8 pushed[33 * 8];	/* as in memory: the first at the end */
+	unsigned int i, b, n = e->opsize;
+	int r;
+
+	val[0] = rbp;
+	for (i = 1; i < level; i++) {
+		memcpy(pushed + sizeof(pushed) - i * n, &val[i - 1], n);
+		rbp -= n;
+		r = emul_stack_read(e, rbp, &val[i], n);
+		if (r)
+			return r;
+		for (b = 0; b < n; b++) {
+			u64 below = (e->gpr[EMUL_RSP] - rbp - b) & mask;
+
+			if (below - 1 < i * n)
+				((u8 *)&val[i])[b] = pushed[sizeof(pushed) - below];
+		}
+	}
+	if (level)
+		val[level] = e->gpr[EMUL_RSP] - n;
+	return UMBRA_EMUL_OK;
+}
+
 int emul_op_enter(struct umbra_emul *e)
 {
 	unsigned int level = e->src2.val & 31, i;
-	u64 rsp = e->gpr[EMUL_RSP] - e->opsize, frame = rsp, rbp = e->gpr[EMUL_RBP];
-	u64 outer[31];
-	int r;
+	u64 rsp = e->gpr[EMUL_RSP], val[32];
+	int r = enter_values(e, level, val);
 
-	for (i = 1; i < level; i++) {
-		rbp -= e->opsize;
-		r = emul_stack_read(e, rbp, &outer[i - 1], e->opsize);
-		if (r)
-			return r;
-	}
-	r = emul_stack_write(e, rsp, e->gpr[EMUL_RBP], e->opsize);
-	for (i = 1; !r && i < level; i++) {
+	for (i = 0; !r && i <= level; i++) {
 		rsp -= e->opsize;
-		r = emul_stack_write(e, rsp, outer[i - 1], e->opsize);
-	}
-	if (!r && level) {
-		rsp -= e->opsize;
-		r = emul_stack_write(e, rsp, frame, e->opsize);
+		r = emul_stack_write(e, rsp, val[i], e->opsize);
 	}
 	if (r)
 		return r;
-	emul_pend(e, EMUL_RBP, e->opsize, frame);
+	emul_pend(e, EMUL_RBP, e->opsize, e->gpr[EMUL_RSP] - e->opsize);
 	emul_set_rsp(e, rsp - e->src.val);
 	return UMBRA_EMUL_OK;
 }

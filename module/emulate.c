@@ -441,7 +441,10 @@ static int decode_special(struct umbra_emul *e, struct emul_operand *o, u64 flag
 		o->kind = K_SREG;
 		o->reg &= 7;
 		o->size = 2;
-		return o->reg > EMUL_GS ? emul_ud(e) : UMBRA_EMUL_OK;
+		/* CS cannot be loaded, whatever the source holds. */
+		if (o->reg > EMUL_GS || (o->reg == EMUL_CS && e->opcode == 0x8e))
+			return emul_ud(e);
+		return UMBRA_EMUL_OK;
 	case O_CR:
 		o->kind = K_CR;
 		return ((1u << o->reg) & 0x11d) ? UMBRA_EMUL_OK : emul_ud(e);

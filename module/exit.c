@@ -7,6 +7,7 @@
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 #include <asm/debugreg.h>
@@ -19,6 +20,11 @@
 #include "mmio.h"
 #include "umbra.h"
 #include "vcpu.h"
+
+bool umbra_forced_emulation __ro_after_init;
+module_param_named(force_emulation_prefix, umbra_forced_emulation, bool, 0444);
+MODULE_PARM_DESC(force_emulation_prefix,
+		 "emulate the instruction behind UD2 and the bytes 'kvm', for tests of the emulator (default off)");
 
 int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes, unsigned int n)
 {
@@ -355,11 +361,28 @@ static bool debugger_wants(struct umbra_vcpu *vcpu, u8 vector)
 	return vector == X86_TRAP_DB && (debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP));
 }
 
+/* UD2 and three letters stand at RIP: go behind them. */
+static bool take_forced_prefix(struct umbra_vcpu *vcpu)
+{
+	static const u8 prefix[] = { 0x0f, 0x0b, 'k', 'v', 'm' };
+	u8 bytes[UMBRA_MAX_INSN];
+	u64 rip;
+
+	if (umbra_fetch_insn(vcpu, bytes) < sizeof(prefix) ||
+	    memcmp(bytes, prefix, sizeof(prefix)))
+		return false;
+	rip = umbra_rip(vcpu) + sizeof(prefix);
+	umbra_set_rip(vcpu, umbra_is_64bit_code(vcpu) ? rip : (u32)rip);
+	return true;
+}
+
 static int handle_exception(struct umbra_vcpu *vcpu)
 {
 	u8 vector = vcpu->exit.exc.vector;
 	u64 payload = vcpu->exit.exc.payload;
 
+	if (vector == X86_TRAP_UD && umbra_forced_emulation && take_forced_prefix(vcpu))
+		return umbra_emulate_insn(vcpu);
 	if (debugger_wants(vcpu, vector))
 		return umbra_debug_exit(vcpu, vector, payload);
 	if (vector == X86_TRAP_DB)
@@ -424,7 +447,7 @@ static const struct {
 	[UMBRA_EXIT_NMI]		= { handle_resume },
 	[UMBRA_EXIT_INTR_WINDOW]	= { handle_resume },
 	[UMBRA_EXIT_NMI_WINDOW]		= { handle_resume },
-	[UMBRA_EXIT_EXCEPTION]		= { handle_exception },
+	[UMBRA_EXIT_EXCEPTION]		= { handle_exception, true },
 	[UMBRA_EXIT_PAGE_FAULT]		= { handle_page_fault, true },
 	[UMBRA_EXIT_IO]			= { handle_io, true },
 	[UMBRA_EXIT_CPUID]		= { handle_cpuid },

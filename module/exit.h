@@ -178,4 +178,10 @@ void umbra_emul_destroy(struct umbra_vcpu *vcpu);
 int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes);
 int umbra_emul_mode(struct umbra_vcpu *vcpu);		/* enum umbra_emul_mode */
 
+/*
+ * exit.c, parameter force_emulation_prefix: a guest may have an instruction emulated. A backend
+ * intercepts #UD where it is set, and reports UMBRA_EXIT_EXCEPTION.
+ */
+extern bool umbra_forced_emulation;
+
 #endif

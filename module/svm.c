@@ -204,6 +204,7 @@ static void init_control(struct svm_vcpu *svm)
 	svm_intercept_exception(svm, X86_TRAP_MC, true);
 	svm_intercept_exception(svm, X86_TRAP_AC, true);
 	svm_intercept_exception(svm, X86_TRAP_DB, true);
+	svm_intercept_exception(svm, X86_TRAP_UD, umbra_forced_emulation);
 
 	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
 		c->pause_filter_count = 3000;

@@ -19,6 +19,7 @@ LDFLAGS_TEST := -static -no-pie -pthread -z noexecstack -z separate-code
 
 LIB_SRC := $(wildcard lib/*.c lib/*.S)
 LIB_OBJ := $(patsubst %,$(OUT)/.obj/%.o,$(basename $(LIB_SRC)))
+EMUL_GEN := $(addprefix $(OUT)/,$(EMUL_PROGS))
 EXTENDED := $(addprefix $(OUT)/,$(TEST_GEN_PROGS_EXTENDED))
 GEN := $(addprefix $(OUT)/,$(TEST_GEN_PROGS))
 COPIED := $(addprefix $(OUT)/,$(TEST_PROGS) $(TEST_FILES))
@@ -26,7 +27,7 @@ COPIED := $(addprefix $(OUT)/,$(TEST_PROGS) $(TEST_FILES))
 .PHONY: all run_tests install emit_tests clean
 .SECONDARY:
 
-all: $(GEN) $(EXTENDED) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
+all: $(GEN) $(EXTENDED) $(EMUL_GEN) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
 
 # V=1 shows the commands.
 ifeq ($(V),1)
@@ -53,6 +54,21 @@ $(GEN): $(OUT)/%: $(OUT)/.obj/%.o $(LIB_OBJ)
 	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $^
 
 $(EXTENDED): $(OUT)/%: $(OUT)/.obj/%.o $(OUT)/.obj/libtest.a
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $^
+
+# Parts of the module that know no kernel, and what is made of them.
+$(OUT)/.obj/module/%.o: ../module/%.c
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
+
+$(OUT)/.obj/emul/%.o: TEST_CFLAGS += -iquote ../module -Iemul
+
+.SECONDEXPANSION:
+$(EMUL_GEN): $(OUT)/%: $(OUT)/.obj/%.o $$(addprefix $(OUT)/.obj/,$$(addsuffix .o,$$($$(notdir $$*)-objs))) \
+		$(OUT)/.obj/libtest.a
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS_TEST) -o $@ $^
@@ -85,7 +101,7 @@ install: all
 	$(if $(INSTALL_PATH),,$(error INSTALL_PATH= says where to))
 	mkdir -p $(INSTALL_PATH)
 	cd $(OUT) && cp -r --parents Makefile tests.list $(TEST_GEN_PROGS) \
-		$(TEST_GEN_PROGS_EXTENDED) $(TEST_PROGS) $(TEST_FILES) $(abspath $(INSTALL_PATH))
+		$(TEST_GEN_PROGS_EXTENDED) $(EMUL_PROGS) $(TEST_PROGS) $(TEST_FILES) $(abspath $(INSTALL_PATH))
 
 clean:
 	rm -rf $(OUT)

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the guest of against_cpu says to its host. */
+#ifndef EMUL_AGAINST_CPU_H
+#define EMUL_AGAINST_CPU_H
+
+#include "gen.h"
+
+#define NO_DIFFERENCE	~0u
+#define NR_SYSTEM	12
+
+/**
+ * struct outcome - what a run left
+ * @system: CR0, CR3, CR4, CR8, the MSR in rCX, then DR0 to DR3, DR6 and DR7, the size of the IDT
+ *	and of the GDT; those that were looked at
+ * @dirty: a bit for each data page that was written
+ */
+struct outcome {
+	u64 gpr[16], rip, rflags, cs, ss, vector, error, cr2;
+	u64 xmm[32], system[NR_SYSTEM];
+	u16 seg[4], dirty;
+};
+
+struct difference {
+	u64 index;
+	struct gen_case c;
+	struct outcome native, emulated;
+	u32 memory;
+	u8 memory_native, memory_emulated;
+	bool unknown;
+};
+
+/* Why a difference is set aside. */
+enum {
+	MASK_READ_FIRST,
+	MASK_CANONICAL_STACK,
+	NR_MASKS
+};
+extern const char *const mask_reasons[NR_MASKS];
+
+extern volatile u64 g_seed, g_first, g_count, g_index, g_cases, g_differences;
+extern volatile u64 g_lost_rip;		/* of an exception outside of a case */
+extern volatile u8 g_tcg, g_unknown, g_emulating;
+extern struct gen_case g_case;
+extern struct difference g_difference;
+extern u32 g_runs[GEN_MAX_LEAVES], g_unknowns[GEN_MAX_LEAVES];
+extern u64 g_masked[NR_MASKS];
+
+/* stub.S */
+extern char emul_stub_begin[], emul_stub_end[], emul_vectors[];
+
+void emul_guest(void);
+u64 emul_data_rights(u32 page);
+
+#endif

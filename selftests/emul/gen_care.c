@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What single instructions need to be worth executing, or not to lose the machine; and the flags
+ * that they leave undefined.
+ */
+#include "gen_priv.h"
+
+#define CARE(name) static bool care_##name(struct gen_build *b)
+
+#define CR0_TS		(1u << 3)
+#define CR0_MP		(1u << 1)
+
+static bool in_long(const struct gen_build *b)
+{
+	return b->c->mode == UMBRA_EMUL_LONG64;
+}
+
+static bool has_prefix(const struct gen_build *b, u8 prefix)
+{
+	u32 i;
+
+	for (i = 0; i < b->opcode_at; i++)
+		if (b->c->code[i] == prefix)
+			return true;
+	return false;
+}
+
+/* Let the source operand be @val. */
+static void set_source(struct gen_build *b, u64 val)
+{
+	const struct emul_operand *o = &b->e.src;
+
+	if (o->kind == K_GPR && !o->high)
+		gen_set(b->c, o->reg, 8, val);
+	else if (o->kind == K_MEM && b->target != NO_TARGET)
+		gen_patch(b->c, b->target, &val, o->size);
+}
+
+/* Ports: the 8259s' masks, which no device changes by itself, and some that userspace answers. */
+static const u16 ports[] = { 0x21, 0xa1, 0x80, 0xe8, 0x1234, 0xffff };
+
+CARE(io)
+{
+	u64 r = gen_random();
+	u16 port = ports[r % (sizeof(ports) / sizeof(ports[0]))];
+
+	gen_set(b->c, EMUL_RDX, 2, port);
+	if (b->leaf->opcode >= 0xe4 && b->leaf->opcode <= 0xe7)
+		b->c->code[b->n] = ports[r % 4];
+	/* Whether a port that nothing is to be done with must be allowed is the CPU's affair. */
+	if (b->leaf->flags & F_STRING)
+		gen_set(b->c, EMUL_RCX, 2, b->c->gpr[EMUL_RCX] | 1);
+	return true;
+}
+
+CARE(supervisor_only_faults)
+{
+	return b->c->cpl != 0;
+}
+
+CARE(tsc)
+{
+	b->c->time = true;
+	return true;
+}
+
+CARE(msr)
+{
+	static const u32 index[] = {
+		0xc0000100, 0xc0000101, 0xc0000102, 0xc0000081, 0xc0000082, 0xc0000083,
+		0xc0000084, 0x174, 0x175, 0x176, 0xc0000103, 0xdeadbeef,
+	};
+	u32 nr = index[gen_random() % (sizeof(index) / sizeof(index[0]))];
+
+	gen_set(b->c, EMUL_RCX, 4, nr);
+	/* QEMU takes addresses that are not canonical. SYSENTER_CS is a selector. */
+	if (!gen_strict || gen_chance(2))
+		gen_set(b->c, EMUL_RDX, 8, gen_random() & (nr == 0x174 ? 0 : 0x7fff));
+	if (!gen_strict && nr == 0x174)
+		gen_set(b->c, EMUL_RAX, 8, gen_random() & 0xffff);
+	b->c->msr = true;
+	return true;
+}
+
+CARE(to_cr)
+{
+	u64 r = gen_random(), val = gen_value();
+
+	switch (b->e.dst.reg) {
+	case 2:
+		if (!in_long(b))
+			val = (u32)val;
+		break;
+	case 0:
+		val = CASE_CR0 ^ (r & (CR0_TS | CR0_MP));
+		break;
+	case 3:
+		val = TABLES_GPA;
+		break;
+	case 4:
+		/* TSD, DE, MCE, PGE, UMIP; or a reserved bit */
+		val = CASE_CR4 ^ (r & 0x8cc);
+		if (gen_chance(8))
+			val |= 1ull << 31;
+		break;
+	case 8:
+		/* QEMU takes more than the priority. */
+		val = r & (gen_strict && gen_chance(4) ? 0x1f : 0xf);
+		break;
+	}
+	set_source(b, val);
+	return true;
+}
+
+CARE(lmsw)
+{
+	set_source(b, 1 | (gen_random() & 0xe));
+	return true;
+}
+
+CARE(dr)
+{
+	b->c->debug = true;
+	/* QEMU takes all 64 bits of rSP in 32-bit code. */
+	if (!gen_strict && !in_long(b) && b->e.src.reg == EMUL_RSP)
+		return false;
+	/* No breakpoint, and no general detection. */
+	if (b->e.dst.kind == K_DR)
+		set_source(b, (b->e.dst.reg & 5) == 5 ? 0x400 | (gen_random() & 0x300) :
+			   gen_random() & 0xffffefff);
+	return true;
+}
+
+CARE(descriptor_table)
+{
+	/* Tables that stand above 4 GiB cannot be loaded by 32-bit code. */
+	bool gdt = b->leaf->reg == 2;
+	u16 limit = gdt ? NR_DESC * 8 - 1 : NR_VECTORS * 16 - 1;
+	u64 base = HIGH_LA + (gdt ? HIGH_GDT : HIGH_IDT) * 4096;
+	u8 image[10];
+
+	b->c->faulty = true;
+	/* QEMU takes 66 for bases of 24 bits everywhere. */
+	if (!gen_strict && b->e.opsize == 2)
+		return false;
+	if (b->c->cpl || b->leaf->reg < 2)
+		return true;
+	if (!in_long(b) || b->target == NO_TARGET)
+		return false;
+	memcpy(image, &limit, 2);
+	memcpy(image + 2, &base, 8);
+	gen_patch(b->c, b->target, image, sizeof(image));
+	return true;
+}
+
+/* Selectors of every kind, also of none. */
+CARE(selector)
+{
+	static const u16 sel[] = {
+		SEL_KSTACK, SEL_FLAT, SEL_DATA16, SEL_KSTACK16, SEL_BASED, SEL_RO, SEL_XO,
+		SEL_CONF, SEL_ABSENT, SEL_SYSTEM, SEL_K64, SEL_U32, 0, 4, 0xfff8, SEL_TR,
+	};
+	u64 r = gen_random();
+	u64 val = sel[r & 15] | (r >> 8 & 3);
+	u32 top = b->c->gpr[EMUL_RSP] - gen_offset(b->c, EMUL_SS, 0);
+
+	/* The vendors disagree about the RPL of a null SS. */
+	if (gen_chance(2) || !(val & ~3ull))
+		val = (val & ~3ull) | b->c->cpl;
+	if (b->e.op->exec == emul_op_pop_sreg)
+		gen_patch(b->c, top, &val, 8);
+	else
+		set_source(b, val);
+	return true;
+}
+
+/* Where a branch through a register or memory goes: to an address that can be one. */
+CARE(target)
+{
+	u64 val = gen_random() & 0x7fffffffffff;
+
+	/* QEMU takes all 64 bits of a register in 32-bit code. */
+	if (!gen_strict && !in_long(b))
+		val &= 0xffffffff;
+	else if (gen_chance(4))
+		val |= ~0x7fffffffffffull;
+	if (in_long(b) && b->e.src.kind == K_MEM && b->target == NO_TARGET)
+		return false;
+	set_source(b, val);
+	return true;
+}
+
+CARE(ret)
+{
+	u64 val = gen_random() & 0x7fffffffffff;
+	u32 top = b->c->gpr[EMUL_RSP] - gen_offset(b->c, EMUL_SS, 0);
+
+	/* QEMU takes the number of bytes to drop as signed. */
+	if (!gen_strict && b->leaf->opcode == 0xc2)
+		b->c->code[b->n + 1] &= 0x7f;
+	if (top > sizeof(gen_data) - 8)
+		return !in_long(b);
+	gen_patch(b->c, top, &val, 8);
+	return true;
+}
+
+/* Often what is compared is equal. */
+CARE(cmpxchg)
+{
+	const struct emul_operand *o = &b->e.dst;
+	u64 found = 0;
+
+	/* Unequal, QEMU leaves the upper half of a 32-bit register alone; rSP's is not ours. */
+	if (!gen_strict && o->kind == K_GPR && o->size == 4) {
+		gen_set(b->c, o->reg, 8, (u32)b->c->gpr[o->reg]);
+		if (o->reg == EMUL_RSP && !in_long(b))
+			return false;
+	}
+	if (gen_chance(2))
+		return true;
+	if (o->kind == K_GPR)
+		found = b->c->gpr[o->reg] >> (o->high ? 8 : 0);
+	else if (b->target <= sizeof(gen_data) - 8)
+		memcpy(&found, gen_data + b->target, 8);
+	if (o->reg != EMUL_RAX || o->kind != K_GPR)
+		gen_set(b->c, EMUL_RAX, o->size, found);
+	return true;
+}
+
+CARE(cmpxchg8b)
+{
+	u32 half = b->e.dst.size / 2;
+	u64 low, high = 0;
+
+	if (b->target > sizeof(gen_data) - 16)
+		return true;
+	/* 16 bytes have to be aligned, and are not always. */
+	if (gen_chance(2) || (half == 8 && (b->target & 15)))
+		return true;
+	memcpy(&low, gen_data + b->target, 8);
+	memcpy(&high, gen_data + b->target + half, half);
+	/* The address must not move with them. */
+	if ((b->e.modrm & 7) == EMUL_RAX || (b->e.modrm & 7) == EMUL_RDX || (b->e.modrm & 7) == 4)
+		return true;
+	gen_set(b->c, EMUL_RAX, half, low);
+	gen_set(b->c, EMUL_RDX, half, high);
+	return true;
+}
+
+CARE(divide)
+{
+	if (gen_chance(2) && b->e.opsize > 1)
+		gen_set(b->c, EMUL_RDX, b->e.opsize, gen_chance(2) ? 0 : ~0ull);
+	else if (gen_chance(2))
+		gen_set(b->c, EMUL_RAX, 2, gen_random() & 0xfff);
+	return true;
+}
+
+CARE(double_shift)
+{
+	/* Beyond the operand's size the result is undefined. */
+	if (b->e.opsize == 2 && (b->e.src2.val & 31) > 16)
+		return false;
+	/* QEMU forgets the immediate when it computes an address relative to rIP. */
+	return gen_strict || !b->e.rip_relative || (b->leaf->opcode & 1);
+}
+
+CARE(clflush)
+{
+	/* QEMU does not look at the address. */
+	if (gen_strict)
+		return true;
+	return b->target != NO_TARGET && gen_is_plain(b->target);
+}
+
+CARE(sti)
+{
+	/* QEMU holds back a single step behind STI too. */
+	b->c->step &= gen_strict;
+	return true;
+}
+
+CARE(pause)
+{
+	/* QEMU forgets the step over a PAUSE. */
+	if (b->e.rep == 0xf3)
+		b->c->step &= gen_strict;
+	return true;
+}
+
+CARE(interrupt)
+{
+	static const u8 vector[] = { 3, 4, 0x20, 0x2f, 0x30, 0x3f, 0x40, 0xff };
+
+	/* Not one whose handler would take an error code from the stack. */
+	b->c->code[b->n] = vector[gen_random() & 7];
+	return true;
+}
+
+CARE(bswap)
+{
+	/* Undefined for 16 bits. */
+	return b->e.opsize != 2;
+}
+
+CARE(xlat)
+{
+	u32 seg = b->e.seg_override != EMUL_NR_SEGS ? b->e.seg_override : EMUL_DS;
+
+	gen_set(b->c, EMUL_RBX, b->e.adsize, gen_offset(b->c, seg, gen_target() & 0xfeff));
+	return true;
+}
+
+/* A 32-bit push of a selector writes two bytes or four: Intel's manual, PUSH. */
+CARE(push_sreg)
+{
+	b->c->loose = b->c->gpr[EMUL_RSP] - gen_offset(b->c, EMUL_SS, 0) - 2;
+	b->c->nr_loose = b->e.opsize == 4 ? 2 : 0;
+	return true;
+}
+
+CARE(rotate_carry)
+{
+	/* QEMU has changed the carry flag when its store faults. */
+	b->c->fault_undefined = gen_strict ? 0 : EMUL_CF | EMUL_OF;
+	return true;
+}
+
+CARE(movbe)
+{
+	/* QEMU takes 66 for 16 bits in 16-bit mode and besides REX.W too. */
+	return gen_strict || (b->e.opsize == 2) == has_prefix(b, 0x66);
+}
+
+/* Of several accesses to the stack, CPUs may choose which one faults. */
+CARE(popa)
+{
+	u32 top = gen_plain_target() & 0xffc0;
+
+	/* QEMU has loaded some registers when one access faults. */
+	if (!gen_strict)
+		gen_set(b->c, EMUL_RSP, 8, gen_offset(b->c, EMUL_SS, top));
+	return true;
+}
+
+CARE(enter)
+{
+	u32 top = gen_plain_target() | 0x800;
+
+	b->c->faulty = true;
+	if (!gen_is_plain(top))
+		return false;
+	gen_set(b->c, EMUL_RBP, 8, gen_offset(b->c, EMUL_SS, top));
+	return true;
+}
+
+CARE(partial)
+{
+	b->c->faulty = true;
+	return true;
+}
+
+#define C(name, care) { emul_op_##name, care_##care }
+static const struct {
+	emul_exec_t exec;
+	bool (*care)(struct gen_build *b);
+} cares[] = {
+	C(in, io), C(out, io), C(ins, io), C(outs, io),
+	/* A halt ends the test. */
+	C(hlt, supervisor_only_faults),
+	C(rdtsc, tsc), C(rdtscp, tsc), C(rdmsr, msr), C(wrmsr, msr),
+	C(mov_to_cr, to_cr), C(lmsw, lmsw), C(mov_to_dr, dr), C(mov_from_dr, dr),
+	C(sgdt, descriptor_table), C(sidt, descriptor_table),
+	C(lgdt, descriptor_table), C(lidt, descriptor_table),
+	C(mov_to_sreg, selector), C(pop_sreg, selector),
+	C(call_abs, target), C(jmp_abs, target), C(ret, ret),
+	C(cmpxchg, cmpxchg), C(cmpxchg8b, cmpxchg8b), C(div, divide), C(idiv, divide),
+	C(int, interrupt), C(clflush, clflush), C(sti, sti), C(xchg_acc, pause),
+	C(shld, double_shift), C(shrd, double_shift), C(bswap, bswap), C(xlat, xlat),
+	C(rcl, rotate_carry), C(rcr, rotate_carry), C(movbe, movbe), C(push_sreg, push_sreg), C(popa, popa), C(enter, enter), C(pusha, partial),
+};
+
+bool gen_care(struct gen_build *b)
+{
+	u32 i;
+
+	for (i = 0; i < sizeof(cares) / sizeof(cares[0]); i++)
+		if (cares[i].exec == b->e.op->exec)
+			return cares[i].care(b);
+	return true;
+}
+
+const char *gen_excluded(const struct gen_leaf *l)
+{
+	if (!gen_strict && !l->map && (l->opcode & 0xfe) == 0xf6 && l->reg == 1)
+		return "QEMU does not know the second encoding of TEST, F6 /1 and F7 /1";
+	return NULL;
+}
+
+/* Before anything is decoded. */
+bool gen_allowed(const struct gen_build *b)
+{
+	const struct gen_leaf *l = b->leaf;
+
+	/* Rows about which CPUs disagree: PREFETCH of a register is #UD or nothing. */
+	if (l->map == 1 && l->opcode == 0x0d && b->c->code[b->modrm_at] >= 0xc0)
+		return false;
+	if (!gen_strict && l->map == 1 && l->opcode == 0x18 && b->c->code[b->modrm_at] >= 0xc0)
+		return false;
+	if (gen_excluded(l))
+		return false;
+	/* QEMU takes an ES in 64-bit mode behind FS or GS. */
+	if (!gen_strict && in_long(b) && (has_prefix(b, 0x64) || has_prefix(b, 0x65)) &&
+	    (has_prefix(b, 0x26) || has_prefix(b, 0x2e) || has_prefix(b, 0x36) ||
+	     has_prefix(b, 0x3e)))
+		return false;
+	/* How much of an undefined instruction is fetched is the CPU's affair. */
+	if ((l->flags & F_UNDEF) && b->n > 8)
+		return false;
+	/* QEMU lets LOCK pass where there is nothing to lock. */
+	if (!gen_strict && has_prefix(b, 0xf0) &&
+	    (!(l->flags & F_MODRM) || b->c->code[b->modrm_at] >= 0xc0))
+		return false;
+	if (!(b->leaf->flags & F_NEAR) || !in_long(b))
+		return true;
+	/* The vendors disagree about 66 on a near branch, so that the emulator does not know it. */
+	return !has_prefix(b, 0x66);
+}
+
+bool gen_string(struct gen_build *b)
+{
+	const struct umbra_emul *e = &b->e;
+	u32 seg = e->seg_override != EMUL_NR_SEGS ? e->seg_override : EMUL_DS, to;
+
+	gen_set(b->c, EMUL_RSI, e->adsize, gen_offset(b->c, seg, gen_target()));
+	/* Of two operands that fault, CPUs may choose. */
+	to = e->op->exec == emul_op_cmps ? gen_plain_target() : gen_target();
+	if (e->op->exec == emul_op_cmps && gen_offset(b->c, EMUL_ES, to) > emul_mask(e->adsize))
+		return false;
+	gen_set(b->c, EMUL_RDI, e->adsize, gen_offset(b->c, EMUL_ES, to));
+	gen_set(b->c, EMUL_RCX, e->adsize, gen_random() % 40);
+	if (gen_chance(4))
+		gen_set(b->c, EMUL_RAX, 8, gen_random() & 0xff);
+	return true;
+}
+
+/*
+ * Flags that are undefined after an instruction, by the table «Instruction Effects on RFLAGS» of
+ * the AMD64 manual, volume 3, and the pages of single instructions there and in Intel's volume 2;
+ * where they differ, undefined in either.
+ */
+static u64 shift_undefined(const struct umbra_emul *e, u64 val, bool rotate, bool arithmetic)
+{
+	u32 bits = e->dst.size * 8, count = val & (bits == 64 ? 63 : 31);
+	u64 f = rotate ? 0 : EMUL_AF;
+
+	if (!count)
+		return 0;
+	if (count > 1)
+		f |= EMUL_OF;
+	if (!rotate && !arithmetic && count >= bits)
+		f |= EMUL_CF;
+	return f;
+}
+
+#define U(name, flags) { emul_op_##name, flags }
+#define BITS	(EMUL_OF | EMUL_SF | EMUL_ZF | EMUL_AF | EMUL_PF)
+static const struct {
+	emul_exec_t exec;
+	u64 flags;
+} undefined[] = {
+	U(and, EMUL_AF), U(or, EMUL_AF), U(xor, EMUL_AF), U(test, EMUL_AF),
+	U(bt, BITS), U(bts, BITS), U(btr, BITS), U(btc, BITS),
+	U(bsf, EMUL_ARITH & ~EMUL_ZF), U(bsr, EMUL_ARITH & ~EMUL_ZF),
+	U(mul, EMUL_SF | EMUL_ZF | EMUL_AF | EMUL_PF),
+	U(imul, EMUL_SF | EMUL_ZF | EMUL_AF | EMUL_PF),
+	U(imul3, EMUL_SF | EMUL_ZF | EMUL_AF | EMUL_PF),
+	U(div, EMUL_ARITH), U(idiv, EMUL_ARITH),
+	U(daa, EMUL_OF), U(das, EMUL_OF),
+	U(aaa, EMUL_OF | EMUL_SF | EMUL_ZF | EMUL_PF),
+	U(aas, EMUL_OF | EMUL_SF | EMUL_ZF | EMUL_PF),
+	U(aam, EMUL_OF | EMUL_AF | EMUL_CF), U(aad, EMUL_OF | EMUL_AF | EMUL_CF),
+};
+
+u64 gen_undefined(const struct umbra_emul *e)
+{
+	emul_exec_t x = e->op->exec;
+	u64 count = e->src.kind == K_IMM ? e->src.val : 0;
+	u32 i;
+
+	if (x == emul_op_rol || x == emul_op_ror || x == emul_op_rcl || x == emul_op_rcr)
+		return shift_undefined(e, count, true, false);
+	if (x == emul_op_shl || x == emul_op_shr || x == emul_op_sar)
+		return shift_undefined(e, count, false, x == emul_op_sar);
+	if (x == emul_op_shld || x == emul_op_shrd)
+		return shift_undefined(e, e->src2.val, false, false);
+	for (i = 0; i < sizeof(undefined) / sizeof(undefined[0]); i++)
+		if (undefined[i].exec == x)
+			return undefined[i].flags;
+	return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Where everything is in the guest of the emulator's proof. A case runs in an address space of its
+ * own, in which nothing but the following exists: its data, its code, the way out of it, and
+ * what lies so far up that no case hits it by chance.
+ */
+#ifndef EMUL_LAYOUT_H
+#define EMUL_LAYOUT_H
+
+#define NR_VECTORS	64
+
+/* The test's own page tables: lib's, GPA_PML4. */
+#define MAIN_CR3	0x4000
+/* PE MP ET NE WP PG */
+#define CASE_CR0	0x80010033
+/* PAE OSFXSR OSXMMEXCPT */
+#define CASE_CR4	0x620
+
+/* Linear addresses of a case. The data can be reached with 16, 32 and 64 bits. */
+#define DATA_LA		0x20000000
+#define DATA_PAGES	16
+#define CODE_LA		0x30000000
+#define CODE_PAGES	2
+#define HIGH_LA		0xffffc00000000000
+
+/* Pages from HIGH_LA on. */
+#define HIGH_GDT	0
+#define HIGH_IDT	1
+#define HIGH_TSS	2	/* and two more, for the I/O bitmap */
+#define HIGH_STACK	5
+#define HIGH_FRAME	6
+#define HIGH_PAGES	7
+
+/* The same in guest physical memory; all above GPA_TEST. */
+#define DATA_GPA	0x800000
+#define CODE_GPA	0x820000
+#define HIGH_GPA	0x830000
+#define TABLES_GPA	0x840000
+
+/* Selectors. Those for data are of DPL 3, but for the supervisor's stacks. */
+#define SEL_K64		0x08
+#define SEL_KSTACK	0x10
+#define SEL_K32		0x18
+#define SEL_K16		0x20
+#define SEL_U64		0x28
+#define SEL_U32		0x30
+#define SEL_U16		0x38
+#define SEL_FLAT	0x40
+#define SEL_DATA16	0x48	/* base DATA_LA, 64 KiB, 16-bit stack */
+#define SEL_KSTACK16	0x50
+#define SEL_BASED	0x58	/* base DATA_LA + 0x1230 */
+#define SEL_SMALL	0x60	/* base DATA_LA + 0x4000, 8 KiB */
+#define SEL_RO		0x68
+#define SEL_XO		0x70	/* code, execute only */
+#define SEL_CONF	0x78	/* code, readable, conforming */
+#define SEL_ABSENT	0x80
+#define SEL_SYSTEM	0x88	/* an LDT's descriptor, 16 bytes */
+#define SEL_TR		0x98	/* 16 bytes */
+#define NR_DESC		21
+
+#endif

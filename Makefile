@@ -12,6 +12,8 @@
 #   make check         all tests, in emulated hosts    make check-here   here
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
+#   make fuzz-emul     a fuzzer on the emulator, half an hour
+#   make coverage-emul the emulator's lines that no test reaches
 #   make lint          what compilers and checkers find
 #   make clean         undo the build    make clean-cache   drop the lab's cache
 
@@ -27,7 +29,7 @@ has_userspace := $(wildcard userspace/Makefile)
 has_selftests := $(wildcard selftests/Makefile)
 has_unit := $(wildcard selftests/unit/Makefile)
 
-.PHONY: all module userspace selftests guest unit lint check check-here run soak-emul \
+.PHONY: all module userspace selftests guest unit lint check check-here run fuzz-emul coverage-emul soak-emul \
 	clean clean-cache lab-build toolchain
 all: module userspace selftests guest
 
@@ -62,6 +64,12 @@ check:
 
 check-here:
 	@scripts/check-here
+
+fuzz-emul:
+	@scripts/fuzz-emul
+
+coverage-emul:
+	@scripts/coverage-emul
 
 soak-emul:
 	lab/run -t 36000 -- 'selftests/emul/against_cpu --count 20000000'

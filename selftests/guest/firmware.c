@@ -173,7 +173,7 @@ static void setup(struct run *r)
 	memset(r->ram + GPA_KERNEL, 0xf4, 4096);
 	memcpy(r->ram + GPA_STUB, stub, sizeof(stub));
 	for (i = 0; i < 256; i++)
-		*(uint32_t *)(r->ram + i * 4) = GPA_STUB >> 4 << 16;
+		*(uint32_t *)(r->ram + i * 4) = (uint32_t)GPA_STUB >> 4 << 16;
 
 	s.cs = at(GPA_SETUP + 0x200, 0xb);
 	s.ds = s.es = s.fs = s.gs = s.ss = at(GPA_SETUP, 0x3);

@@ -39,17 +39,20 @@ static int stack_linear(struct umbra_emul *e, const struct emul_stack *st, u64 s
 			unsigned int size, u64 *la)
 {
 	u64 off = sp & emul_mask(st->width);
+	bool ok;
 
 	if (st->width == 8) {
 		*la = off;
-		if (emul_canonical(e, off) && emul_canonical(e, off + size - 1))
-			return UMBRA_EMUL_OK;
+		ok = emul_canonical(e, off) && emul_canonical(e, off + size - 1);
 	} else {
 		*la = (st->ss.base + off) & 0xffffffff;
-		if (emul_limit_ok(&st->ss, off, size))
-			return UMBRA_EMUL_OK;
+		ok = emul_limit_ok(&st->ss, off, size);
 	}
-	return emul_fault_err(e, EMUL_SS_FAULT, st->error);
+	if (!ok)
+		return emul_fault_err(e, EMUL_SS_FAULT, st->error);
+	if ((e->rflags & EMUL_AC) && st->cpl == 3)
+		return emul_check_alignment(e, *la, size);
+	return UMBRA_EMUL_OK;
 }
 
 static int walk_frame(struct umbra_emul *e, const struct emul_stack *st, const u64 *vals,

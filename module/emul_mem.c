@@ -20,7 +20,8 @@ static bool rights_ok(const struct umbra_emul_seg *s, bool write)
 	return !write || (s->attr & EMUL_SEG_WRITE);
 }
 
-static int check_alignment(struct umbra_emul *e, u64 la, unsigned int size)
+/* #AC for an access of level 3 with RFLAGS.AC set: the caller has looked at these. */
+int emul_check_alignment(struct umbra_emul *e, u64 la, unsigned int size)
 {
 	/* Of odd sizes and large images no alignment is asked. */
 	if (size <= 16 && !(size & (size - 1)) && (la & (size - 1)) && (e->ops->get_cr(e, 0) & EMUL_CR0_AM))
@@ -51,7 +52,7 @@ int emul_linear_slow(struct umbra_emul *e, unsigned int seg, u64 off, unsigned i
 	if ((e->flags & F_ALIGN) && size >= 16 && (*la & (size - 1)))
 		return emul_gp0(e);
 	if ((e->rflags & EMUL_AC) && e->cpl == 3)
-		return check_alignment(e, *la, size);
+		return emul_check_alignment(e, *la, size);
 	return UMBRA_EMUL_OK;
 }
 

@@ -292,6 +292,7 @@ int emul_read(struct umbra_emul *e, unsigned int seg, u64 off, void *buf, unsign
 	      unsigned int acc);
 int emul_write(struct umbra_emul *e, unsigned int seg, u64 off, const void *buf,
 	       unsigned int size, unsigned int acc);
+int emul_check_alignment(struct umbra_emul *e, u64 la, unsigned int size);
 unsigned int emul_stack_size(struct umbra_emul *e);
 int emul_stack_read(struct umbra_emul *e, u64 rsp, u64 *val, unsigned int size);
 int emul_stack_write(struct umbra_emul *e, u64 rsp, u64 val, unsigned int size);

@@ -15,20 +15,28 @@ int emul_op_pop(struct umbra_emul *e)
 	return emul_pop(e, &e->dst.val, e->opsize);
 }
 
-int emul_op_pusha(struct umbra_emul *e)
+/* Several values at once: all of them or, with a fault, none. */
+static int push_frame(struct umbra_emul *e, const u64 *vals, unsigned int n, u64 *rsp)
 {
-	u64 rsp = e->gpr[EMUL_RSP];
-	unsigned int i;
+	struct emul_stack st;
 	int r;
 
-	for (i = 0; i < 8; i++) {
-		rsp -= e->opsize;
-		r = emul_stack_write(e, rsp, e->gpr[i], e->opsize);
-		if (r)
-			return r;
-	}
-	emul_set_rsp(e, rsp);
-	return UMBRA_EMUL_OK;
+	emul_current_stack(e, &st);
+	r = emul_check_frame(e, &st, n, e->opsize);
+	if (!r)
+		r = emul_write_frame(e, &st, vals, n, e->opsize);
+	*rsp = st.sp;
+	return r;
+}
+
+int emul_op_pusha(struct umbra_emul *e)
+{
+	u64 rsp;
+	int r = push_frame(e, e->gpr, 8, &rsp);
+
+	if (!r)
+		emul_set_rsp(e, rsp);
+	return r;
 }
 
 int emul_op_popa(struct umbra_emul *e)
@@ -188,14 +196,12 @@ static int enter_values(struct umbra_emul *e, unsigned int level, u64 *val)
 
 int emul_op_enter(struct umbra_emul *e)
 {
-	unsigned int level = e->src2.val & 31, i;
-	u64 rsp = e->gpr[EMUL_RSP], val[32];
+	unsigned int level = e->src2.val & 31;
+	u64 rsp, val[32];
 	int r = enter_values(e, level, val);
 
-	for (i = 0; !r && i <= level; i++) {
-		rsp -= e->opsize;
-		r = emul_stack_write(e, rsp, val[i], e->opsize);
-	}
+	if (!r)
+		r = push_frame(e, val, level + 1, &rsp);
 	if (r)
 		return r;
 	emul_pend(e, EMUL_RBP, e->opsize, e->gpr[EMUL_RSP] - e->opsize);

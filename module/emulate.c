@@ -447,6 +447,11 @@ static int decode_special(struct umbra_emul *e, struct emul_operand *o, u64 flag
 		return UMBRA_EMUL_OK;
 	case O_CR:
 		o->kind = K_CR;
+		/* AMD's way to CR8 where there is no REX prefix. */
+		if (e->lock && !o->reg && e->ops->cpu_has(e, UMBRA_CPU_CR8_LEGACY)) {
+			e->lock = false;
+			o->reg = 8;
+		}
 		return ((1u << o->reg) & 0x11d) ? UMBRA_EMUL_OK : emul_ud(e);
 	case O_DR:
 		o->kind = K_DR;

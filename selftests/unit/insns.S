@@ -27,6 +27,17 @@
 #define BITOFF	2	/* rDX is a bit offset that stays in the buffer */
 #define DIVIDE	4	/* rDX:rAX often fits the divisor */
 #define MATCH	8	/* rAX often equals the memory operand */
+/* and what the CPU must have */
+#define C_MOVBE		0x100
+#define C_POPCNT	0x200
+#define C_LZCNT		0x400
+#define C_BMI1		0x800
+#define C_BMI2		0x1000
+#define C_CRC		0x2000
+#define C_ADX		0x4000
+#define C_AVX		0x8000
+#define C_SSE3		0x10000
+#define C_SSE41		0x20000
 
 	.macro	alu op, undef
 	.irp	r, "%cl, %al", "%ch, %dh", "%cx, %ax", "%ecx, %eax", "%rcx, %r9", "%sil, %r10b"
@@ -178,9 +189,9 @@ insns:
 	insn	0, PLAIN, lea -1(%ecx,%r12d), %r9
 	insn	0, PLAIN, lea (,%rdx,8), %bx
 	insn	0, PLAIN, movnti %rcx, (%rdi)
-	insn	0, PLAIN, movbe (%rdi), %rax
-	insn	0, PLAIN, movbe (%rdi), %ax
-	insn	0, PLAIN, movbe %ecx, 4(%rdi)
+	insn	0, C_MOVBE, movbe (%rdi), %rax
+	insn	0, C_MOVBE, movbe (%rdi), %ax
+	insn	0, C_MOVBE, movbe %ecx, 4(%rdi)
 	insn	0, PLAIN, bswap %ecx
 	insn	0, PLAIN, bswap %r10
 	.irp	c, o, no, b, ae, e, ne, be, a, s, ns, p, np, l, ge, le, g
@@ -266,7 +277,7 @@ insns:
 	insn	0, PLAIN, movdqa %xmm9, (%rsi)
 	insn	0, PLAIN, movdqu 1(%rsi), %xmm9
 	insn	0, PLAIN, movdqu %xmm9, 5(%rsi)
-	insn	0, PLAIN, lddqu 5(%rsi), %xmm9
+	insn	0, C_SSE3, lddqu 5(%rsi), %xmm9
 	insn	0, PLAIN, movntps %xmm1, (%rsi)
 	insn	0, PLAIN, movntdq %xmm1, (%rsi)
 	insn	0, PLAIN, movss (%rdi), %xmm1
@@ -287,6 +298,93 @@ insns:
 	insn	0, PLAIN, movq (%rdi), %xmm1
 	insn	0, PLAIN, movq %xmm1, (%rdi)
 	insn	0, PLAIN, movq %xmm1, %xmm2
+	insn	0, PLAIN, movhlps %xmm1, %xmm2
+	insn	0, PLAIN, movlhps %xmm1, %xmm2
+	insn	0, PLAIN, movlpd %xmm9, 1(%rdi)
+	insn	0, C_SSE3, movddup 3(%rdi), %xmm1
+	insn	0, C_SSE3, movddup %xmm1, %xmm3
+	insn	0, C_SSE3, movsldup (%rsi), %xmm1
+	insn	0, C_SSE3, movshdup %xmm2, %xmm1
+	insn	0, C_SSE41, movntdqa (%rsi), %xmm1
+
+	insn	0, C_POPCNT, popcnt %cx, %ax
+	insn	0, C_POPCNT, popcnt %ecx, %eax
+	insn	0, C_POPCNT, popcnt (%rdi), %r9
+	.irp	r, "%cx, %ax", "%ecx, %eax", "%rcx, %r9", "1(%rdi), %edx", "(%rdi), %rax"
+	insn	OF | SF | PF | AF, C_BMI1, tzcnt \r
+	insn	OF | SF | PF | AF, C_LZCNT, lzcnt \r
+	.endr
+	insn	0, C_CRC, crc32b %cl, %eax
+	insn	0, C_CRC, crc32b %dh, %eax
+	insn	0, C_CRC, crc32w %cx, %eax
+	insn	0, C_CRC, crc32l 3(%rdi), %eax
+	insn	0, C_CRC, crc32b (%rdi), %r9
+	insn	0, C_CRC, crc32q (%rdi), %rdx
+	insn	0, C_ADX, adcx %ecx, %eax
+	insn	0, C_ADX, adcx (%rdi), %r9
+	insn	0, C_ADX, adox %ecx, %eax
+	insn	0, C_ADX, adox (%rdi), %r9
+
+	.irp	r, "%ecx, %edx, %eax", "%rcx, %rdx, %r9", "(%rdi), %edx, %eax", "(%rdi), %rcx, %rdx"
+	insn	AF | PF, C_BMI1, andn \r
+	insn	0, C_BMI2, pdep \r
+	insn	0, C_BMI2, pext \r
+	insn	0, C_BMI2, mulx \r
+	.endr
+	.irp	r, "%ecx, %edx, %eax", "%rcx, %rdx, %r9", "%ecx, (%rdi), %eax", "%rdx, (%rdi), %r12"
+	insn	AF | SF | PF, C_BMI1, bextr \r
+	insn	AF | PF, C_BMI2, bzhi \r
+	insn	0, C_BMI2, sarx \r
+	insn	0, C_BMI2, shlx \r
+	insn	0, C_BMI2, shrx \r
+	.endr
+	.irp	r, "%ecx, %eax", "%rcx, %r9", "(%rdi), %edx", "3(%rdi), %rdx"
+	insn	AF | PF, C_BMI1, blsr \r
+	insn	AF | PF, C_BMI1, blsmsk \r
+	insn	AF | PF, C_BMI1, blsi \r
+	insn	0, C_BMI2, rorx $13, \r
+	insn	0, C_BMI2, rorx $0, \r
+	.endr
+	insn	0, C_BMI2, mulx %rcx, %rax, %rax
+
+	insn	0, C_AVX, vmovups 1(%rdi), %xmm1
+	insn	0, C_AVX, vmovups 1(%rdi), %ymm1
+	insn	0, C_AVX, vmovupd %ymm9, 3(%rdi)
+	insn	0, C_AVX, vmovaps (%rsi), %xmm2
+	insn	0, C_AVX, vmovaps %ymm1, %ymm15
+	insn	0, C_AVX, vmovapd %xmm3, (%rsi)
+	insn	0, C_AVX, vmovdqa %xmm3, %xmm9
+	insn	0, C_AVX, vmovdqa (%rsi), %xmm9
+	insn	0, C_AVX, vmovdqu 5(%rdi), %ymm9
+	insn	0, C_AVX, vmovdqu %ymm9, 5(%rdi,%rbp,4)
+	insn	0, C_AVX, vlddqu 5(%rdi), %ymm2
+	insn	0, C_AVX, vmovntps %xmm1, (%rsi)
+	insn	0, C_AVX, vmovntdq %xmm15, (%rsi)
+	insn	0, C_AVX, vmovntdqa (%rsi), %xmm1
+	insn	0, C_AVX, vmovss (%rdi), %xmm1
+	insn	0, C_AVX, vmovss %xmm1, (%rdi)
+	insn	0, C_AVX, vmovss %xmm1, %xmm2, %xmm3
+	insn	0, C_AVX, vmovsd (%rdi), %xmm1
+	insn	0, C_AVX, vmovsd %xmm9, 2(%rdi)
+	insn	0, C_AVX, vmovsd %xmm15, %xmm9, %xmm3
+	insn	0, C_AVX, vmovlps (%rdi), %xmm2, %xmm1
+	insn	0, C_AVX, vmovlpd %xmm2, (%rdi)
+	insn	0, C_AVX, vmovhps (%rdi), %xmm2, %xmm1
+	insn	0, C_AVX, vmovhpd %xmm2, (%rdi)
+	insn	0, C_AVX, vmovhlps %xmm1, %xmm2, %xmm3
+	insn	0, C_AVX, vmovlhps %xmm1, %xmm2, %xmm3
+	insn	0, C_AVX, vmovsldup %ymm1, %ymm2
+	insn	0, C_AVX, vmovshdup (%rdi), %ymm2
+	insn	0, C_AVX, vmovshdup %xmm9, %xmm15
+	insn	0, C_AVX, vmovd %ecx, %xmm1
+	insn	0, C_AVX, vmovd %xmm1, %ecx
+	insn	0, C_AVX, vmovq %rcx, %xmm9
+	insn	0, C_AVX, vmovq %xmm9, %r9
+	insn	0, C_AVX, vmovq (%rdi), %xmm1
+	insn	0, C_AVX, vmovq %xmm1, (%rdi)
+	insn	0, C_AVX, vmovq %xmm1, %xmm15
+	insn	0, C_AVX, vzeroupper
+	insn	0, C_AVX, vzeroall
 insns_end:
 
 /* Run native.code with the registers of native, and put them back there. */
@@ -301,11 +399,21 @@ native_run:
 	push	%r14
 	push	%r15
 	mov	%rsp, native_host_rsp(%rip)
-	movdqu	native_xmm + 16 * 1(%rip), %xmm1
-	movdqu	native_xmm + 16 * 2(%rip), %xmm2
-	movdqu	native_xmm + 16 * 3(%rip), %xmm3
-	movdqu	native_xmm + 16 * 9(%rip), %xmm9
-	movdqu	native_xmm + 16 * 15(%rip), %xmm15
+	cmpb	$0, native_avx(%rip)
+	jne	1f
+	movdqu	native_vec + 32 * 1(%rip), %xmm1
+	movdqu	native_vec + 32 * 2(%rip), %xmm2
+	movdqu	native_vec + 32 * 3(%rip), %xmm3
+	movdqu	native_vec + 32 * 9(%rip), %xmm9
+	movdqu	native_vec + 32 * 15(%rip), %xmm15
+	jmp	2f
+1:
+	vmovdqu	native_vec + 32 * 1(%rip), %ymm1
+	vmovdqu	native_vec + 32 * 2(%rip), %ymm2
+	vmovdqu	native_vec + 32 * 3(%rip), %ymm3
+	vmovdqu	native_vec + 32 * 9(%rip), %ymm9
+	vmovdqu	native_vec + 32 * 15(%rip), %ymm15
+2:
 	pushq	native_flags(%rip)
 	popfq
 	mov	native_gpr + 8 * 0(%rip), %rax
@@ -346,11 +454,22 @@ native_back:
 	pushfq
 	popq	native_flags(%rip)
 	cld
-	movdqu	%xmm1, native_xmm + 16 * 1(%rip)
-	movdqu	%xmm2, native_xmm + 16 * 2(%rip)
-	movdqu	%xmm3, native_xmm + 16 * 3(%rip)
-	movdqu	%xmm9, native_xmm + 16 * 9(%rip)
-	movdqu	%xmm15, native_xmm + 16 * 15(%rip)
+	cmpb	$0, native_avx(%rip)
+	jne	1f
+	movdqu	%xmm1, native_vec + 32 * 1(%rip)
+	movdqu	%xmm2, native_vec + 32 * 2(%rip)
+	movdqu	%xmm3, native_vec + 32 * 3(%rip)
+	movdqu	%xmm9, native_vec + 32 * 9(%rip)
+	movdqu	%xmm15, native_vec + 32 * 15(%rip)
+	jmp	2f
+1:
+	vmovdqu	%ymm1, native_vec + 32 * 1(%rip)
+	vmovdqu	%ymm2, native_vec + 32 * 2(%rip)
+	vmovdqu	%ymm3, native_vec + 32 * 3(%rip)
+	vmovdqu	%ymm9, native_vec + 32 * 9(%rip)
+	vmovdqu	%ymm15, native_vec + 32 * 15(%rip)
+	vzeroupper
+2:
 	pop	%r15
 	pop	%r14
 	pop	%r13

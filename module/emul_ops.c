@@ -33,6 +33,41 @@ int umbra_emul_fault(struct umbra_emul *e, u8 vector, bool has_error, u32 error,
 	return UMBRA_EMUL_FAULT;
 }
 
+/* ---- breakpoints ---- */
+
+/* Which breakpoints does an access of @n bytes at @addr hit? @types: bits by R/W field of DR7. */
+static void note_access(struct umbra_vcpu_emul *ve, u64 addr, unsigned int n, unsigned int types)
+{
+	static const u8 sizes[] = { 1, 2, 8, 4 };
+	struct umbra_vcpu *vcpu = ve->vcpu;
+	u64 dr7 = vcpu->regs.effective_dr7, start;
+	unsigned int i, control;
+
+	for (i = 0; i < 4; i++) {
+		control = dr7 >> (DR_CONTROL_SHIFT + i * DR_CONTROL_SIZE);
+		if (!((dr7 >> (i * DR_ENABLE_SIZE)) & 3) || !((types >> (control & 3)) & 1))
+			continue;
+		start = umbra_effective_dr(vcpu, i) & ~(u64)(sizes[(control >> 2) & 3] - 1);
+		if (addr < start + sizes[(control >> 2) & 3] && start < addr + n)
+			ve->watched |= BIT(i);
+	}
+}
+
+static void note_memory(struct umbra_emul *e, u64 la, unsigned int n, bool write)
+{
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
+
+	if (umbra_breakpoints(ve->vcpu))
+		note_access(ve, la, n, write ? BIT(DR_RW_WRITE) | BIT(DR_RW_READ) : BIT(DR_RW_READ));
+}
+
+/* R/W 2 means ports, with CR4.DE. */
+static void note_port(struct umbra_vcpu_emul *ve, u16 port, unsigned int n)
+{
+	if (umbra_breakpoints(ve->vcpu) && (umbra_cr4(ve->vcpu) & X86_CR4_DE))
+		note_access(ve, port, n, BIT(2));
+}
+
 /* ---- memory ---- */
 
 static int translate(struct umbra_emul *e, u64 la, u32 access, gpa_t *gpa)
@@ -168,6 +203,14 @@ static bool is_ram(struct umbra_vcpu *vcpu, gpa_t gpa, bool write)
 	return umbra_gfn_to_hva(vcpu->vm, gpa >> PAGE_SHIFT, &writable) && (writable || !write);
 }
 
+/* The page behind @la: outside of 64-bit mode addresses wrap at 4 GiB. */
+static u64 next_la(struct umbra_emul *e, u64 la, unsigned int n)
+{
+	if (e->mode != UMBRA_EMUL_LONG64 && !(la >> 32))
+		return (u32)(la + n);
+	return la + n;
+}
+
 static int op_read_mem(struct umbra_emul *e, u64 la, void *buf, unsigned int n, unsigned int acc)
 {
 	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
@@ -176,7 +219,8 @@ static int op_read_mem(struct umbra_emul *e, u64 la, void *buf, unsigned int n, 
 	gpa_t gpa;
 	int r;
 
-	for (; n; n -= piece, la += piece, buf += piece) {
+	note_memory(e, la, n, false);
+	for (; n; n -= piece, la = next_la(e, la, piece), buf += piece) {
 		piece = in_page(la, n);
 		r = translate_operand(e, la, access, acc, &gpa);
 		if (r)
@@ -205,10 +249,11 @@ static int op_write_mem(struct umbra_emul *e, u64 la, const void *buf, unsigned 
 	gpa_t gpa, gpa2 = 0;
 	int r;
 
+	note_memory(e, la, n, true);
 	/* Both pages are checked before the first byte is written. */
 	r = translate_operand(e, la, access, acc, &gpa);
 	if (!r && first < n)
-		r = translate_operand(e, la + first, access, acc, &gpa2);
+		r = translate_operand(e, next_la(e, la, first), access, acc, &gpa2);
 	if (r)
 		return r;
 	r = write_piece(umbra_to_ve(e), gpa, buf, first);
@@ -228,22 +273,56 @@ static int op_probe(struct umbra_emul *e, u64 la, unsigned int n, unsigned int a
 	return r;
 }
 
+/* An operand that is not aligned, but lies in an aligned word of @size bytes: that is exchanged. */
+static int cmpxchg_inside(struct umbra_vcpu *vcpu, gpa_t gpa, void *old, const void *new,
+			  unsigned int n, unsigned int size)
+{
+	unsigned int off = gpa & (size - 1), tries;
+	u8 word[16], want[16];
+	int r;
+
+	gpa -= off;
+	r = umbra_guest_read(vcpu->vm, gpa, word, size);
+	for (tries = 0; !r && tries < 8; tries++) {
+		u8 seen[16];
+
+		if (memcmp(word + off, old, n)) {
+			memcpy(old, word + off, n);
+			return 0;
+		}
+		memcpy(want, word, size);
+		memcpy(want + off, new, n);
+		memcpy(seen, word, size);
+		r = umbra_guest_cmpxchg(vcpu->vm, gpa, word, want, size);
+		if (!r && !memcmp(word, seen, size))
+			return 0;
+	}
+	return r ? r : -EAGAIN;
+}
+
 static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *new,
 			  unsigned int n, unsigned int acc)
 {
 	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
+	unsigned int off = la & 15;
 	gpa_t gpa;
 	int r;
 
-	/* Across pages, or unaligned, the CPU locks the bus; here the write is merely done. */
-	if (la & (n - 1))
+	/* Across such a border the CPU locks the bus; here the write is merely done. */
+	if (off + n > 16)
 		return op_write_mem(e, la, new, n, acc);
+	note_memory(e, la, n, true);
 	r = translate_operand(e, la, access_bits(e, acc, true), acc, &gpa);
 	if (r)
 		return r;
-	r = umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n);
+	if (!(la & (n - 1)))
+		r = umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n);
+	else
+		r = cmpxchg_inside(ve->vcpu, gpa, old, new, n, (off & 7) + n > 8 ? 16 : 8);
 	if (r == -EFAULT)
 		return mmio_write(ve, gpa, new, n);
+	if (r == -EAGAIN)
+		return UMBRA_EMUL_RESTART;
 	return r ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
 }
 
@@ -254,6 +333,7 @@ static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *bu
 	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
 	unsigned int i;
 
+	note_port(ve, port, size);
 	if (ve->pio_done) {
 		ve->pio_done = false;
 		memcpy(buf, ve->vcpu->pio_data, size * count);
@@ -279,6 +359,7 @@ static int op_pio_out(struct umbra_emul *e, u16 port, unsigned int size, const v
 	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
 	unsigned int i;
 
+	note_port(ve, port, size);
 	for (i = 0; i < count; i++) {
 		if (!umbra_io_write(ve->vcpu, UMBRA_BUS_PIO, port, size, buf + i * size))
 			continue;
@@ -379,13 +460,28 @@ static int complete_mmio_read(struct umbra_vcpu *vcpu);
 static int send_mmio_writes(struct umbra_vcpu *vcpu);
 static int complete_pio_in(struct umbra_vcpu *vcpu);
 
+/* What the finished instruction owes to debuggers: breakpoints that it hit, and its single step. */
+static int debug_events(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
+{
+	u64 bits = ve->watched | (ve->e.trap_task ? DR_SWITCH : 0);
+
+	if (!bits)
+		return umbra_after_insn(vcpu, ve->trap);
+	if (ve->e.trap_step)
+		bits |= DR_STEP;
+	if (ve->watched && (vcpu->regs.guest_debug & KVM_GUESTDBG_USE_HW_BP))
+		return umbra_debug_exit(vcpu, X86_TRAP_DB, bits);
+	umbra_queue_debug(vcpu, bits);
+	return 1;
+}
+
 /* Userspace has all that the instruction wrote: what is left is the step over it. */
 static int complete_writes(struct umbra_vcpu *vcpu)
 {
 	/* Unless userspace went elsewhere. */
 	if (umbra_rip(vcpu) != vcpu->io.rip)
 		return 1;
-	return umbra_after_insn(vcpu, vcpu->emul->trap);
+	return debug_events(vcpu, vcpu->emul);
 }
 
 static void mmio_exit(struct umbra_vcpu *vcpu, const struct mmio_access *a, bool write)
@@ -434,6 +530,9 @@ static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool
 			shadow |= KVM_X86_SHADOW_INT_MOV_SS;
 		umbra_hot(set_interrupt_shadow)(vcpu, shadow);
 	}
+	/* A load of SS hides them, as AMD's CPUs do. */
+	if (e->int_shadow & UMBRA_EMUL_SHADOW_MOV_SS)
+		ve->watched = 0;
 	ve->trap = e->trap_step || (vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP);
 	if (ve->pio) {
 		ve->pio = false;
@@ -450,9 +549,7 @@ static int finish_done(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, bool
 		}
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_HALTED);
 	}
-	if (e->trap_task)
-		umbra_queue_debug(vcpu, DR_SWITCH);
-	return umbra_after_insn(vcpu, ve->trap);
+	return debug_events(vcpu, ve);
 }
 
 static int finish_fault(struct umbra_vcpu *vcpu, struct umbra_emul *e)
@@ -495,6 +592,7 @@ static int execute(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 	ve->nr_writes = 0;
 	ve->next_write = 0;
 	ve->read_wanted = false;
+	ve->watched = 0;
 	return finish(vcpu, ve, umbra_emul_execute(&ve->e));
 }
 
@@ -539,6 +637,7 @@ static void prepare(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 	ve->pio = false;
 	ve->pio_done = false;
 	ve->halt = false;
+	ve->watched = 0;
 }
 
 int umbra_emulate_insn(struct umbra_vcpu *vcpu)

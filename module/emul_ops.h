@@ -35,6 +35,7 @@ struct mmio_access {
  * @pio_done: its data is in vcpu->pio_data
  * @halt: the instruction was HLT
  * @trap: a single step over the instruction is due when userspace has its writes
+ * @watched: DR6 bits of the breakpoints that its accesses hit
  * @fault_known: the exit told where the instruction's access faulted
  * @fault_write: and that it was a write
  * @fault_gpa: at this address
@@ -47,6 +48,7 @@ struct umbra_vcpu_emul {
 	u32 step;
 	bool read_wanted, pio, pio_done, halt, trap;
 	bool fault_known, fault_write;
+	u8 watched;
 	gpa_t fault_gpa;
 	struct umbra_emul e;
 };

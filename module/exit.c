@@ -256,7 +256,7 @@ static int handle_io(struct umbra_vcpu *vcpu)
 	u32 value = vcpu->regs.gpr[UMBRA_RAX];
 	int r;
 
-	if (vcpu->exit.io.string)
+	if (vcpu->exit.io.string || umbra_breakpoints(vcpu))
 		return umbra_emulate_insn(vcpu);
 	if (in)
 		r = umbra_io_read(vcpu, UMBRA_BUS_PIO, port, size, &value);

@@ -34,13 +34,9 @@ int umbra_device_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, con
 bool umbra_mmio_address(struct umbra_vcpu *vcpu, gpa_t *gpa, bool *write)
 {
 	const struct umbra_exit *exit = &vcpu->exit;
-	const struct umbra_events *ev = &vcpu->events;
 
 	if (exit->reason != UMBRA_EXIT_PAGE_FAULT || !(exit->fault.error & PFERR_GUEST_FINAL) ||
 	    (exit->fault.error & PFERR_FETCH))
-		return false;
-	/* The delivery of an event made the access. */
-	if (ev->exc.injected || ev->irq.injected || ev->nmi_injected)
 		return false;
 	*gpa = exit->fault.gpa;
 	*write = exit->fault.error & PFERR_WRITE;
@@ -116,19 +112,23 @@ static int write_device(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mo
 	return 0;
 }
 
-/* A single step is the emulator's business, and so is what it must split or might refuse. */
+/* Single steps and breakpoints are the emulator's business, and so is what it must split or might refuse. */
 static bool plain(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa_t gpa, bool write)
 {
 	return write == mov->write && !(gpa & (mov->size - 1)) && !vcpu->regs.guest_debug &&
-	       !(umbra_rflags(vcpu) & X86_EFLAGS_TF);
+	       !(umbra_rflags(vcpu) & X86_EFLAGS_TF) && !umbra_breakpoints(vcpu);
 }
 
 int umbra_mmio_fault(struct umbra_vcpu *vcpu)
 {
+	const struct umbra_events *ev = &vcpu->events;
 	const struct umbra_memo *memo;
 	gpa_t gpa;
 	bool write;
 
+	/* The IDT, a stack or the like is where no memory is: that is no instruction's access. */
+	if (ev->exc.injected || ev->irq.injected || ev->nmi_injected)
+		return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, NULL, 0);
 	if (!umbra_mmio_address(vcpu, &gpa, &write) || !umbra_is_64bit_code(vcpu))
 		return umbra_emulate_insn(vcpu);
 	memo = umbra_memo_find(vcpu);

@@ -6,6 +6,7 @@
 #ifndef UMBRA_REGS_INLINE_H
 #define UMBRA_REGS_INLINE_H
 
+#include <uapi/asm/debugreg.h>
 #include <asm/msr-index.h>
 #include <asm/processor-flags.h>
 
@@ -138,6 +139,12 @@ static inline u64 umbra_effective_dr(struct umbra_vcpu *vcpu, int nr)
 	if (unlikely(vcpu->regs.guest_debug & KVM_GUESTDBG_USE_HW_BP))
 		return vcpu->regs.debug_dr[nr];
 	return vcpu->regs.dr[nr];
+}
+
+/* Is any breakpoint enabled, of the guest or of its debugger? */
+static inline bool umbra_breakpoints(struct umbra_vcpu *vcpu)
+{
+	return unlikely(vcpu->regs.effective_dr7 & (DR_LOCAL_ENABLE_MASK | DR_GLOBAL_ENABLE_MASK));
 }
 
 #endif

@@ -5,6 +5,8 @@
  * a type byte, three zero bytes, a little-endian 32-bit length, the payload.
  *
  *   agent CHANNEL           emulated host: waits for the command on the channel
+ *   agent -p PORT CHANNEL   the same, but what it sends goes to the parallel port
+ *                           there: an emulated serial line is as slow as a real one
  *   agent CHANNEL FILE      guest: the command is FILE's content; sends only
  *                           'o', 'e' and 'x' and powers off
  *
@@ -16,12 +18,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/serial.h>
+#include <linux/serial_reg.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/io.h>
 #include <sys/ioctl.h>
 #include <sys/klog.h>
 #include <sys/reboot.h>
@@ -32,6 +37,11 @@
 
 #define FRAME_MAX	65536
 #define KLOG_CONSOLE_LEVEL 8
+
+/* Bits of a parallel port's control register. */
+#define LPT_STROBE	0x01
+#define LPT_NO_RESET	0x04
+#define LPT_SELECT	0x08
 
 struct frame {
 	uint8_t type;
@@ -46,6 +56,7 @@ struct start {
 
 struct agent {
 	int channel;
+	unsigned short lpt;	/* port that sends instead, or 0 */
 	int kmsg;
 	int sigs;
 	int in;			/* writes to COMMAND's input, or -1 */
@@ -86,12 +97,32 @@ static void write_all(int fd, const void *buf, size_t len)
 	}
 }
 
+/* An emulated printer is never busy: a byte goes out with each rise of the strobe. */
+static void print_all(unsigned short port, const void *buf, size_t len)
+{
+	const uint8_t *p = buf;
+
+	for (; len; len--) {
+		outb(*p++, port);
+		outb(LPT_SELECT | LPT_NO_RESET | LPT_STROBE, port + 2);
+		outb(LPT_SELECT | LPT_NO_RESET, port + 2);
+	}
+}
+
+static void send_bytes(struct agent *a, const void *buf, size_t len)
+{
+	if (a->lpt)
+		print_all(a->lpt, buf, len);
+	else
+		write_all(a->channel, buf, len);
+}
+
 static void send_frame(struct agent *a, uint8_t type, const void *buf, size_t len)
 {
 	struct frame f = { .type = type, .len = len };
 
-	write_all(a->channel, &f, sizeof(f));
-	write_all(a->channel, buf, len);
+	send_bytes(a, &f, sizeof(f));
+	send_bytes(a, buf, len);
 }
 
 static void read_all(int fd, void *buf, size_t len)
@@ -388,16 +419,40 @@ static void open_channel(struct agent *a, const char *path)
 	}
 }
 
+/*
+ * Without its FIFO the emulator holds the next byte back until the last one is
+ * taken: nothing is overrun however long interrupts are off.
+ */
+static void open_printer(struct agent *a, const char *port)
+{
+	struct serial_struct serial;
+
+	a->lpt = strtoul(port, NULL, 0);
+	if (ioctl(a->channel, TIOCGSERIAL, &serial))
+		die("serial port");
+	if (ioperm(a->lpt, 3, 1) || ioperm(serial.port + UART_FCR, 1, 1))
+		die("I/O ports");
+	outb(0, serial.port + UART_FCR);
+}
+
 int main(int argc, char **argv)
 {
 	static struct agent a = { .in = -1, .out = { -1, -1 }, .pty = -1 };
 	static char buf[FRAME_MAX + 1];
+	const char *port = NULL;
 	uint32_t len, status;
 	sigset_t chld;
 
+	if (argc == 4 && !strcmp(argv[1], "-p")) {
+		port = argv[2];
+		argv += 2;
+		argc -= 2;
+	}
 	if (argc != 2 && argc != 3)
 		return 1;
 	open_channel(&a, argv[1]);
+	if (port)
+		open_printer(&a, port);
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &chld, NULL);

@@ -135,6 +135,19 @@ static void child_main(const struct ktap_test *t, const char *row)
 	ktap_end_now();
 }
 
+bool host_lacks(const char *what)
+{
+	const char *words = getenv("HOST_LACKS");
+	size_t len = strlen(what);
+	const char *at;
+
+	for (at = words ? strstr(words, what) : NULL; at; at = strstr(at + 1, what)) {
+		if ((at == words || at[-1] == ' ') && (at[len] == ' ' || !at[len]))
+			return true;
+	}
+	return false;
+}
+
 /* Run one test; @why gets the reason where it was killed or skipped. */
 static int run_one(const struct ktap_test *t, const char *row, char *why,
 		   size_t len)

@@ -38,6 +38,12 @@ struct ktap_test {
 	unsigned int seconds;
 };
 
+/*
+ * Does this host's emulator lack @what? scripts/host-tests tells, in HOST_LACKS:
+ * what no hypervisor can show there is skipped.
+ */
+bool host_lacks(const char *what);
+
 #define KTAP_ENTRY(id)							\
 	static const struct ktap_test id				\
 	__attribute__((section("ktap_tests"), used, aligned(8)))

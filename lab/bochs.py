@@ -43,7 +43,7 @@ IPS = 100_000_000
 IPS_COUNTED = 1_000_000_000
 
 KERNEL_ARGS = [
-    "console=ttyS0,115200", "lab.channel=ttyS1", "lab.printer=0x378", "lab.disks=sd",
+    "console=ttyS0,115200", "lab.channel=ttyS1", "lab.printer=0x378", "lab.disks=ata",
     # Self-tests of algorithms and the check of a certificate: a quarter of the boot.
     "cryptomgr.notests", "initcall_blacklist=jent_mod_init,load_system_certificate_list",
 ]

@@ -18,6 +18,7 @@
 #include "iodev.h"
 #include "irq.h"
 #include "mmio.h"
+#include "stats.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -476,7 +477,8 @@ int umbra_handle_exit(struct umbra_vcpu *vcpu)
 	int idx, r;
 
 	if (WARN_ON_ONCE(reason >= UMBRA_EXIT_NR || !handlers[reason].handle))
-		return handle_unknown(vcpu);
+		reason = vcpu->exit.reason = UMBRA_EXIT_UNKNOWN;
+	umbra_stats_reason(vcpu, reason);
 	if (!handlers[reason].srcu)
 		return handlers[reason].handle(vcpu);
 	idx = srcu_read_lock(&vcpu->vm->srcu);

@@ -16,7 +16,8 @@ struct umbra_vcpu;
 /**
  * enum umbra_exit_reason - why the guest was left
  *
- * The order is ABI: exit histograms are indexed by it.
+ * The numbers and their names in stats.c are ABI, by UMBRA_GET_EXIT_STATS: a new
+ * one comes last.
  */
 enum umbra_exit_reason {
 	UMBRA_EXIT_UNKNOWN,		/* .hw: a code that the backend can't name */

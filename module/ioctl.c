@@ -23,6 +23,7 @@
 #include "eventfd.h"
 #include "ioctl.h"
 #include "irq.h"
+#include "stats.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -633,6 +634,11 @@ static long set_name(struct ioctl_call *c, void *data)
 	return umbra_vm_set_name(c->vm, name->name);
 }
 
+static long get_exit_stats(struct ioctl_call *c, void *data)
+{
+	return umbra_stats_get(c->vm, data);
+}
+
 static const struct ioctl_row vm_rows[] = {
 	{ KVM_IRQ_LINE,			F_IN,			irq_line },
 	{ KVM_IRQ_LINE_STATUS,		F_IN | F_OUT,		irq_line_status },
@@ -664,6 +670,7 @@ static const struct ioctl_row vm_rows[] = {
 	{ UMBRA_SET_MMU,		F_IN | F_VM_LOCK,	set_mmu },
 	{ UMBRA_GET_NAME,		F_OUT | F_VM_LOCK,	get_name },
 	{ UMBRA_SET_NAME,		F_IN | F_VM_LOCK,	set_name },
+	{ UMBRA_GET_EXIT_STATS,		F_IN | F_OUT,		get_exit_stats },
 };
 
 /* Guest memory is the creator's: nobody else can run or change the VM. */

@@ -47,6 +47,7 @@
 #define UMBRA_MAX_VCPU_ID	1024
 
 struct umbra_lapic;
+struct umbra_stats;
 struct umbra_vcpu_emul;
 struct umbra_irqchip;
 struct umbra_pit;
@@ -138,7 +139,8 @@ struct umbra_vcpu {
 	u8 ended_vector;			/* (o) with UMBRA_REQ_IOAPIC_EOI */
 	u64 apic_base;				/* (o) MSR_IA32_APICBASE, LAPIC or not */
 	struct umbra_vcpu_emul *emul;		/* (c) emul_ops.c */
-	u64 exits;				/* (o) */
+	struct umbra_stats *stats;		/* (c) stats.h; written by the owner, read by anybody */
+	u64 exit_tsc;				/* (o) the host's TSC at the last exit; 0: none yet */
 };
 
 struct umbra_vm {

@@ -14,6 +14,7 @@
 #include "compat.h"
 #include "guest_state.h"
 #include "irq.h"
+#include "stats.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -328,13 +329,14 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	if (unlikely(must_back_out(vcpu)))
 		return back_out(vcpu);
 
+	umbra_stats_enter(vcpu);
 	umbra_fpu_enter(vcpu);
 	umbra_guest_timing_enter();
 	umbra_hot(enter)(vcpu);
 	smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
 	umbra_fpu_exit(vcpu);
 	umbra_hot(exit_irqoff)(vcpu);
-	vcpu->exits++;
+	umbra_stats_left(vcpu);
 	/* The interrupt that ended the guest's time is served here, on the guest's bill. */
 	local_irq_enable();
 	local_irq_disable();

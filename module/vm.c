@@ -20,6 +20,7 @@
 #include "eventfd.h"
 #include "iodev.h"
 #include "irq.h"
+#include "stats.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -122,6 +123,7 @@ static void vcpu_free(struct umbra_vcpu *vcpu)
 	umbra_cpuid_free(vcpu);
 	put_pid(rcu_access_pointer(vcpu->pid));
 	umbra_emul_destroy(vcpu);
+	umbra_stats_destroy(vcpu);
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);
 	kfree(vcpu);
@@ -288,7 +290,7 @@ static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, u32 id)
 	vcpu->cpu = -1;
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vcpu->run || !vcpu->pio_data || umbra_emul_create(vcpu))
+	if (!vcpu->run || !vcpu->pio_data || umbra_stats_create(vcpu) || umbra_emul_create(vcpu))
 		goto err;
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);
@@ -302,6 +304,7 @@ static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, u32 id)
 
 err:
 	umbra_emul_destroy(vcpu);
+	umbra_stats_destroy(vcpu);
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);
 	kfree(vcpu);

@@ -70,4 +70,40 @@ struct umbra_name {
 #define UMBRA_GET_NAME		_IOR(UMBRA_IO, 0x12, struct umbra_name)
 #define UMBRA_SET_NAME		_IOW(UMBRA_IO, 0x13, struct umbra_name)
 
+#define UMBRA_EXIT_BUCKETS	32
+
+/**
+ * struct umbra_exit_stats - a vCPU's exits for one reason
+ * @vcpu: in: the vCPU's id
+ * @reason: in: 0, 1, 2... until -ERANGE. A reason keeps its number; new ones follow
+ * @name: out: what it is called, such as "cpuid"; zero-padded
+ * @count: out: how many there were since the vCPU was created
+ * @ticks: out: the time they took together, from the guest's exit to its next entry,
+ *	in ticks of the host's TSC; a time in userspace or asleep counts as well
+ * @tsc_khz: out: those ticks a millisecond
+ * @pad: 0
+ * @bucket: out: [n]: how many exits took 2^n ticks or more, and less than 2^(n+1);
+ *	[0] has those of none, the last one those of more
+ *
+ * Of a vCPU that runs meanwhile the figures are of slightly different moments. The
+ * exit that is being served is in @count and in nothing else yet, so that @count is
+ * never less than the sum of @bucket.
+ */
+struct umbra_exit_stats {
+	__u32 vcpu;
+	__u32 reason;
+	char name[16];
+	__u64 count;
+	__u64 ticks;
+	__u32 tsc_khz;
+	__u32 pad;
+	__u64 bucket[UMBRA_EXIT_BUCKETS];
+};
+
+/*
+ * VM fd; it does not wait for the vCPU. 0; -ENOENT no such vCPU, -ERANGE no such
+ * reason, -EINVAL @pad is not 0; -EFAULT.
+ */
+#define UMBRA_GET_EXIT_STATS	_IOWR(UMBRA_IO, 0x14, struct umbra_exit_stats)
+
 #endif

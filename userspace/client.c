@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "exitcode.h"
 #include "runtime.h"
+#include "util.h"
 
 #define CHUNK	4096u
 
@@ -103,4 +105,27 @@ int client_wait_end(int fd)
 	ret = n < 0 && errno == EAGAIN ? -ETIMEDOUT : 0;
 	close(fd);
 	return ret;
+}
+
+int client_failure(const char *command, const char *name, int code,
+		   const struct umbra_err *err)
+{
+	switch (code) {
+	case -ENOENT:
+		complain("%s: no VM %s runs; `umbra list` shows those that do", command, name);
+		return UMBRA_EXIT_MISSING;
+	case -EACCES:
+	case -EPERM:
+		complain("%s %s: %s; only its own user and root may", command, name, err->text);
+		return UMBRA_EXIT_NOT_PERMITTED;
+	case -EINVAL:
+		complain("%s %s: %s", command, name, err->text);
+		return UMBRA_EXIT_USAGE;
+	case -EREMOTEIO:
+		complain("%s %s: %s", command, name, err->text);
+		return UMBRA_EXIT_MISSING;
+	default:
+		complain("%s %s: %s", command, name, err->text);
+		return UMBRA_EXIT_INTERNAL;
+	}
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* umbra pause, resume, stop: one request to one VM. */
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
@@ -49,22 +48,6 @@ static int help(const struct verb *v)
 	return n < 0 ? UMBRA_EXIT_INTERNAL : UMBRA_EXIT_OK;
 }
 
-static int failed(const struct verb *v, const char *name, int code, const struct umbra_err *err)
-{
-	switch (code) {
-	case -ENOENT:
-		complain("%s: no VM %s runs; `umbra list` shows those that do", v->name, name);
-		return UMBRA_EXIT_MISSING;
-	case -EACCES:
-	case -EPERM:
-		complain("%s %s: %s; only its own user and root may", v->name, name, err->text);
-		return UMBRA_EXIT_NOT_PERMITTED;
-	default:
-		complain("%s %s: %s", v->name, name, err->text);
-		return UMBRA_EXIT_INTERNAL;
-	}
-}
-
 static int ask(const struct verb *v, const char *name)
 {
 	char dir[RUNTIME_PATH_MAX];
@@ -78,7 +61,7 @@ static int ask(const struct verb *v, const char *name)
 	}
 	ret = client_ask(dir, name, v->name, NULL, PATIENCE_SECONDS, &fd, &result, &err);
 	if (ret)
-		return failed(v, name, ret, &err);
+		return client_failure(v->name, name, ret, &err);
 	json_decref(result);
 	if (!v->ends) {
 		close(fd);
@@ -87,7 +70,7 @@ static int ask(const struct verb *v, const char *name)
 	ret = client_wait_end(fd);
 	if (ret)
 		umbra_fail(&err, ret, "it was told to, and has not ended");
-	return ret ? failed(v, name, ret, &err) : UMBRA_EXIT_OK;
+	return ret ? client_failure(v->name, name, ret, &err) : UMBRA_EXIT_OK;
 }
 
 int cmd_verb(int argc, char **argv)

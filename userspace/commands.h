@@ -15,4 +15,7 @@ int cmd_list(int argc, char **argv);
 /** cmd_verb() - ask one VM for something; @argv[0] is "pause", "resume" or "stop". */
 int cmd_verb(int argc, char **argv);
 
+/** cmd_exits() - what one VM's exits were for. @argv[0] is "exits". */
+int cmd_exits(int argc, char **argv);
+
 #endif

@@ -20,6 +20,7 @@ static const struct {
 	{ "pause", cmd_verb, "stop a VM's CPUs" },
 	{ "resume", cmd_verb, "let them go on" },
 	{ "stop", cmd_verb, "end a VM" },
+	{ "exits", cmd_exits, "show what a VM's exits were for, and their time" },
 };
 
 #define COMMANDS	(sizeof(commands) / sizeof(commands[0]))

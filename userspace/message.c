@@ -137,7 +137,7 @@ char *message_ask(const char *verb, json_t *args)
 int message_read_answer(const char *text, size_t len, json_t **result, struct umbra_err *err)
 {
 	json_t *root = load_object(text, len, err), *found;
-	const char *why;
+	const char *why, *code;
 	int ret = 0;
 
 	*result = NULL;
@@ -145,12 +145,14 @@ int message_read_answer(const char *text, size_t len, json_t **result, struct um
 		return -EPROTO;
 	found = json_object_get(root, "result");
 	why = json_string_value(json_object_get(json_object_get(root, "error"), "text"));
+	code = json_string_value(json_object_get(json_object_get(root, "error"), "code"));
 	if (json_integer_value(json_object_get(root, "version")) != MESSAGE_VERSION)
 		ret = umbra_fail(err, -EPROTO, "the runner speaks another version of the protocol");
 	else if (json_is_object(found))
 		*result = json_incref(found);
-	else if (why)
-		ret = umbra_fail(err, -EREMOTEIO, "%s", why);
+	else if (why && code)
+		ret = umbra_fail(err, strcmp(code, code_words[MESSAGE_BAD_ARGS]) ? -EREMOTEIO :
+				 -EINVAL, "%s", why);
 	else
 		ret = umbra_fail(err, -EPROTO, "neither a result nor an error");
 	json_decref(root);

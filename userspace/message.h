@@ -72,8 +72,8 @@ char *message_ask(const char *verb, json_t *args);
  * message_read_answer() - take an answer apart
  * @result: gets a reference to the result
  *
- * Return: 0; -EREMOTEIO when it is a refusal, with its text in @err; -EPROTO when it is
- * no answer.
+ * Return: 0; -EREMOTEIO when it is a refusal, with its text in @err, -EINVAL when it
+ * refuses the arguments; -EPROTO when it is no answer.
  */
 int message_read_answer(const char *text, size_t len, json_t **result, struct umbra_err *err);
 

@@ -121,6 +121,7 @@ static const struct control_verb verbs[] = {
 	{ .name = "status", .finish = status },
 	{ .name = "pause", .begin = begin_pause, .ready = pause_settled, .finish = end_pause },
 	{ .name = "resume", .begin = begin_resume, .finish = new_state },
+	{ .name = "exits", .takes_args = true, .begin = vm_exits_begin, .finish = vm_exits },
 	{ .name = "stop", .begin = begin_stop, .ready = all_idle, .finish = new_state },
 	{ .name = NULL },
 };

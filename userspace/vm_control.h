@@ -18,4 +18,8 @@ int vm_control_open(struct vm *vm, struct umbra_err *err);
 /** vm_control_close() - the last answers, and the end of the socket. Harmless twice. */
 void vm_control_close(struct vm *vm);
 
+/* The verb exits, of vm_exits.c: see struct control_verb. @ctx is the VM. */
+enum message_code vm_exits_begin(void *ctx, json_t *args, struct umbra_err *err);
+json_t *vm_exits(void *ctx, json_t *args, struct umbra_err *err);
+
 #endif

@@ -77,7 +77,7 @@ umbra run --dev "$dev" --kernel "$work/hlt" </dev/null >"$work/out" 2>"$work/err
 two=$!
 until_true is $two running
 result $? "without --name it is called by its process"
-[ "$(umbra list | awk 'NR > 1 { print $1 }' | tr '\n' ' ')" = "$two one " ]
+[ "$(umbra list | awk -v two=$two '$1 == two || $1 == "one" { print $1 }' | tr '\n' ' ')" = "$two one " ]
 result $? "the list has both, sorted"
 
 # Pause
@@ -106,6 +106,23 @@ done
 before=$(ticks)
 until_true more_than "$before" && [ $bad -eq 0 ]
 result $? "ten times to and fro, and it runs"
+
+# Exits
+reason() {
+	umbra exits one | grep -qE "^$1 +[1-9][0-9]* +[0-9.]+ +[0-9.]+ +[0-9.]+\$"
+}
+if [ "$dev" = /dev/umbra ]; then
+	until_true reason interrupt
+	result $? "exits: a spinning vCPU's host interrupts, their number and time"
+	umbra exits one --json | tr -d ' \n' |
+		grep -qE '^{"tsc_khz":[1-9][0-9]*,"reasons":\[{"name":"[a-z_]+","count":[1-9]'
+	result $? "exits: in JSON"
+	[ "$(umbra exits one --vcpu 1)" = "$(umbra exits one | head -n 1)" ]
+	result $? "exits: none of a vCPU that was never started"
+	ends 64 'vCPUs are 0 to 1' "exits: a vCPU that is not there" umbra exits one --vcpu 2
+else
+	ends 69 "only Umbra's own" "exits on stock KVM" umbra exits one
+fi
 
 # Clients that misbehave
 if command -v python3 >/dev/null; then
@@ -176,6 +193,13 @@ for verb in pause resume stop; do
 	ends 64 'unknown option' "$verb: an unknown option" umbra $verb --force
 	ends 0 '' "$verb: help" umbra $verb --help
 done
+ends 69 'no VM nobody runs' "exits: no such VM" umbra exits nobody
+ends 64 'name is missing' "exits without a name" umbra exits --json
+ends 64 'one name only' "exits with two" umbra exits a b
+ends 64 'wants a number' "exits: a vCPU that is no number" umbra exits a --vcpu -1
+ends 64 'wants an argument' "exits: no vCPU" umbra exits a --vcpu
+ends 64 'unknown option' "exits: an unknown option" umbra exits a --all
+ends 0 '' "exits: help" umbra exits --help
 ends 64 'nothing else' "list with a word" umbra list all
 ends 64 'nothing else' "list: an unknown option" umbra list --xml
 ends 0 '' "list: help" umbra list --help
@@ -220,6 +244,6 @@ else
 	skip "VMs of other users" "only root can become nobody"
 fi
 
-[ "$(umbra list | wc -l)" -eq 1 ] && ! pgrep -f "umbra run --dev $dev" >/dev/null
+! umbra list | grep -qE '^(one|three|four|six) ' && ! pgrep -f "umbra run --dev $dev" >/dev/null
 result $? "no runner is left behind"
 finish

@@ -10,8 +10,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/umbra.h>
-
 #include "libumbra.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -106,6 +104,13 @@ int umbra_vm_set_name(const struct umbra_vm *vm, const char *name, struct umbra_
 		return umbra_fail(err, -EINVAL, "%.80s: too long for a VM's name", name);
 	memcpy(n.name, name, strlen(name));
 	return UMBRA_IOCTL(vm->fd, UMBRA_SET_NAME, &n, err);
+}
+
+int umbra_exit_stats(const struct umbra_vm *vm, uint32_t vcpu, uint32_t reason,
+		     struct umbra_exit_stats *out, struct umbra_err *err)
+{
+	*out = (struct umbra_exit_stats){ .vcpu = vcpu, .reason = reason };
+	return UMBRA_IOCTL(vm->fd, UMBRA_GET_EXIT_STATS, out, err);
 }
 
 void umbra_vm_close(struct umbra_vm *vm)

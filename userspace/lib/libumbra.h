@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <linux/kvm.h>
+#include <linux/umbra.h>
 
 #define UMBRA_DEV_DEFAULT	"/dev/umbra"
 
@@ -102,6 +103,17 @@ int umbra_vm_open(struct umbra_vm *vm, const char *path, struct umbra_err *err);
  * has a name already.
  */
 int umbra_vm_set_name(const struct umbra_vm *vm, const char *name, struct umbra_err *err);
+
+/**
+ * umbra_exit_stats() - UMBRA_GET_EXIT_STATS
+ * @vcpu: the vCPU's id
+ * @reason: 0, 1, 2... until -ERANGE
+ *
+ * Return: 0 with @out filled; -ERANGE no such reason; -ENOENT no such vCPU; -ENOTTY from
+ * stock KVM, which keeps no such figures.
+ */
+int umbra_exit_stats(const struct umbra_vm *vm, uint32_t vcpu, uint32_t reason,
+		     struct umbra_exit_stats *out, struct umbra_err *err);
 
 /** umbra_vm_close() - close both descriptors; harmless when done twice. */
 void umbra_vm_close(struct umbra_vm *vm);

@@ -610,6 +610,78 @@ TEST(race_close, "eventfds closed while they are irqfds of one line, from two th
 	EXPECT(!requested(&r.vm, 5));
 }
 
+static volatile uint64_t g_served;
+
+static void level_hit(struct frame *f)
+{
+	(void)f;
+	g_served++;
+	apic_eoi();
+}
+
+/* Serves a level-triggered line, and comes back to userspace again and again. */
+static void level_guest(void)
+{
+	g_handlers[0x82] = level_hit;
+	apic_on();
+	guest_pic_init(0x20, 0);
+	ioapic_write(0x11 + 40, 0);
+	ioapic_write(0x10 + 40, 0x82 | BIT(15));
+	sti();
+	for (;;)
+		guest_sync(1);
+}
+
+static void *run_server(void *arg)
+{
+	struct racers *r = arg;
+
+	while (!stop)
+		vcpu_run_to_sync(&r->vm.vcpu[0], 1);
+	return NULL;
+}
+
+static void *level_assigner(void *arg)
+{
+	struct racers *r = arg;
+
+	while (!stop) {
+		irqfd(&r->vm, r->fd, 20, KVM_IRQFD_FLAG_RESAMPLE, r->resample);
+		irqfd(&r->vm, r->fd, 20, KVM_IRQFD_FLAG_DEASSIGN, 0);
+	}
+	return NULL;
+}
+
+TEST(race_eoi, "a guest's EOIs against signals and KVM_IRQFD of the resampled line that it serves")
+{
+	static struct racers r;
+	pthread_t t[3];
+	uint64_t served;
+	unsigned int i;
+
+	vm_long_mode(&r.vm, VM_IRQCHIP, level_guest);
+	r.fd = new_eventfd();
+	r.resample = new_eventfd();
+	t[0] = start(run_server, &r);
+	t[1] = start(signaller, &r);
+	t[2] = start(level_assigner, &r);
+	race_for_a_while();
+	for (i = 0; i < ARRAY_SIZE(t); i++)
+		pthread_join(t[i], NULL);
+	/* The line works on, once for each signal. */
+	irqfd(&r.vm, r.fd, 20, KVM_IRQFD_FLAG_DEASSIGN, 0);
+	vcpu_run_to_sync(&r.vm.vcpu[0], 1);
+	is_signalled(r.fd);
+	is_signalled(r.resample);
+	EXPECT_OK(irqfd(&r.vm, r.fd, 20, KVM_IRQFD_FLAG_RESAMPLE, r.resample));
+	served = G(&r.vm, g_served);
+	signal_fd(r.fd);
+	vcpu_run_to_sync(&r.vm.vcpu[0], 1);
+	vcpu_run_to_sync(&r.vm.vcpu[0], 1);
+	EXPECT_EQ(G(&r.vm, g_served), served + 1);
+	EXPECT(is_signalled(r.resample));
+}
+
 TEST(race_vm, "signals while the VM of the irqfd goes away")
 {
 	static struct racers r;

@@ -29,7 +29,7 @@ has_userspace := $(wildcard userspace/Makefile)
 has_selftests := $(wildcard selftests/Makefile)
 has_unit := $(wildcard selftests/unit/Makefile)
 
-.PHONY: all module userspace selftests guest unit lint check check-here run fuzz-emul coverage-emul soak-emul \
+.PHONY: all module userspace selftests guest unit lint check bench check-here run fuzz-emul coverage-emul soak-emul \
 	clean clean-cache lab-build toolchain
 all: module userspace selftests guest
 
@@ -61,6 +61,9 @@ run:
 
 check:
 	@scripts/check
+
+bench:
+	@scripts/bench
 
 check-here:
 	@scripts/check-here

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Rules for test programs, with the names that kselftest gives them:
 # TEST_GEN_PROGS are built from C and run, TEST_PROGS are scripts to run,
-# TEST_FILES go along with them, TEST_GEN_PROGS_EXTENDED are built for the scripts.
+# TEST_FILES go along with them, TEST_GEN_PROGS_EXTENDED are built for the scripts,
+# TEST_GEN_FILES are guests of their own, built from assembly.
 
 O ?= $(CURDIR)/../build/selftests
 OUT := $(abspath $(O))
@@ -22,12 +23,13 @@ LIB_OBJ := $(patsubst %,$(OUT)/.obj/%.o,$(basename $(LIB_SRC)))
 EMUL_GEN := $(addprefix $(OUT)/,$(EMUL_PROGS))
 EXTENDED := $(addprefix $(OUT)/,$(TEST_GEN_PROGS_EXTENDED))
 GEN := $(addprefix $(OUT)/,$(TEST_GEN_PROGS))
+GEN_FILES := $(addprefix $(OUT)/,$(TEST_GEN_FILES))
 COPIED := $(addprefix $(OUT)/,$(TEST_PROGS) $(TEST_FILES))
 
 .PHONY: all run_tests install emit_tests clean
 .SECONDARY:
 
-all: $(GEN) $(EXTENDED) $(EMUL_GEN) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
+all: $(GEN) $(EXTENDED) $(EMUL_GEN) $(GEN_FILES) $(COPIED) $(OUT)/Makefile $(OUT)/tests.list
 
 # V=1 shows the commands.
 ifeq ($(V),1)
@@ -75,6 +77,12 @@ $(EMUL_GEN): $(OUT)/%: $(OUT)/.obj/%.o $$(addprefix $(OUT)/.obj/,$$(addsuffix .o
 
 $(OUT)/.obj/libtest.a: $(LIB_OBJ)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(GEN_FILES): $(OUT)/%.elf: %.S
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) -nostdlib -static -no-pie -Wl,-n,-Ttext=0x200000,-e,start,--build-id=none \
+		-z noexecstack -o $@ $<
 
 $(COPIED): $(OUT)/%: %
 	@mkdir -p $(@D)

@@ -4,6 +4,7 @@
  * guest program for both. It reads the TSC, which counts instructions in a host
  * that `lab/run -i` boots; elsewhere the figures are cycles and noise.
  */
+#include <cpuid.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 #define PORT_RESULT	0x5f3
 #define WARM_UP		16
 #define VECTOR		0x40
+#define VMM_COUNT	2000		/* of vmm_guest.S */
 #define ROW_SECONDS	2		/* of the host's clock: under -i 2 G instructions */
 
 static volatile uint64_t g_count, g_result, g_ticks;
@@ -182,25 +184,30 @@ LOOP(g_kernel_gs, , op_wrmsr(MSR_KERNEL_GS_BASE, 0))
 
 static const struct row {
 	const char *name;
-	void (*entry)(void);
+	void (*entry)(void);	/* NULL: a guest for whole VMMs, vmm_guest.S */
 	void (*peer)(void);	/* the second vCPU's program */
 	unsigned int count;
 	const char *what;
+	bool skips;		/* KVM emulates it where the CPU saves no next RIP */
 } rows[] = {
-	{ "cpuid", g_cpuid, NULL, 2000, "CPUID, leaf 0" },
-	{ "msr_read", g_msr_read, NULL, 2000, "RDMSR of IA32_TSC_ADJUST" },
-	{ "msr_write", g_msr_write, NULL, 2000, "WRMSR of IA32_TSC_ADJUST, the value it has" },
-	{ "hypercall", g_hypercall, NULL, 2000, "VMMCALL with a number that nobody knows" },
+	{ "cpuid", g_cpuid, NULL, 2000, "CPUID, leaf 0", true },
+	{ "msr_read", g_msr_read, NULL, 2000, "RDMSR of IA32_TSC_ADJUST", true },
+	{ "msr_write", g_msr_write, NULL, 2000, "WRMSR of IA32_TSC_ADJUST, the value it has", true },
+	{ "hypercall", g_hypercall, NULL, 2000, "VMMCALL with a number that nobody knows", true },
 	{ "inl_kernel", g_inl_kernel, NULL, 2000, "IN AL from port 0x4d0, answered by the 8259 in the kernel" },
 	{ "outl_kernel", g_outl_kernel, NULL, 2000, "OUT AL to that port" },
 	{ "inl_user", g_inl_user, NULL, 2000, "IN EAX from a port that the small VMM in this program answers" },
+	{ "inl_vmm", NULL, NULL, VMM_COUNT,
+	  "the same IN, answered by our runner on Umbra and by QEMU on KVM" },
 	{ "mmio_kernel", g_mmio_kernel, NULL, 2000, "MOV from the IOAPIC's data register" },
 	{ "mmio_user", g_mmio_user, NULL, 2000, "MOV from an address that this program answers" },
-	{ "hlt_wake", g_hlt_wake, NULL, 1000, "CLI, ICR write to itself, STI, HLT, handler with EOI" },
+	{ "hlt_wake", g_hlt_wake, NULL, 1000, "CLI, ICR write to itself, STI, HLT, handler with EOI",
+	  true },
 	{ "self_ipi", g_self_ipi, NULL, 1000, "MOV to the ICR: to itself, not taken (IF is 0)" },
-	{ "ipi_halt", g_ipi_halt, ipi_peer, 500, "an interrupt to a halted vCPU and one back, both with HLT and EOI" },
+	{ "ipi_halt", g_ipi_halt, ipi_peer, 500, "an interrupt to a halted vCPU and one back, both with HLT and EOI",
+	  true },
 	{ "eoi", g_eoi, NULL, 2000, "MOV to the LAPIC's EOI register, none in service" },
-	{ "tscdeadline", g_deadline, NULL, 500, "WRMSR of a deadline 1000 ahead, wait, handler with EOI" },
+	{ "tscdeadline", g_deadline, NULL, 500, "WRMSR of a deadline 1000 ahead, wait, handler with EOI", true },
 	{ "cr8_read", g_cr8_read, NULL, 2000, "MOV from CR8: no exit" },
 	{ "dr_move", g_dr_move, NULL, 2000, "MOV to DR0: no exit" },
 	{ "kernel_gs_base_write", g_kernel_gs, NULL, 2000, "WRMSR of KERNEL_GS_BASE: no exit" },
@@ -291,6 +298,39 @@ static uint64_t measure(const struct row *row, unsigned int count)
 	return result * 10 / count;
 }
 
+/*
+ * A VMM that boots vmm_guest.S, which prints the sum on its serial port and then
+ * ends in a triple fault, to each VMM an end of its own kind.
+ */
+static uint64_t measure_vmm(const char *dev)
+{
+	static const char umbra[] =
+		"umbra run --dev /dev/umbra --kernel '%s' --memory 16M --console file='%s'",
+	qemu[] = "qemu-system-x86_64 -accel kvm -cpu host -m 16 -nodefaults -display none "
+		 "-no-reboot -kernel '%s' -serial file:'%s'";
+	char self[256], kernel[300], out[] = "/tmp/exits.XXXXXX", command[1024];
+	unsigned long sum = 0;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int fd = mkstemp(out);
+	FILE *f;
+
+	if (n < 0 || fd < 0)
+		return 0;
+	self[n] = 0;
+	*strrchr(self, '/') = 0;
+	snprintf(kernel, sizeof(kernel), "%s/vmm_guest.elf", self);
+	snprintf(command, sizeof(command), strcmp(dev, "/dev/kvm") ? umbra : qemu, kernel, out);
+	strcat(command, " </dev/null >/dev/null 2>&1");
+	/* The status is no news: see what the guest has said. */
+	if (system(command) < 0)
+		return 0;
+	f = fdopen(fd, "r");
+	if (!f || fscanf(f, "%8lx", &sum) != 1)
+		sum = 0;
+	unlink(out);
+	return sum * 10 / VMM_COUNT;
+}
+
 static void on_alarm(int sig)
 {
 	(void)sig;
@@ -313,7 +353,8 @@ static void measure_all(const char *dev, uint64_t *out)
 		if (!pid) {
 			sigaction(SIGALRM, &interrupting, NULL);
 			alarm(ROW_SECONDS);
-			out[i] = measure(&rows[i], forced_count ? forced_count : rows[i].count);
+			out[i] = !rows[i].entry ? measure_vmm(dev) :
+				 measure(&rows[i], forced_count ? forced_count : rows[i].count);
 			_exit(0);
 		}
 		waitpid(pid, &status, 0);
@@ -335,20 +376,25 @@ static bool command(const char *c)
 	return system(c) == 0;
 }
 
+#define PARAMETERS	"/tmp/.umbra-parameters"
+
 /*
- * Never both at once. An Umbra that is loaded already is used and loaded again
- * afterwards with the parameters it had.
+ * Never both at once. An Umbra that is loaded already is used, and loaded again
+ * afterwards with the parameters it had; a KVM that was loaded is too.
  */
 static bool both_sides(uint64_t *umbra, uint64_t *kvm)
 {
-	bool was_loaded = loaded("umbra");
+	bool umbra_was = loaded("umbra"), kvm_was = loaded("kvm_amd");
 	const char *ko = getenv("MODULE");
 	char insmod[512];
 
-	snprintf(insmod, sizeof(insmod), "insmod %s mmu=$(cat /tmp/.umbra-mmu 2>/dev/null || echo auto)",
+	snprintf(insmod, sizeof(insmod), "insmod %s $(cat " PARAMETERS " 2>/dev/null)",
 		 ko ? ko : "/umbra/umbra.ko");
-	if (was_loaded)
-		command("cat /sys/module/umbra/parameters/mmu >/tmp/.umbra-mmu");
+	if (kvm_was && !command("modprobe -r kvm_amd"))
+		return false;
+	if (umbra_was)
+		command("cd /sys/module/umbra/parameters && for p in *; do "
+			"printf '%s=%s ' $p $(cat $p); done >" PARAMETERS);
 	else if (!command(insmod))
 		return false;
 	measure_all("/dev/umbra", umbra);
@@ -356,11 +402,22 @@ static bool both_sides(uint64_t *umbra, uint64_t *kvm)
 		return false;
 	if (command("modprobe kvm_amd")) {
 		measure_all("/dev/kvm", kvm);
-		command("modprobe -r kvm_amd");
+		if (!command("modprobe -r kvm_amd"))
+			return false;
 	}
-	if (was_loaded && !command(insmod))
+	if (umbra_was && (!command(insmod) || unlink(PARAMETERS)))
 		return false;
-	return !unlink("/tmp/.umbra-mmu") || !was_loaded;
+	return !kvm_was || command("modprobe kvm_amd");
+}
+
+/* Does the CPU say where an instruction that exited ends? */
+static bool next_rip(void)
+{
+	uint32_t a, b, c, d;
+
+	if (!__get_cpuid(0x8000000a, &a, &b, &c, &d))
+		return false;
+	return d & BIT(3);
 }
 
 static void print_table(const uint64_t *umbra, const uint64_t *kvm)
@@ -371,8 +428,9 @@ static void print_table(const uint64_t *umbra, const uint64_t *kvm)
 	for (i = 0; i < NR_ROWS; i++) {
 		if (!umbra[i] && !kvm[i])
 			continue;
-		printf("%-22s %10.1f %10.1f %7.2f\n", rows[i].name, umbra[i] / 10.0, kvm[i] / 10.0,
-		       kvm[i] ? (double)umbra[i] / kvm[i] : 0.0);
+		printf("%-22s %10.1f %10.1f %7.2f%s\n", rows[i].name, umbra[i] / 10.0, kvm[i] / 10.0,
+		       kvm[i] ? (double)umbra[i] / kvm[i] : 0.0,
+		       rows[i].skips && !next_rip() ? "  no next-RIP" : "");
 	}
 }
 

@@ -236,7 +236,7 @@ static bool inject_one(struct umbra_vcpu *vcpu)
 		umbra_backend->inject_nmi(vcpu);
 		return true;
 	}
-	if (pending_vector(vcpu) < 0 || !umbra_backend->interrupt_allowed(vcpu))
+	if (!umbra_backend->interrupt_allowed(vcpu))
 		return false;
 	vector = take_vector(vcpu);
 	if (vector < 0)

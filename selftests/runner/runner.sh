@@ -89,6 +89,41 @@ guest_ends 0 '' "63 vCPUs at once power off" ap-off-all --cpus 64 --stats "$work
 grep -qE '^run_ns [0-9]+$' "$work/stats"
 result $? "stats: of 64 vCPUs"
 
+# Disks: what can be wrong with the file, and its lock
+truncate -s 1M "$work/disk"
+guest_ends 0 '' "a disk" off --disk "$work/disk"
+guest_ends 0 '' "a disk that is only read" off --disk "$work/disk,ro" --stats "$work/stats"
+grep -qx 'disk0_reads 0' "$work/stats"
+result $? "stats: the disk's"
+guest_ends 69 "disk $work/absent: No such file" "a disk that is not there" off --disk "$work/absent"
+: >"$work/none"
+guest_ends 69 '0 bytes are not whole sectors' "an empty disk" off --disk "$work/none"
+truncate -s 1000 "$work/odd"
+guest_ends 69 '1000 bytes are not whole sectors' "a disk of no whole sectors" off --disk "$work/odd"
+guest_ends 69 'neither a file nor a block device' "a directory as disk" off --disk "$work,ro"
+guest_ends 69 'neither a file nor a block device' "a terminal as disk" off --disk /dev/null
+set -- "$work/disk,ro"
+guest_ends 0 '' "eight disks, one file for all, to read" off --disk "$1" --disk "$1" --disk "$1" \
+	--disk "$1" --disk "$1" --disk "$1" --disk "$1" --disk "$1"
+guest_ends 64 'more than the 8' "a ninth disk" off --disk "$1" --disk "$1" --disk "$1" \
+	--disk "$1" --disk "$1" --disk "$1" --disk "$1" --disk "$1" --disk "$1"
+guest_ends 69 'in use by process [0-9]+;' "the same disk twice" off --disk "$work/disk" \
+	--disk "$work/disk"
+
+umbra run --dev "$dev" --kernel "$work/hlt" --disk "$work/disk" </dev/null >/dev/null 2>&1 &
+pid=$!
+tries=0
+until grep -qE "FLOCK +ADVISORY +WRITE +$pid " /proc/locks || [ $tries -ge 600 ]; do
+	tries=$((tries + 1))
+	sleep 0.1
+done
+guest_ends 69 "disk $work/disk: in use by process $pid;" "a disk that another guest has" off \
+	--disk "$work/disk"
+guest_ends 69 "in use by process $pid;" "even to read it" off --disk "$work/disk,ro"
+kill $pid
+wait $pid
+guest_ends 0 '' "it is free again after that one's end" off --disk "$work/disk"
+
 # Where its output goes
 guest_ends 0 '' "console on stdout" hi
 [ "$(cat "$work/out")" = hi ]

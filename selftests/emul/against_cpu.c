@@ -281,7 +281,8 @@ static unsigned int rows_without_case(void)
 		if (total.runs[i])
 			continue;
 		if (gen_excluded(&gen_leaves[i])) {
-			printf("# not tried: %s\n", gen_excluded(&gen_leaves[i]));
+			print_row(&gen_leaves[i]);
+			printf("#     not tried: %s\n", gen_excluded(&gen_leaves[i]));
 			continue;
 		}
 		if (n++ < MAX_PRINTED)
@@ -396,6 +397,7 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "count", required_argument, NULL, 'c' },
 		{ "first", required_argument, NULL, 'f' },
+		{ "all", no_argument, NULL, 'a' },
 		{ "seed", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
@@ -413,13 +415,17 @@ int main(int argc, char **argv)
 		case 'f':
 			first = strtoull(optarg, NULL, 0);
 			break;
+		case 'a':
+			gen_all = true;
+			break;
 		case 's':
 			seed = strtoull(optarg, NULL, 0);
 			break;
 		default:
-			printf("Usage: against_cpu [--count N] [--seed S] [--first INDEX]\n"
+			printf("Usage: against_cpu [--count N] [--seed S] [--first INDEX] [--all]\n"
 			       "N generated instructions, natively and emulated. Loads the module with\n"
-			       "force_emulation_prefix=1 if it is not loaded; MODULE= names umbra.ko.\n");
+			       "force_emulation_prefix=1 if it is not loaded; MODULE= names umbra.ko.\n"
+			       "--all: also rows whose differences from QEMU's CPU are not sorted out.\n");
 			return c == 'h' ? 0 : 64;
 		}
 	}

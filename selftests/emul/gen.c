@@ -35,7 +35,7 @@ const struct gen_segment gen_gdt[NR_DESC] = {
 };
 
 u8 gen_data[DATA_PAGES * 4096];
-bool gen_strict;
+bool gen_strict, gen_all;
 
 static u64 state;
 

@@ -390,8 +390,43 @@ bool gen_care(struct gen_build *b)
 	return true;
 }
 
+/* Handlers whose differences from QEMU's CPU are known and sorted out. */
+#define X(name) emul_op_##name,
+static const emul_exec_t sorted[] = {
+	X(add) X(or) X(adc) X(sbb) X(and) X(sub) X(xor) X(cmp) X(test) X(inc) X(dec) X(not) X(neg)
+	X(mov) X(movsx) X(xchg) X(xadd) X(xchg_acc) X(cmpxchg) X(cmpxchg8b) X(bswap) X(movbe)
+	X(setcc) X(cmov) X(rol) X(ror) X(rcl) X(rcr) X(shl) X(shr) X(sar) X(shld) X(shrd)
+	X(bt) X(bts) X(btr) X(btc) X(bsf) X(bsr) X(mul) X(imul) X(imul3) X(div) X(idiv)
+	X(cwde) X(cdq) X(daa) X(das) X(aaa) X(aas) X(aam) X(aad) X(clc) X(stc) X(cmc) X(cld)
+	X(std) X(lahf) X(sahf) X(salc) X(push) X(pop) X(pusha) X(popa) X(pushf) X(popf)
+	X(push_sreg) X(pop_sreg) X(enter) X(leave) X(lea) X(nop) X(jmp) X(jmp_abs) X(jcc)
+	X(jcxz) X(loop) X(call) X(call_abs) X(ret) X(cli) X(sti) X(xlat) X(mov_from_sreg)
+	X(mov_to_sreg) X(bound) X(movs) X(stos) X(lods) X(cmps) X(scas) X(ins) X(outs) X(in)
+	X(out) X(hlt) X(cpuid) X(rdmsr) X(wrmsr) X(rdtsc) X(rdtscp) X(clts) X(smsw) X(lmsw)
+	X(invlpg) X(wbinvd) X(mov_from_cr) X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) X(sgdt)
+	X(sidt) X(lgdt) X(lidt) X(sldt) X(str) X(clflush) X(vmov) X(vmov_low) X(vmov_high)
+};
+#undef X
+
+static bool is_sorted(const struct gen_leaf *l)
+{
+	u32 i;
+
+	if (l->map & GEN_VEX || l->flags & F_MMX)
+		return false;
+	if (l->flags & F_UNDEF)
+		return !l->map || (l->map == 1 && (l->opcode == 0x0b || l->opcode == 0xb9 ||
+						   l->opcode == 0xba || l->opcode == 0xff));
+	for (i = 0; i < sizeof(sorted) / sizeof(sorted[0]); i++)
+		if (sorted[i] == l->op->exec)
+			return true;
+	return false;
+}
+
 const char *gen_excluded(const struct gen_leaf *l)
 {
+	if (!gen_all && !is_sorted(l))
+		return "left to --all: what QEMU's CPU does otherwise is not sorted out yet";
 	if (!gen_strict && !l->map && (l->opcode & 0xfe) == 0xf6 && l->reg == 1)
 		return "QEMU does not know the second encoding of TEST, F6 /1 and F7 /1";
 	return NULL;

@@ -59,11 +59,14 @@ bool host_lacks(const char *what);
 
 /* One TAP line for each row of @table; the test gets a pointer to its row. */
 #define TEST_EACH(id, text, table, rowvar)				\
+	TEST_EACH_SECONDS(id, text, table, rowvar, 0)
+#define TEST_EACH_SECONDS(id, text, table, rowvar, limit)		\
 	static void test_##id(const __typeof__((table)[0]) *rowvar);	\
 	static void row_##id(const void *p) { test_##id(p); }		\
 	KTAP_ENTRY(ktap_##id) = {					\
 		.name = text, .row_fn = row_##id, .rows = table,	\
 		.stride = sizeof((table)[0]), .nr = ARRAY_SIZE(table),	\
+		.seconds = limit,					\
 	};								\
 	static void test_##id(const __typeof__((table)[0]) *rowvar)
 

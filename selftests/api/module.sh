@@ -231,10 +231,15 @@ what=$(leaked "$reloads")
 result $? "and no slab cache has grown by an object a time $what"
 KILLS=$reloads "$here/lifetime" SIGKILL >"$work/tap"
 result $? "killed in RUN, $reloads times"
-objects >"$work/before"
-KILLS=$reloads "$here/lifetime" SIGKILL >"$work/tap"
-result $? "and once more"
-what=$(leaked "$reloads")
+# What grows once may be the kernel's own; a leak grows again.
+bad=0
+for _ in 1 2; do
+	objects >"$work/before"
+	KILLS=$reloads "$here/lifetime" SIGKILL >"$work/tap" || bad=1
+	what=$(leaked "$reloads")
+	[ -n "$what" ] || break
+done
+result $bad "and once more"
 [ -z "$what" ]
 result $? "and no slab cache has grown by an object a time $what"
 rmmod umbra

@@ -10,6 +10,8 @@
 #include <linux/smp.h>
 #include <linux/task_work.h>
 
+#include <asm/special_insns.h>
+
 #include "backend.h"
 #include "compat.h"
 #include "guest_state.h"
@@ -339,6 +341,7 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	umbra_stats_left(vcpu);
 	/* The interrupt that ended the guest's time is served here, on the guest's bill. */
 	local_irq_enable();
+	nop();		/* STI opens the door behind the next instruction only */
 	local_irq_disable();
 	umbra_guest_timing_exit();
 	local_irq_enable();

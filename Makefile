@@ -10,6 +10,7 @@
 #   make run           a Linux guest's console on this terminal; RUN='CMDS' runs
 #                      CMDS in it instead; WHERE=lab|here says where
 #   make check         all tests, in emulated hosts    make check-here   here
+#   make bench         what an exit costs, Umbra beside stock KVM, as a table
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour

@@ -12,6 +12,7 @@
  *
  *   to the host:   'C' command (struct start, TERM, NUL, command, NUL)
  *                  'i' input   'z' end of input   'w' window size
+ *                  'h' nothing, but an interrupt
  *   from the host: 'r' ready   'b' begun   'o' output   'e' error output
  *                  'k' kernel log since COMMAND began   'x' status (32 bits)
  */
@@ -125,8 +126,14 @@ static void send_frame(struct agent *a, uint8_t type, const void *buf, size_t le
 	send_bytes(a, buf, len);
 }
 
-static void read_all(int fd, void *buf, size_t len)
+/*
+ * Returns 0, having read nothing, if the channel has no other end now: behind a
+ * suspend of the emulated host a virtio port seems closed until the emulator has
+ * told that it is not.
+ */
+static int read_all(int fd, void *buf, size_t len)
 {
+	size_t all = len;
 	char *p = buf;
 
 	while (len) {
@@ -140,24 +147,35 @@ static void read_all(int fd, void *buf, size_t len)
 			poll(&wait, 1, -1);
 			continue;
 		}
-		if (n <= 0)
+		if (n < 0)
 			die("read");
+		if (n == 0) {
+			poll(NULL, 0, 10);	/* ms */
+			if (len == all)
+				return 0;
+		}
 		p += n;
 		len -= n;
 	}
+	return 1;
 }
 
-/* Receive one frame; returns its type, the payload stands in buf with a NUL behind it. */
+/*
+ * Receive one frame; returns its type, the payload stands in buf with a NUL behind
+ * it. Returns 0 if the channel has no other end now.
+ */
 static uint8_t receive_frame(struct agent *a, char *buf, uint32_t *len)
 {
 	struct frame f;
 
-	read_all(a->channel, &f, sizeof(f));
+	if (!read_all(a->channel, &f, sizeof(f)))
+		return 0;
 	if (f.len > FRAME_MAX) {
 		errno = EPROTO;
 		die("frame");
 	}
-	read_all(a->channel, buf, f.len);
+	while (f.len && !read_all(a->channel, buf, f.len))
+		;
 	buf[f.len] = 0;
 	*len = f.len;
 	return f.type;
@@ -442,6 +460,7 @@ int main(int argc, char **argv)
 	const char *port = NULL;
 	uint32_t len, status;
 	sigset_t chld;
+	uint8_t type;
 
 	if (argc == 4 && !strcmp(argv[1], "-p")) {
 		port = argv[2];
@@ -464,7 +483,9 @@ int main(int argc, char **argv)
 		run_file(&a, argv[2]);
 
 	send_frame(&a, 'r', NULL, 0);
-	if (receive_frame(&a, buf, &len) != 'C')
+	while (!(type = receive_frame(&a, buf, &len)))
+		;
+	if (type != 'C')
 		die("start expected");
 	/* From here on the console carries warnings and worse, at once. */
 	klogctl(KLOG_CONSOLE_LEVEL, NULL, 5);

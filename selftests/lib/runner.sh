@@ -6,6 +6,7 @@ dev=${UMBRA_DEV:-/dev/umbra}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
+[ "$(id -u)" -eq 0 ] || export XDG_RUNTIME_DIR="$work"	# the sockets' directory
 count=0
 failed=0
 
@@ -27,6 +28,26 @@ finish() {
 skip() {
 	count=$((count + 1))
 	echo "ok $count $1 # SKIP $2"
+}
+
+# until_true COMMAND...: for a minute at most.
+until_true() {
+	tries=0
+	until "$@" >/dev/null 2>&1; do
+		tries=$((tries + 1))
+		[ $tries -lt 600 ] || return 1
+		sleep 0.1
+	done
+}
+
+# state NAME: what `umbra list` says of it.
+state() {
+	umbra list | awk -v name="$1" '$1 == name { print $3 }'
+}
+
+# A runner whose VM «is running» has its signals and its terminal set up too.
+is() {
+	[ "$(state "$1")" = "$2" ]
 }
 
 hex() {

@@ -3,35 +3,12 @@
 # VMs by name: umbra list, pause, resume and stop.
 # shellcheck source=selftests/lib/runner.sh
 . "$(dirname "$0")/../lib/runner.sh"
-if [ "$(id -u)" -ne 0 ]; then
-	export XDG_RUNTIME_DIR="$work"
-	sockets=$work/umbra
-else
-	sockets=/run/umbra
-fi
+sockets=/run/umbra
+[ "$(id -u)" -eq 0 ] || sockets=$XDG_RUNTIME_DIR/umbra
 
 guest spin eb fe
 guest hlt f4 eb fd
 guest off 66 ba 04 06 66 b8 00 34 66 ef f4
-
-# until_true COMMAND...: for a minute at most.
-until_true() {
-	tries=0
-	until "$@" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 600 ] || return 1
-		sleep 0.1
-	done
-}
-
-# state NAME: what `umbra list` says of it.
-state() {
-	umbra list | awk -v name="$1" '$1 == name { print $3 }'
-}
-
-is() {
-	[ "$(state "$1")" = "$2" ]
-}
 
 # vm NAME KERNEL [OPTION...]: runs in the background, its process in $pid.
 vm() {

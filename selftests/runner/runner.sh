@@ -112,11 +112,7 @@ guest_ends 69 'in use by process [0-9]+;' "the same disk twice" off --disk "$wor
 
 umbra run --dev "$dev" --kernel "$work/hlt" --disk "$work/disk" </dev/null >/dev/null 2>&1 &
 pid=$!
-tries=0
-until grep -qE "FLOCK +ADVISORY +WRITE +$pid " /proc/locks || [ $tries -ge 600 ]; do
-	tries=$((tries + 1))
-	sleep 0.1
-done
+until_true grep -qE "FLOCK +ADVISORY +WRITE +$pid " /proc/locks
 guest_ends 69 "disk $work/disk: in use by process $pid;" "a disk that another guest has" off \
 	--disk "$work/disk"
 guest_ends 69 "in use by process $pid;" "even to read it" off --disk "$work/disk,ro"
@@ -162,14 +158,10 @@ run --kernel "$work/echo" <"$work/in" | tr -d '\n' >"$work/out"
 result $? "70000 bytes, more than any buffer holds, arrive"
 umbra run --dev "$dev" --kernel "$work/echo" --console pty </dev/null 2>"$work/err" &
 pid=$!
-tries=0
-until pty=$(sed -n 's/^umbra: console on //p' "$work/err") && [ -n "$pty" ]; do
-	tries=$((tries + 1))
-	[ $tries -lt 100 ] || break
-	sleep 0.1
-done
+until_true grep -q '^umbra: console on ' "$work/err"
+pty=$(sed -n 's/^umbra: console on //p' "$work/err")
 (sleep 1; printf 'by pty q' >"$pty") &
-[ "$(timeout 10 head -c 8 "$pty")" = 'by pty q' ]
+[ "$(timeout 60 head -c 8 "$pty")" = 'by pty q' ]
 result $? "console on a pseudo-terminal, both ways"
 wait $pid
 result $? "and the guest's own end"
@@ -178,6 +170,7 @@ result $? "and the guest's own end"
 for what in spin hlt ap-spin; do
 	umbra run --dev "$dev" --kernel "$work/$what" --cpus 4 </dev/null >"$work/out" 2>"$work/err" &
 	pid=$!
+	until_true is $pid running
 	sleep 1
 	kill -0 $pid
 	result $? "the end of input ends nothing ($what)"
@@ -185,21 +178,26 @@ for what in spin hlt ap-spin; do
 	wait $pid && [ ! -s "$work/err" ]
 	result $? "SIGTERM: clean stop ($what)"
 done
+one="umbra run --dev $dev --kernel $work/hlt"
+one_runs() {
+	is "$(pgrep -f "$one")" running
+}
 for how in TERM HUP SEGV ESCAPE; do
 	cat >"$work/session" <<END
 stty -g >$work/tty.before
-umbra run --dev $dev --kernel $work/hlt 2>$work/err
+$one 2>$work/err
 echo "\$?" >$work/status
 stty -g >$work/tty.after
 END
+	rm -f "$work/status" "$work/tty.after"
 	(
-		sleep 2
+		until_true one_runs
 		case $how in
 		ESCAPE) printf '\001x' ;;
-		*) pkill -"$how" -f "umbra run --dev $dev --kernel $work/hlt" ;;
+		*) kill -"$how" "$(pgrep -f "$one")" ;;
 		esac
-		sleep 1
-	) | timeout 20 script -qec "sh $work/session" /dev/null >"$work/out" 2>&1
+		until_true test -s "$work/tty.after"
+	) | timeout 120 script -qec "sh $work/session" /dev/null >"$work/out" 2>&1
 	cmp -s "$work/tty.before" "$work/tty.after"
 	result $? "the terminal is as before after $how"
 	case $how in

@@ -76,7 +76,7 @@ coverage-emul:
 	@scripts/coverage-emul
 
 soak-emul:
-	lab/run -t 36000 -- 'selftests/emul/against_cpu --count 20000000'
+	lab/run -t 36000 -- 'selftests/emul/against_cpu --random --count 20000000'
 
 lint:
 	@scripts/lint

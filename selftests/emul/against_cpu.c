@@ -16,7 +16,6 @@
 #include "vm.h"
 
 #define MAX_PRINTED	20
-#define MAX_A_ROW	2
 #define MAX_LOST	64
 
 static const char *const register_names[16] = {
@@ -172,11 +171,13 @@ static void print_difference(const struct difference *d)
 }
 
 /* Some of each row, lest one hides the others. */
+static unsigned int max_a_row = 2;
+
 static void report(const struct difference *d)
 {
-	static uint8_t printed[GEN_MAX_LEAVES];
+	static unsigned int printed[GEN_MAX_LEAVES];
 
-	if (printed[d->c.leaf] == MAX_A_ROW)
+	if (printed[d->c.leaf] == max_a_row)
 		return;
 	printed[d->c.leaf]++;
 	print_difference(d);
@@ -185,7 +186,7 @@ static void report(const struct difference *d)
 /* What all guests have done: one that is lost gives way to another, behind its case. */
 static struct {
 	uint64_t cases, differences, lost, masked[NR_MASKS];
-	uint32_t runs[GEN_MAX_LEAVES], unknowns[GEN_MAX_LEAVES];
+	uint32_t runs[GEN_MAX_LEAVES], unknowns[GEN_MAX_LEAVES], bad[GEN_MAX_LEAVES];
 } total;
 
 static void add_up(struct vm *vm)
@@ -199,6 +200,7 @@ static void add_up(struct vm *vm)
 	for (i = 0; i < gen_nr_leaves; i++) {
 		total.runs[i] += G(vm, g_runs)[i];
 		total.unknowns[i] += G(vm, g_unknowns)[i];
+		total.bad[i] += G(vm, g_bad)[i];
 	}
 }
 
@@ -304,6 +306,18 @@ static unsigned int rows_unknown(void)
 	return n;
 }
 
+static void print_bad_rows(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < gen_nr_leaves; i++) {
+		if (!total.bad[i])
+			continue;
+		print_row(&gen_leaves[i]);
+		printf("#     %u of %u cases differ\n", total.bad[i], total.runs[i]);
+	}
+}
+
 static void result(bool good, const char *what, int *failed)
 {
 	static int nr;
@@ -317,6 +331,7 @@ static int verdict(uint64_t seed)
 	unsigned int empty = rows_without_case(), unknown = rows_unknown(), i;
 	int failed = 0;
 
+	print_bad_rows();
 	printf("# %u rows of the opcode tables, %u without a case, %u not known\n", gen_nr_leaves,
 	       empty, unknown);
 	for (i = 0; i < NR_MASKS; i++)
@@ -398,11 +413,13 @@ int main(int argc, char **argv)
 		{ "count", required_argument, NULL, 'c' },
 		{ "first", required_argument, NULL, 'f' },
 		{ "all", no_argument, NULL, 'a' },
+		{ "print", required_argument, NULL, 'p' },
+		{ "random", no_argument, NULL, 'r' },
 		{ "seed", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	uint64_t count = 20000, first = 0, seed = now_ns();
+	uint64_t count = 20000, first = 0, seed = 1;
 	bool loaded = false;
 	struct stat st;
 	int c, failed;
@@ -415,16 +432,25 @@ int main(int argc, char **argv)
 		case 'f':
 			first = strtoull(optarg, NULL, 0);
 			break;
+		case 'p':
+			max_a_row = strtoul(optarg, NULL, 0);
+			break;
 		case 'a':
 			gen_all = true;
+			break;
+		case 'r':
+			seed = now_ns();
 			break;
 		case 's':
 			seed = strtoull(optarg, NULL, 0);
 			break;
 		default:
-			printf("Usage: against_cpu [--count N] [--seed S] [--first INDEX] [--all]\n"
+			printf("Usage: against_cpu [--count N] [--seed S | --random] [--first INDEX]\n"
+			       "                   [--all] [--print N]\n"
 			       "N generated instructions, natively and emulated. Loads the module with\n"
 			       "force_emulation_prefix=1 if it is not loaded; MODULE= names umbra.ko.\n"
+			       "--seed: 1 by default, so that two runs are alike; --random: the time.\n"
+			       "--print: as many differences of a row of the tables, 2 by default.\n"
 			       "--all: also rows whose differences from QEMU's CPU are not sorted out.\n");
 			return c == 'h' ? 0 : 64;
 		}

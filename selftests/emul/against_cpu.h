@@ -42,7 +42,7 @@ extern volatile u64 g_lost_rip;		/* of an exception outside of a case */
 extern volatile u8 g_tcg, g_unknown, g_emulating;
 extern struct gen_case g_case;
 extern struct difference g_difference;
-extern u32 g_runs[GEN_MAX_LEAVES], g_unknowns[GEN_MAX_LEAVES];
+extern u32 g_runs[GEN_MAX_LEAVES], g_unknowns[GEN_MAX_LEAVES], g_bad[GEN_MAX_LEAVES];
 extern u64 g_masked[NR_MASKS];
 
 /* stub.S */

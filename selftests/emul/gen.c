@@ -505,6 +505,38 @@ static void end_code(struct gen_build *b)
 		b->c->code[i] = 0xcc;
 }
 
+/* Bytes of code up to the absent page behind it. */
+static u32 room(const struct gen_case *c)
+{
+	return CODE_PAGES * 4096 - (c->mode == UMBRA_EMUL_PROT16 ? c->rip : c->rip - CODE_LA);
+}
+
+/* May the CPU find the opcode undefined before it has fetched all of it? */
+static bool maybe_lacking(u64 flags)
+{
+	switch ((flags & F_CPU_MASK) >> F_CPU_SHIFT) {
+	case UMBRA_CPU_NONE:
+	case UMBRA_CPU_CLFLUSH:
+	case UMBRA_CPU_CX8:
+	case UMBRA_CPU_FXSR:
+	case UMBRA_CPU_MMX:
+	case UMBRA_CPU_SEP:
+	case UMBRA_CPU_SSE2:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* What is refused for its opcode and the privilege may fault before all of it is fetched. */
+static bool refused_early(const struct gen_build *b)
+{
+	if (maybe_lacking(b->e.flags))
+		return true;
+	return b->c->cpl && ((b->e.flags & (F_PRIV | F_IO)) ||
+			     (b->leaf->map == 1 && b->leaf->opcode >> 2 == 8));
+}
+
 bool gen_make(struct gen_case *c, u64 seed, u64 index)
 {
 	static struct gen_build b;
@@ -533,8 +565,7 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index)
 		c->step = true;
 		return gen_strict || !c->cpl || (b.leaf->opcode & 0xfc) != 0x20;
 	}
-	if (c->rip % CODE_LA > 0x1ff0 && c->cpl &&
-	    ((b.e.flags & (F_PRIV | F_IO)) || (b.leaf->map == 1 && b.leaf->opcode >> 2 == 8)))
+	if (room(c) < 16 && refused_early(&b))
 		return false;
 	if ((b.e.flags & F_STRING) && !gen_string(&b))
 		return false;

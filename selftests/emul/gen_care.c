@@ -429,6 +429,8 @@ const char *gen_excluded(const struct gen_leaf *l)
 		return "left to --all: what QEMU's CPU does otherwise is not sorted out yet";
 	if (!gen_strict && !l->map && (l->opcode & 0xfe) == 0xf6 && l->reg == 1)
 		return "QEMU does not know the second encoding of TEST, F6 /1 and F7 /1";
+	if (!gen_strict && !l->map && (l->opcode & 0xfe) == 0xc6 && l->reg > 0)
+		return "QEMU takes C6 and C7 for MOV whatever the reg field says";
 	return NULL;
 }
 
@@ -450,7 +452,7 @@ bool gen_allowed(const struct gen_build *b)
 	     has_prefix(b, 0x3e)))
 		return false;
 	/* How much of an undefined instruction is fetched is the CPU's affair. */
-	if ((l->flags & F_UNDEF) && b->n > 8)
+	if (((l->flags & F_UNDEF) || ((l->flags & F_NO64) && in_long(b))) && b->n > 8)
 		return false;
 	/* QEMU lets LOCK pass where there is nothing to lock. */
 	if (!gen_strict && has_prefix(b, 0xf0) &&

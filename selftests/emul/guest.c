@@ -14,7 +14,7 @@ volatile u64 g_lost_rip;
 volatile u8 g_tcg, g_unknown, g_emulating;
 struct gen_case g_case;
 struct difference g_difference;
-u32 g_runs[GEN_MAX_LEAVES], g_unknowns[GEN_MAX_LEAVES];
+u32 g_runs[GEN_MAX_LEAVES], g_unknowns[GEN_MAX_LEAVES], g_bad[GEN_MAX_LEAVES];
 u64 g_masked[NR_MASKS];
 
 const char *const mask_reasons[NR_MASKS] = {
@@ -354,6 +354,7 @@ static void run_case(u64 index)
 	if (!differ(d))
 		return;
 	g_differences++;
+	g_bad[g_case.leaf]++;
 	guest_sync(1);
 }
 

@@ -11,6 +11,7 @@
 #                      CMDS in it instead; WHERE=lab|here says where
 #   make check         all tests, in emulated hosts    make check-here   here
 #   make bench         what an exit costs, Umbra beside stock KVM, as a table
+#   make soak          ten minutes of storm on a guest's disk, in an emulated host
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -30,8 +31,8 @@ has_userspace := $(wildcard userspace/Makefile)
 has_selftests := $(wildcard selftests/Makefile)
 has_unit := $(wildcard selftests/unit/Makefile)
 
-.PHONY: all module userspace selftests guest unit lint check bench check-here run fuzz-emul coverage-emul soak-emul \
-	clean clean-cache lab-build toolchain
+.PHONY: all module userspace selftests guest unit lint check bench check-here run soak \
+	fuzz-emul coverage-emul soak-emul clean clean-cache lab-build toolchain
 all: module userspace selftests guest
 
 toolchain:
@@ -68,6 +69,9 @@ bench:
 
 check-here:
 	@scripts/check-here
+
+soak:
+	@lab/run -n 2 -t 1800 -- 'insmod /umbra/umbra.ko && scripts/storm-tests 12 600'
 
 fuzz-emul:
 	@scripts/fuzz-emul

@@ -193,6 +193,12 @@ void svm_set_dr7(struct umbra_vcpu *vcpu, u64 dr7)
 
 	svm->vmcb->save.dr7 = dr7;
 	svm_dirty(svm, SVM_CLEAN_DR);
+	/* They may be a debugger's from now on: what the guest was about to do with them exits again. */
+	if (svm->dr_guest) {
+		svm->dr_guest = false;
+		svm->vmcb->control.intercepts[INTERCEPT_DR] = SVM_DR_INTERCEPTS;
+		svm_dirty(svm, SVM_CLEAN_INTERCEPTS);
+	}
 	svm_intercept_exception(svm, X86_TRAP_BP, (vcpu->regs.guest_debug &
 			(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP)) ==
 			(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP));

@@ -240,6 +240,49 @@ TEST(hw_watch, "USE_HW_BP: exit DEBUG behind a write to the address watched")
 	vcpu_run_to_end(v);
 }
 
+#define OWN_DR0		0x123456789000UL
+
+static void reads_dr0(void)
+{
+	uint32_t out[4];
+	uint64_t v;
+
+	asm volatile("movq %0, %%dr0" : : "r"(OWN_DR0));
+	guest_sync(1);
+	for (;;) {
+		asm volatile("movq %%dr0, %0" : "=r"(v) : : "memory");
+		GUEST_ASSERT(v == OWN_DR0);
+		/* An exit ends the guest's turn with them, and the next read asks again. */
+		cpuid(0, 0, out);
+	}
+}
+
+TEST(debugger_comes, "a debugger that comes between an exit for a debug register and the register's use")
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { [0] = 0x1000, [7] = 0x400 },
+	};
+	struct kvm_debugregs regs;
+	struct vm vm;
+	struct vcpu *v = debug_vm(&vm, reads_dr0);
+	unsigned int i;
+
+	if (!on_umbra())
+		SKIP("stock KVM mixes them up, and warns");
+	vcpu_run_to_sync(v, 1);
+	/* About every second signal comes between the two. */
+	for (i = 0; i < 40 && !ktap_failed(); i++) {
+		EXPECT_ERR(vcpu_run_for(v, 5), EINTR);
+		if (i % 2)
+			set_debug(v, 0);
+		else
+			ASSERT(!ioctl(v->fd, KVM_SET_GUEST_DEBUG, &d));
+		ASSERT(!ioctl(v->fd, KVM_GET_DEBUGREGS, &regs));
+		EXPECT_EQ(regs.db[0], OWN_DR0);
+	}
+}
+
 TEST(debug_flags, "unknown control bits are EINVAL")
 {
 	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_ENABLE | 0x8000 };

@@ -925,7 +925,11 @@ int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state)
 	return 0;
 }
 
-/* Make a page that userspace wrote one that a guest could have made. */
+/*
+ * Make a page that userspace wrote one that a guest could have made; but for vectors
+ * below 16 in IRR and ISR, which KVM keeps too: their class is no higher than any
+ * priority, so that none is ever delivered, or holds another up.
+ */
 static void sanitize_regs(struct umbra_lapic *apic)
 {
 	unsigned int i;
@@ -938,9 +942,6 @@ static void sanitize_regs(struct umbra_lapic *apic)
 	lapic_set_reg(apic, APIC_ESR, lapic_reg(apic, APIC_ESR) & 0xef);
 	lapic_set_reg(apic, APIC_ICR, lapic_reg(apic, APIC_ICR) & ~APIC_ICR_BUSY);
 	lapic_set_reg(apic, APIC_TDCR, lapic_reg(apic, APIC_TDCR) & 0xb);
-	/* The exceptions' vectors. */
-	lapic_set_reg(apic, APIC_ISR, lapic_reg(apic, APIC_ISR) & ~0xffffu);
-	lapic_set_reg(apic, APIC_IRR, lapic_reg(apic, APIC_IRR) & ~0xffffu);
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(apic, lvt_regs[i],
 			      lapic_reg(apic, lvt_regs[i]) & lvt_mask(lvt_regs[i], apic->vcpu));

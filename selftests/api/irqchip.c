@@ -467,6 +467,8 @@ TEST(lapic_round, "SET_LAPIC then GET_LAPIC gives the same registers")
 		{ APIC_LVT0, 0x700 }, { APIC_LVT1, 0x400 },
 		{ APIC_LVTT, 0x10040 }, { APIC_TDCR, 0xb },
 		{ APIC_ICR2, 0x05000000 }, { APIC_IRR + 0x20, 0x00010000 },
+		/* Vectors that no LAPIC accepts are kept all the same. */
+		{ APIC_IRR, 0x0000ffff }, { APIC_ISR, 0x00008001 },
 	};
 	struct kvm_lapic_state s;
 	struct vm vm;

@@ -397,6 +397,36 @@ TEST(self_ipi, "a self-IPI waits in IRR, then interrupts, with ISR set")
 	EXPECT_EQ(G(&vm, g_isr), BIT(0x71 & 31));
 }
 
+static void low_vectors(void)
+{
+	g_handlers[0x71] = apic_hit;
+	apic_on();
+	GUEST_ASSERT(apic_read(APIC_IRR) == 0xffff);
+	open_shut();
+	GUEST_ASSERT(!g_hits);
+	apic_write(APIC_ICR, 0x40071);
+	open_shut();
+	guest_done();
+}
+
+TEST(low_vectors, "vectors 0 to 15 from SET_LAPIC stay where they are, and hold up none")
+{
+	struct kvm_lapic_state s;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, low_vectors);
+
+	ASSERT(!ioctl(v->fd, KVM_GET_LAPIC, &s));
+	*(uint32_t *)(s.regs + APIC_IRR) = 0xffff;
+	*(uint32_t *)(s.regs + APIC_ISR) = 0x8001;
+	ASSERT(!ioctl(v->fd, KVM_SET_LAPIC, &s));
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_hits), 1);
+	EXPECT_EQ(G(&vm, g_last), 0x71);
+	ASSERT(!ioctl(v->fd, KVM_GET_LAPIC, &s));
+	EXPECT_EQ(*(uint32_t *)(s.regs + APIC_IRR), 0xffff);
+	EXPECT_EQ(*(uint32_t *)(s.regs + APIC_ISR), 0x8001);
+}
+
 static void tpr_guest(void)
 {
 	g_handlers[0x71] = apic_hit;

@@ -18,6 +18,7 @@ struct umbra_vcpu;
 /* Facts of a backend and of this machine, set by its setup(). */
 struct umbra_backend_caps {
 	bool hardware_paging;	/* EPT or NPT is there and not switched off */
+	bool ept;		/* its tables have Intel's format */
 	u8 paging_levels;	/* levels of a hardware root: 4 or 5 */
 	bool gbpages;		/* 1G leaves in hardware tables */
 	bool next_rip;		/* exits tell where the instruction ends */
@@ -130,16 +131,19 @@ struct umbra_backend_caps {
  * struct umbra_backend_ops - a vendor's extension
  * @name: as users know it: "SVM", "VMX"
  * @paging_name: "NPT", "EPT"
+ * @paging_param: the module parameter that turns it off
  * @owner_module: the stock module that holds the extension: "kvm_amd"
  */
 struct umbra_backend_ops {
 	const char *name;
 	const char *paging_name;
+	const char *paging_param;
 	const char *owner_module;
 	UMBRA_BACKEND_OPS(UMBRA_OP_MEMBER, UMBRA_OP_MEMBER)
 };
 
 extern const struct umbra_backend_ops umbra_svm_ops;
+extern const struct umbra_backend_ops umbra_vmx_ops;
 
 /*
  * Those that most exits call, without a pointer to load and to guard against

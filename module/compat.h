@@ -28,6 +28,13 @@
 .endm
 #endif
 
+/* The kernel's NMI handler as a VM exit may call it, on the stack that is in use. */
+#if UMBRA_KERNEL_6_12
+#define UMBRA_ASM_NMI	asm_exc_nmi_kvm_vmx
+#else
+#define UMBRA_ASM_NMI	asm_exc_nmi_noist
+#endif
+
 #else /* !__ASSEMBLY__ */
 
 #include <linux/context_tracking.h>

@@ -27,6 +27,7 @@ MODULE_PARM_DESC(mmu, "how the memory of a new VM is virtualized: auto, hardware
 /* Asked in this order; the first whose machine this is serves it. */
 static const struct umbra_backend_ops * const backends[] __initconst = {
 	&umbra_svm_ops,
+	&umbra_vmx_ops,
 };
 
 /* A required operation that a backend lacks would be a jump to 0 in the middle of a guest. */
@@ -75,7 +76,7 @@ static int __init choose_backend(void)
 		if (!(missing & UMBRA_MISSING_CPU))
 			return say_missing(backends[i], missing);
 	}
-	pr_err("this CPU has no SVM: Umbra needs an AMD CPU with it, or the emulated host (lab/run)\n");
+	pr_err("this CPU has neither SVM nor VMX: Umbra needs one, or the emulated host (lab/run)\n");
 	return -ENODEV;
 }
 
@@ -86,7 +87,8 @@ static int __init choose_mode(void)
 		return 0;
 	if (!umbra_caps.hardware_paging) {
 		pr_err("%s has no nested paging (%s) here, or it is switched off (%s=0), and no mode without it is built\n",
-		       umbra_backend->name, umbra_backend->paging_name, "npt");
+		       umbra_backend->name, umbra_backend->paging_name,
+		       umbra_backend->paging_param);
 		return -EOPNOTSUPP;
 	}
 	pr_err("mmu=%s: no such mode; choose auto or hardware\n", mmu);
@@ -104,6 +106,7 @@ static int __init umbra_init(void)
 	r = umbra_backend->setup(&umbra_caps);
 	if (r)
 		return r;
+	umbra_ept_setup();
 	r = choose_mode();
 	if (r)
 		goto err_backend;

@@ -125,6 +125,9 @@ struct umbra_mmu_ops {
 	bool (*start_log)(struct umbra_vm *vm, gfn_t start, gfn_t end);
 };
 
+/* mmu_ept.c: at load, once the backend has told what it has. */
+void umbra_ept_setup(void);
+
 extern const struct umbra_mmu_ops umbra_mmu_hardware;
 
 /* By name, if this machine can do it: "auto", a mode's name, or its paging's ("npt"). Else NULL. */

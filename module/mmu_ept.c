@@ -23,6 +23,7 @@
 #include <linux/rcupdate.h>
 #include <linux/string.h>
 #include <linux/umbra.h>
+#include <asm/vmx.h>
 
 #include "backend.h"
 #include "umbra.h"
@@ -30,17 +31,20 @@
 /**
  * struct ept_format - the bits of an entry
  * @present: any of these: the entry is present
- * @read: makes a page readable and executable
+ * @read: makes a page readable, and executable where @execute is 0
+ * @execute: makes it executable
  * @write: makes it writable
  * @accessed: the CPU sets it at a use of the entry
  * @dirty: the CPU sets it in the leaf at a write
  * @large: the entry is a leaf above the last level
- * @memory: the memory type of a leaf: write-back, to be weakened by the guest
+ * @memory: the memory type of a leaf: write-back, to be weakened by the guest; a
+ *	device's memory has 0, which is uncached in EPT and the MTRRs' affair in NPT
  * @table: all bits of an entry that points to a table
  */
 struct ept_format {
 	u64 present;
 	u64 read;
+	u64 execute;
 	u64 write;
 	u64 accessed;
 	u64 dirty;
@@ -61,7 +65,26 @@ static const struct ept_format npt = {
 	.table = _PAGE_PRESENT | _PAGE_USER | _PAGE_RW | _PAGE_ACCESSED,
 };
 
-static const struct ept_format *const format = &npt;
+/* Intel, volume 3, «EPT Translation Mechanism». Without A/D in the CPU the bits are ours alone. */
+static const struct ept_format ept = {
+	.present = VMX_EPT_RWX_MASK,
+	.read = VMX_EPT_READABLE_MASK,
+	.execute = VMX_EPT_EXECUTABLE_MASK,
+	.write = VMX_EPT_WRITABLE_MASK,
+	.accessed = VMX_EPT_ACCESS_BIT,
+	.dirty = VMX_EPT_DIRTY_BIT,
+	.large = _PAGE_PSE,
+	.memory = VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT,
+	.table = VMX_EPT_RWX_MASK | VMX_EPT_ACCESS_BIT,
+};
+
+static const struct ept_format *format __ro_after_init = &npt;
+
+/** umbra_ept_setup() - choose the format once the backend is known */
+void __init umbra_ept_setup(void)
+{
+	format = umbra_caps.ept ? &ept : &npt;
+}
 
 /*
  * Ours, where both formats ignore it: the host has the page writable, so that
@@ -95,12 +118,6 @@ static u64 address_of(u64 entry)
 static u64 *table_of(u64 entry)
 {
 	return __va(address_of(entry));
-}
-
-/* May the access that faulted go on with this leaf? */
-static bool suffices(u64 entry, bool write)
-{
-	return is_present(entry) && (!write || entry & format->write);
 }
 
 /* ------------------------------ walking ------------------------------ */
@@ -271,10 +288,27 @@ static bool ept_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end)
 struct map_request {
 	gfn_t gfn;
 	int level;
-	bool write;
+	bool write, fetch;
 	const struct umbra_slot *slot;
 	struct umbra_pfn pfn;
 };
+
+/* May the access that faulted go on with this leaf? */
+static bool suffices(u64 entry, const struct map_request *req)
+{
+	return is_present(entry) && (!req->write || entry & format->write) &&
+	       (!req->fetch || !format->execute || entry & format->execute);
+}
+
+/*
+ * A guest that runs code from a large page while it changes the page's size makes
+ * some Intel CPUs end in a machine check (CVE-2018-12207): large pages there are for
+ * data, and code gets small ones.
+ */
+static bool large_code_hurts(void)
+{
+	return format->execute && boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
+}
 
 /*
  * The size at which the user's page tables map @hva, as a level. Walked as the
@@ -316,7 +350,7 @@ static int choose_level(struct umbra_vm *vm, const struct map_request *req)
 {
 	int level = umbra_caps.gbpages ? 3 : 2;
 
-	if (umbra_slot_logged(req->slot))
+	if (umbra_slot_logged(req->slot) || (req->fetch && large_code_hurts()))
 		return 1;
 	while (level > 1 && !slot_fits_page(req->slot, req->gfn, UMBRA_LEVEL_PAGES(level)))
 		level--;
@@ -349,13 +383,15 @@ static u64 link_table(struct umbra_vcpu *vcpu, u64 *entry, u64 old, int level)
 static u64 make_leaf(const struct map_request *req, int level)
 {
 	u64 pfn = req->pfn.pfn & ~(UMBRA_LEVEL_PAGES(level) - 1);
-	u64 leaf = pfn << PAGE_SHIFT | format->read | format->memory | format->accessed;
+	u64 leaf = pfn << PAGE_SHIFT | format->read | format->accessed;
 
 	/* Only memory that the host encrypts is encrypted: not that of devices. */
 	if (req->pfn.page)
-		leaf = __sme_set(leaf);
+		leaf = __sme_set(leaf | format->memory);
 	if (level > 1)
 		leaf |= format->large;
+	if (level == 1 || !large_code_hurts())
+		leaf |= format->execute;
 	if (!req->pfn.writable)
 		return leaf;
 	leaf |= HOST_WRITABLE;
@@ -386,7 +422,7 @@ static void map_page(struct umbra_vcpu *vcpu, const struct map_request *req)
 		entry = &table[umbra_table_index(req->gfn, level)];
 		now = READ_ONCE(*entry);
 		if (!is_table(now, level)) {
-			if (suffices(now, req->write))
+			if (suffices(now, req))
 				return;		/* another vCPU has mapped it */
 			if (level <= req->level) {
 				new = make_leaf(req, level);
@@ -482,7 +518,11 @@ static int map_fault(struct umbra_vcpu *vcpu, struct map_request *req, unsigned 
 static int ept_fault(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error)
 {
 	struct umbra_vm *vm = vcpu->vm;
-	struct map_request req = { .gfn = gpa >> PAGE_SHIFT, .write = error & PFERR_WRITE };
+	struct map_request req = {
+		.gfn = gpa >> PAGE_SHIFT,
+		.write = error & PFERR_WRITE,
+		.fetch = error & PFERR_FETCH,
+	};
 	unsigned long seq;
 
 	if (unlikely(error & PFERR_RSVD)) {

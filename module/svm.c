@@ -547,6 +547,7 @@ static u64 svm_dump(struct umbra_vcpu *vcpu)
 const struct umbra_backend_ops umbra_svm_ops = {
 	.name = "SVM",
 	.paging_name = "NPT",
+	.paging_param = "npt",
 	.owner_module = "kvm_amd",
 	.probe = svm_probe,
 	.setup = svm_setup,

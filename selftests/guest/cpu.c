@@ -516,17 +516,13 @@ TEST(efer_svme, "a guest without virtualization gets GP for EFER.SVME")
 
 /* Hypercalls. */
 
-/* Stock KVM takes either instruction, and may patch in the vendor's own. */
 static void vmcall_unknown(void)
 {
-	uint64_t ret = 0x7777;
-
-	asm volatile("vmmcall" : "+a"(ret) : "b"(0) : "memory");
-	g_val = ret;
+	g_val = hypercall(0x7777);
 	guest_done();
 }
 
-TEST(vmmcall_unknown, "VMMCALL with an unknown number returns -ENOSYS")
+TEST(vmmcall_unknown, "a hypercall with an unknown number returns -ENOSYS")
 {
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, 0, vmcall_unknown);
@@ -537,10 +533,7 @@ TEST(vmmcall_unknown, "VMMCALL with an unknown number returns -ENOSYS")
 
 static void vmcall_ring3(void)
 {
-	uint64_t ret = 1;
-
-	asm volatile("vmmcall" : "+a"(ret) : "b"(0) : "memory");
-	g_val = ret;
+	g_val = hypercall(1);
 }
 
 static void vmcall_ring3_main(void)
@@ -549,7 +542,7 @@ static void vmcall_ring3_main(void)
 	guest_done();
 }
 
-TEST(vmmcall_ring3, "VMMCALL from ring 3 returns -EPERM")
+TEST(vmmcall_ring3, "a hypercall from ring 3 returns -EPERM")
 {
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, 0, vmcall_ring3_main);

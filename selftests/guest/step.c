@@ -47,6 +47,7 @@ STEP_GUEST(s_cr4, "movq %%rax, %%cr4", "a"(0x620))
 STEP_GUEST(s_invlpg, "invlpg (%%rdi)", "D"(GPA_TEST))
 STEP_GUEST(s_wbinvd, "wbinvd", "a"(0))
 STEP_GUEST(s_vmmcall, "vmmcall", "a"(0x7777))
+STEP_GUEST(s_vmcall, "vmcall", "a"(0x7777))
 STEP_GUEST(s_rdtsc, "rdtsc", "a"(0), "d"(0))
 
 static volatile uint64_t s_cpuid_want;
@@ -77,7 +78,7 @@ static const struct step {
 	{ "INVLPG", s_invlpg, &s_invlpg_want, 0 },
 	{ "WBINVD", s_wbinvd, &s_wbinvd_want, 0 },
 	{ "RDTSC", s_rdtsc, &s_rdtsc_want, 0 },
-	{ "VMMCALL", s_vmmcall, &s_vmmcall_want, 0 },
+	{ "a hypercall", s_vmmcall, &s_vmmcall_want, 0 },
 	{ "OUT", s_out, &s_out_want, KVM_EXIT_IO },
 	{ "IN", s_in, &s_in_want, KVM_EXIT_IO },
 	{ "MMIO write", s_mmio_wr, &s_mmio_wr_want, KVM_EXIT_MMIO },
@@ -86,14 +87,15 @@ static const struct step {
 
 TEST_EACH(step, "TF: one DB, right behind ", steps, s)
 {
+	bool vmcall = s->entry == s_vmmcall && cpu_is_intel();
 	uint64_t want;
 	struct vm vm;
-	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, s->entry);
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, vmcall ? s_vmcall : s->entry);
 
 	if (s->exit)
 		ASSERT(vcpu_run(v) == s->exit);
 	vcpu_run_to_end(v);
-	memcpy(&want, vm.mem + (uintptr_t)s->want, 8);
+	memcpy(&want, vm.mem + (uintptr_t)(vmcall ? &s_vmcall_want : s->want), 8);
 	EXPECT_EQ(G(&vm, g_nr_db), 1);
 	if (G(&vm, g_db_rip) == want + 1 && !on_umbra())
 		SKIP("stock KVM steps one instruction too far here");

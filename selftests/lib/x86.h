@@ -4,6 +4,7 @@
 #define SELFTESTS_X86_H
 
 #include <asm/kvm.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define BIT(n)		(1ULL << (n))
@@ -259,6 +260,25 @@ static inline void sti_hlt_cli(void)
 static inline void cpu_relax(void)
 {
 	asm volatile("pause" : : : "memory");
+}
+
+/* Host or guest: they have one vendor. */
+static inline bool cpu_is_intel(void)
+{
+	uint32_t a = 0, b, c = 0, d;
+
+	asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	return b == 0x756e6547;		/* "Genu"ineIntel */
+}
+
+/* A hypercall by the instruction of the CPU's vendor: its number in RAX, the answer too. */
+static inline uint64_t hypercall(uint64_t rax)
+{
+	if (cpu_is_intel())
+		asm volatile("vmcall" : "+a"(rax) : "b"(0) : "memory");
+	else
+		asm volatile("vmmcall" : "+a"(rax) : "b"(0) : "memory");
+	return rax;
 }
 
 #endif

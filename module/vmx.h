@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Intel's VMX, shared by the files of the backend: vmx.c (machine, CPUs, vCPUs,
+ * the way in and out), vmx_exit.c (decoding, events), vmx_regs.c (registers).
+ * Titles in «» are sections of Intel's manual, volume 3.
+ */
+#ifndef UMBRA_VMX_H
+#define UMBRA_VMX_H
+
+#include <linux/bits.h>
+#include <linux/list.h>
+#include <linux/types.h>
+#include <asm/asm.h>
+#include <asm/vmx.h>
+
+#include "umbra.h"
+
+/* «VM-Entry Controls for MSRs»: an entry of the lists that the CPU loads and stores. */
+struct vmx_msr {
+	u32 index;
+	u32 reserved;
+	u64 value;
+};
+
+/* MSRs that no field of the VMCS holds: the CPU switches them by lists. */
+enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_CSTAR, VMX_MSR_SFMASK, VMX_MSR_KERNEL_GS, VMX_NR_MSRS };
+
+struct vmx_msr_lists {
+	struct vmx_msr guest[VMX_NR_MSRS];
+	struct vmx_msr host[VMX_NR_MSRS];
+};
+
+/**
+ * struct vmx_controls - what this machine's VMX does, as the VMCS wants it said
+ * @revision: of its VMCS
+ * @pin, @primary, @secondary, @exit, @entry: controls with all that must be on
+ * @eptp: the bits of an EPT pointer but the address
+ * @invept: the extent to flush an EPT root by; 0: INVEPT is not there
+ * @vpid: VPIDs are used
+ * @pause_loops: so is the filter of PAUSE
+ */
+struct vmx_controls {
+	u32 revision;
+	u32 pin, primary, secondary, exit, entry;
+	u64 eptp;
+	u8 invept;
+	bool vpid;
+	bool pause_loops;
+};
+
+extern struct vmx_controls vmx_controls;
+
+/**
+ * struct vmx_vcpu - vcpu->hw; all of it belongs to the vCPU's owner
+ * @vmcs: the control structure, current on @cpu while the vCPU is loaded
+ * @virtual_apic: the page that holds the TPR where the guest's CR8 goes to
+ * @msr_bitmap: deny by default
+ * @msrs: the lists of MSRs
+ * @link: in @cpu's list of VMCSs that it may hold
+ * @cpu: where the VMCS was active last, or -1
+ * @id: never 0 and never given twice
+ * @vpid: its VPID, or 0
+ * @prepared: the VMCS has its constant fields
+ * @launched: it has been launched since it was last cleared
+ * @flush: translations are stale
+ * @failed: the last entry did not happen at all
+ * @host_saved: the host's selectors and bases were written since the vCPU was loaded
+ * @primary: controls as they stand in the VMCS
+ * @secondary, @tsc_offset: what enter() writes there when it differs from
+ * @written_secondary, @written_offset: what stands there; both change while the vCPU
+ *	is not loaded, and its VMCS not current
+ * @interruptibility: as it stands there; valid outside the guest
+ * @rip, @rflags: as they stand there
+ * @pending_debug: as it stands there; valid outside the guest
+ * @host_rsp: as it stands there
+ * @reason, @qualification: of the last exit
+ * @eptp: EPT pointer
+ * @host_cr3, @host_cr4: as they stand in the VMCS
+ * @host_ds, @host_es, @host_fs, @host_gs, @host_ldt: what the exit does not bring back
+ * @tpr: what the virtual APIC page held at entry
+ * @tpr_intercept: an interrupt waits for a lower TPR
+ * @dr_guest: the guest owns the debug registers until the next exit
+ * @soft: the soft interrupt in the entry's field comes from us: RIP is behind it
+ */
+struct vmx_vcpu {
+	void *vmcs;
+	void *virtual_apic;
+	void *msr_bitmap;
+	struct vmx_msr_lists *msrs;
+	struct list_head link;
+	int cpu;
+	u64 id;
+	u16 vpid;
+	bool prepared, launched, flush, failed;
+	bool host_saved;
+	u32 primary, secondary, written_secondary;
+	u64 tsc_offset, written_offset;
+	u32 interruptibility;
+	u64 rip, rflags;
+	u64 pending_debug;
+	unsigned long host_rsp;
+	u32 reason;
+	u64 qualification;
+	u64 eptp;
+	u64 host_cr3, host_cr4;
+	u16 host_ds, host_es, host_fs, host_gs, host_ldt;
+	u8 tpr;
+	bool tpr_intercept;
+	bool dr_guest;
+	bool soft;
+};
+
+static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
+{
+	return vcpu->hw;
+}
+
+/* The bits of interruptibility that are an interrupt shadow. */
+#define VMX_SHADOW	(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
+
+/*
+ * A field of the current VMCS. These fault only when a crash has turned VMX off
+ * under us: what is read then does not matter any more.
+ */
+static __always_inline u64 vmcs_read(unsigned long field)
+{
+	u64 value = 0;
+
+	asm volatile("1: vmread %1, %0\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : "+r" (value) : "r" (field) : "cc");
+	return value;
+}
+
+static __always_inline void vmcs_write(unsigned long field, u64 value)
+{
+	asm volatile("1: vmwrite %1, %0\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : : "r" (field), "r" (value) : "cc", "memory");
+}
+
+static inline void vmx_set_primary(struct vmx_vcpu *vmx, u32 bits, bool on)
+{
+	u32 value = on ? vmx->primary | bits : vmx->primary & ~bits;
+
+	if (value == vmx->primary)
+		return;
+	vmx->primary = value;
+	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, value);
+}
+
+static inline void vmx_set_secondary(struct vmx_vcpu *vmx, u32 bits, bool on)
+{
+	vmx->secondary = on ? vmx->secondary | bits : vmx->secondary & ~bits;
+}
+
+static inline void vmx_set_interruptibility(struct vmx_vcpu *vmx, u32 value)
+{
+	if (value == vmx->interruptibility)
+		return;
+	vmx->interruptibility = value;
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, value);
+}
+
+/* vmx_exit.c */
+void vmx_decode(struct umbra_vcpu *vcpu);
+u32 vmx_interrupt_shadow(struct umbra_vcpu *vcpu);
+void vmx_set_interrupt_shadow(struct umbra_vcpu *vcpu, u32 mask);
+bool vmx_interrupt_allowed(struct umbra_vcpu *vcpu);
+bool vmx_nmi_allowed(struct umbra_vcpu *vcpu);
+void vmx_inject_exception(struct umbra_vcpu *vcpu);
+void vmx_inject_irq(struct umbra_vcpu *vcpu);
+void vmx_inject_nmi(struct umbra_vcpu *vcpu);
+void vmx_cancel_inject(struct umbra_vcpu *vcpu);
+void vmx_set_tpr_intercept(struct umbra_vcpu *vcpu, bool on);
+void vmx_want_irq_window(struct umbra_vcpu *vcpu);
+void vmx_want_nmi_window(struct umbra_vcpu *vcpu);
+bool vmx_get_nmi_mask(struct umbra_vcpu *vcpu);
+void vmx_set_nmi_mask(struct umbra_vcpu *vcpu, bool masked);
+
+/* vmx_regs.c */
+void vmx_cache_reg(struct umbra_vcpu *vcpu, int reg);
+void vmx_write_pdptrs(struct umbra_vcpu *vcpu);
+void vmx_get_segment(struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg);
+void vmx_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg);
+void vmx_get_dt(struct umbra_vcpu *vcpu, struct kvm_dtable *dt, bool idt);
+void vmx_set_dt(struct umbra_vcpu *vcpu, const struct kvm_dtable *dt, bool idt);
+void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0);
+void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3);
+void vmx_set_cr4(struct umbra_vcpu *vcpu, u64 cr4);
+void vmx_set_efer(struct umbra_vcpu *vcpu, u64 efer);
+void vmx_set_dr7(struct umbra_vcpu *vcpu, u64 dr7);
+int vmx_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *value);
+int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value);
+int vmx_get_cpl(struct umbra_vcpu *vcpu);
+bool vmx_code64(struct umbra_vcpu *vcpu);
+void vmx_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write);
+void vmx_init_msrs(struct vmx_vcpu *vmx);
+void vmx_reset_state(struct umbra_vcpu *vcpu, bool init);
+
+/* vmx_entry.S */
+asmlinkage unsigned int vmx_world_switch(u64 *gprs, unsigned int launched,
+					 unsigned long *host_rsp);
+asmlinkage void vmx_serve_nmi(void);
+extern const char vmx_left_guest[];
+
+#endif

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* VMX: the guest's registers as its VMCS holds them. */
+#include <linux/kvm.h>
+#include <linux/string.h>
+#include <asm/msr-index.h>
+#include <asm/processor.h>
+#include <asm/processor-flags.h>
+#include <asm/tlbflush.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+#include "vmx.h"
+
+static bool pae_paging(struct umbra_vcpu *vcpu)
+{
+	return umbra_is_paging(vcpu) && umbra_is_pae(vcpu) && !umbra_is_long(vcpu);
+}
+
+void vmx_cache_reg(struct umbra_vcpu *vcpu, int reg)
+{
+	struct umbra_regs *regs = &vcpu->regs;
+	int i;
+
+	switch (reg) {
+	case UMBRA_REG_RSP:
+		regs->gpr[UMBRA_RSP] = vmcs_read(GUEST_RSP);
+		break;
+	case UMBRA_REG_CR3:
+		regs->cr3 = vmcs_read(GUEST_CR3);
+		break;
+	case UMBRA_REG_PDPTR:
+		if (!pae_paging(vcpu))
+			break;
+		for (i = 0; i < ARRAY_SIZE(regs->pdptr); i++)
+			regs->pdptr[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
+		break;
+	}
+	regs->avail |= BIT(reg);
+}
+
+/* «Checks on Guest Page-Directory-Pointer-Table Entries»: EPT takes them from here. */
+void vmx_write_pdptrs(struct umbra_vcpu *vcpu)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vcpu->regs.pdptr); i++)
+		vmcs_write(GUEST_PDPTR0 + 2 * i, vcpu->regs.pdptr[i]);
+}
+
+/* The fields of a segment, in the order of the encodings; bases are 8 bytes apart. */
+static const struct {
+	u16 selector, base, limit, rights;
+} fields[] = {
+#define SEGMENT(name) [VCPU_SREG_##name] = {						\
+	GUEST_##name##_SELECTOR, GUEST_##name##_BASE, GUEST_##name##_LIMIT,		\
+	GUEST_##name##_AR_BYTES }
+	SEGMENT(ES), SEGMENT(CS), SEGMENT(SS), SEGMENT(DS), SEGMENT(FS), SEGMENT(GS),
+	SEGMENT(TR), SEGMENT(LDTR),
+};
+
+/* «Guest Register State»: access rights. */
+#define RIGHTS_S		BIT(4)
+#define RIGHTS_DPL_SHIFT	5
+#define RIGHTS_P		BIT(7)
+#define RIGHTS_AVL		BIT(12)
+#define RIGHTS_L		BIT(13)
+#define RIGHTS_DB		BIT(14)
+#define RIGHTS_G		BIT(15)
+#define RIGHTS_UNUSABLE		BIT(16)
+
+#define TYPE_ACCESSED		1
+#define TYPE_BUSY		2
+#define TYPE_BUSY_TSS_64	11
+
+void vmx_get_segment(struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg)
+{
+	u32 rights = vmcs_read(fields[seg].rights);
+
+	*s = (struct kvm_segment) {
+		.base = vmcs_read(fields[seg].base),
+		.limit = vmcs_read(fields[seg].limit),
+		.selector = vmcs_read(fields[seg].selector),
+		.type = rights & 0xf,
+		.s = !!(rights & RIGHTS_S),
+		.dpl = rights >> RIGHTS_DPL_SHIFT & 3,
+		/* An unusable one keeps its bits: SS's DPL is the CPL. */
+		.present = !(rights & RIGHTS_UNUSABLE),
+		.avl = !!(rights & RIGHTS_AVL),
+		.l = !!(rights & RIGHTS_L),
+		.db = !!(rights & RIGHTS_DB),
+		.g = !!(rights & RIGHTS_G),
+		.unusable = !!(rights & RIGHTS_UNUSABLE),
+	};
+}
+
+void vmx_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg)
+{
+	u32 rights = (s->type & 0xf) | (s->s ? RIGHTS_S : 0) |
+		     (s->dpl & 3) << RIGHTS_DPL_SHIFT | RIGHTS_P |
+		     (s->avl ? RIGHTS_AVL : 0) | (s->l ? RIGHTS_L : 0) |
+		     (s->db ? RIGHTS_DB : 0) | (s->g ? RIGHTS_G : 0);
+
+	/* What the other vendor leaves open and «Checks on Guest Segment Registers» want. */
+	if (s->unusable || !s->present)
+		rights = (rights & ~RIGHTS_P) | RIGHTS_UNUSABLE;
+	else if (seg != VCPU_SREG_LDTR && seg != VCPU_SREG_TR)
+		rights |= TYPE_ACCESSED;
+	if (seg == VCPU_SREG_TR) {
+		rights &= ~RIGHTS_UNUSABLE;
+		rights |= TYPE_BUSY | RIGHTS_P;
+		if (umbra_is_long(vcpu))
+			rights |= TYPE_BUSY_TSS_64;
+	}
+	vmcs_write(fields[seg].base, s->base);
+	vmcs_write(fields[seg].limit, s->limit);
+	vmcs_write(fields[seg].selector, s->selector);
+	vmcs_write(fields[seg].rights, rights);
+}
+
+void vmx_get_dt(struct umbra_vcpu *vcpu, struct kvm_dtable *dt, bool idt)
+{
+	*dt = (struct kvm_dtable) {
+		.base = vmcs_read(idt ? GUEST_IDTR_BASE : GUEST_GDTR_BASE),
+		.limit = vmcs_read(idt ? GUEST_IDTR_LIMIT : GUEST_GDTR_LIMIT),
+	};
+}
+
+void vmx_set_dt(struct umbra_vcpu *vcpu, const struct kvm_dtable *dt, bool idt)
+{
+	vmcs_write(idt ? GUEST_IDTR_BASE : GUEST_GDTR_BASE, dt->base);
+	vmcs_write(idt ? GUEST_IDTR_LIMIT : GUEST_GDTR_LIMIT, dt->limit);
+}
+
+/* Entry controls and EFER follow LMA, which follows CR0.PG. */
+static void write_efer(struct umbra_vcpu *vcpu)
+{
+	u32 entry = vmx_controls.entry;
+	u32 rights;
+
+	if (umbra_is_long(vcpu)) {
+		entry |= VM_ENTRY_IA32E_MODE;
+		/* A TSS of 16 or 32 bits that was loaded before may stay, but not here. */
+		rights = vmcs_read(GUEST_TR_AR_BYTES);
+		vmcs_write(GUEST_TR_AR_BYTES, rights | TYPE_BUSY_TSS_64);
+	}
+	vmcs_write(VM_ENTRY_CONTROLS, entry);
+	vmcs_write(GUEST_IA32_EFER, vcpu->regs.efer);
+}
+
+/*
+ * CD and NW are the guest's to see but not to have: they would take the host's
+ * caches away. NE must be on. The guest reads its own view from the shadow.
+ */
+void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
+{
+	u64 real = (cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | X86_CR0_NE | X86_CR0_ET;
+
+	vmcs_write(GUEST_CR0, real);
+	vmcs_write(CR0_READ_SHADOW, cr0);
+	write_efer(vcpu);
+	to_vmx(vcpu)->flush = true;
+}
+
+void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
+{
+	vmcs_write(GUEST_CR3, cr3);
+	vcpu->regs.avail |= BIT(UMBRA_REG_CR3);
+	/* The CPU has not executed this load, so that it has flushed nothing. */
+	to_vmx(vcpu)->flush = true;
+}
+
+/* A machine check with CR4.MCE clear would shut the host down; VMXE is what makes it a guest. */
+void vmx_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
+{
+	u64 real = cr4 | X86_CR4_VMXE | (cr4_read_shadow() & X86_CR4_MCE);
+
+	vmcs_write(GUEST_CR4, real);
+	vmcs_write(CR4_READ_SHADOW, cr4);
+	to_vmx(vcpu)->flush = true;
+}
+
+void vmx_set_efer(struct umbra_vcpu *vcpu, u64 efer)
+{
+	write_efer(vcpu);
+	to_vmx(vcpu)->flush = true;
+}
+
+void vmx_set_dr7(struct umbra_vcpu *vcpu, u64 dr7)
+{
+	u32 debug = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+	u32 exceptions = BIT(X86_TRAP_MC) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB);
+
+	vmcs_write(GUEST_DR7, dr7);
+	/* They may be a debugger's from now on: what the guest was about to do with them exits again. */
+	if (to_vmx(vcpu)->dr_guest) {
+		to_vmx(vcpu)->dr_guest = false;
+		vmx_set_primary(to_vmx(vcpu), CPU_BASED_MOV_DR_EXITING, true);
+	}
+	/* Machine checks are the host's; the others can recur in their own delivery for ever. */
+	if ((vcpu->regs.guest_debug & debug) == debug)
+		exceptions |= BIT(X86_TRAP_BP);
+	if (umbra_forced_emulation)
+		exceptions |= BIT(X86_TRAP_UD);
+	vmcs_write(EXCEPTION_BITMAP, exceptions);
+}
+
+/* MSRs that the lists switch, by their place there. */
+static const u32 listed_msrs[VMX_NR_MSRS] = {
+	[VMX_MSR_STAR] = MSR_STAR, [VMX_MSR_LSTAR] = MSR_LSTAR, [VMX_MSR_CSTAR] = MSR_CSTAR,
+	[VMX_MSR_SFMASK] = MSR_SYSCALL_MASK, [VMX_MSR_KERNEL_GS] = MSR_KERNEL_GS_BASE,
+};
+
+/* MSRs that fields of the VMCS hold. */
+static const struct {
+	u32 msr;
+	u32 field;
+} field_msrs[] = {
+	{ MSR_FS_BASE, GUEST_FS_BASE },
+	{ MSR_GS_BASE, GUEST_GS_BASE },
+	{ MSR_IA32_SYSENTER_CS, GUEST_SYSENTER_CS },
+	{ MSR_IA32_SYSENTER_ESP, GUEST_SYSENTER_ESP },
+	{ MSR_IA32_SYSENTER_EIP, GUEST_SYSENTER_EIP },
+};
+
+int vmx_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *value)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(listed_msrs); i++) {
+		if (listed_msrs[i] == index) {
+			*value = to_vmx(vcpu)->msrs->guest[i].value;
+			return 0;
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(field_msrs); i++) {
+		if (field_msrs[i].msr == index) {
+			*value = vmcs_read(field_msrs[i].field);
+			return 0;
+		}
+	}
+	return 1;
+}
+
+int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(listed_msrs); i++) {
+		if (listed_msrs[i] == index) {
+			to_vmx(vcpu)->msrs->guest[i].value = value;
+			return 0;
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(field_msrs); i++) {
+		if (field_msrs[i].msr == index) {
+			vmcs_write(field_msrs[i].field, value);
+			return 0;
+		}
+	}
+	if (index != MSR_IA32_CR_PAT)
+		return 1;
+	vmcs_write(GUEST_IA32_PAT, value);
+	return 0;
+}
+
+/* «MSR-Bitmap Address»: two ranges of 8192 MSRs in 1 KiB each, reads and then writes. */
+void vmx_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write)
+{
+	unsigned long *map = to_vmx(vcpu)->msr_bitmap;
+	unsigned int bit = msr & 0x1fff;
+
+	if (msr - 0xc0000000 < 8192)
+		bit += 8192;
+	else if (msr >= 8192)
+		return;
+	__assign_bit(bit, map, !read);
+	__assign_bit(bit + 2 * 8192, map, !write);
+}
+
+static void pass_msr(struct vmx_vcpu *vmx, u32 msr)
+{
+	unsigned int bit = (msr & 0x1fff) + (msr >= 0xc0000000 ? 8192 : 0);
+
+	__clear_bit(bit, vmx->msr_bitmap);
+	__clear_bit(bit + 2 * 8192, vmx->msr_bitmap);
+}
+
+/* The CPU's own check of a passed WRMSR gives the guest its #GP for a non-canonical value. */
+void vmx_init_msrs(struct vmx_vcpu *vmx)
+{
+	int i;
+
+	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(field_msrs); i++)
+		pass_msr(vmx, field_msrs[i].msr);
+	for (i = 0; i < VMX_NR_MSRS; i++) {
+		pass_msr(vmx, listed_msrs[i]);
+		vmx->msrs->guest[i].index = listed_msrs[i];
+		vmx->msrs->host[i].index = listed_msrs[i];
+	}
+}
+
+int vmx_get_cpl(struct umbra_vcpu *vcpu)
+{
+	return vmcs_read(GUEST_SS_AR_BYTES) >> RIGHTS_DPL_SHIFT & 3;
+}
+
+bool vmx_code64(struct umbra_vcpu *vcpu)
+{
+	return vmcs_read(GUEST_CS_AR_BYTES) & RIGHTS_L;
+}
+
+/* Manual: «Processor State After Reset»; INIT leaves the MSRs alone. */
+void vmx_reset_state(struct umbra_vcpu *vcpu, bool init)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct umbra_regs *regs = &vcpu->regs;
+	int i;
+
+	vmcs_write(GUEST_IA32_PAT, vcpu->msrs.pat);
+	if (!init) {
+		for (i = 0; i < VMX_NR_MSRS; i++)
+			vmx->msrs->guest[i].value = 0;
+		for (i = 2; i < ARRAY_SIZE(field_msrs); i++)
+			vmcs_write(field_msrs[i].field, 0);
+	}
+	vmx_set_efer(vcpu, regs->efer);
+	vmx_set_cr0(vcpu, regs->cr0);
+	vmx_set_cr3(vcpu, regs->cr3);
+	vmx_set_cr4(vcpu, regs->cr4);
+	vmx_set_dr7(vcpu, regs->effective_dr7);
+	regs->avail = GENMASK(UMBRA_REG_NR - 1, 0);
+	/* What the VMCS has of these is nobody's. */
+	vmx->rip = regs->rip;
+	vmx->rflags = regs->rflags;
+	vmcs_write(GUEST_RIP, regs->rip);
+	vmcs_write(GUEST_RFLAGS, regs->rflags);
+	vmcs_write(GUEST_RSP, regs->gpr[UMBRA_RSP]);
+}

@@ -19,6 +19,45 @@ static struct judge_word read_msr(int fd, uint32_t index)
 	return w;
 }
 
+/* Whether the kernel's /proc/cpuinfo lists @word in the line @key; -1: there is no such line. */
+static int cpuinfo_lists(const char *text, const char *key, const char *word)
+{
+	const char *line = strstr(text, key), *end, *at;
+	size_t length = strlen(word);
+
+	if (!line)
+		return -1;
+	line++;		/* behind the line break, which is part of @key */
+	end = line + strcspn(line, "\n");
+	for (at = line; (at = strstr(at, word)) && at < end; at += length)
+		if (at[-1] == ' ' && strchr(" \n", at[length]))
+			return 1;
+	return 0;
+}
+
+/*
+ * What the kernel read at boot from MSRs that cannot be read now. It takes VMX out of
+ * its flags where the firmware has locked it off.
+ */
+static void ask_kernel(struct judge_words *w)
+{
+	char text[16384];
+
+	if (read_text("/proc/cpuinfo", text, sizeof(text)) <= 0)
+		return;
+	if (!w->feature_control.known && (w->leaf1_ecx & JUDGE_1_ECX_VMX) &&
+	    !cpuinfo_lists(text, "\nflags", "vmx"))
+		w->feature_control = (struct judge_word){ true, JUDGE_FEATURE_LOCKED };
+	if (w->procbased2.known || cpuinfo_lists(text, "\nvmx flags", "ept") < 0)
+		return;
+	w->procbased = (struct judge_word){ true, JUDGE_PROCBASED_SECONDARY };
+	w->procbased2.known = true;
+	if (cpuinfo_lists(text, "\nvmx flags", "ept"))
+		w->procbased2.value |= JUDGE_PROCBASED2_EPT;
+	if (cpuinfo_lists(text, "\nvmx flags", "unrestricted_guest"))
+		w->procbased2.value |= JUDGE_PROCBASED2_UNRESTRICTED;
+}
+
 void machine_words(struct judge_words *w)
 {
 	uint32_t a, b, c, d;
@@ -45,6 +84,8 @@ void machine_words(struct judge_words *w)
 	w->procbased2 = read_msr(fd, JUDGE_MSR_VMX_PROCBASED2);
 	if (fd >= 0)
 		close(fd);
+	if (!strcmp(w->vendor, "GenuineIntel"))
+		ask_kernel(w);
 }
 
 const char *machine_hypervisor(char buf[13])

@@ -72,11 +72,14 @@ static inline void op_rdmsr(uint32_t msr)
 	asm volatile("rdmsr" : "=a"(a), "=d"(d) : "c"(msr));
 }
 
-static inline void op_hypercall(void)
+static inline void op_hypercall(bool intel)
 {
 	uint64_t a = 0x7777;
 
-	asm volatile("vmmcall" : "+a"(a) : : "memory");
+	if (intel)
+		asm volatile("vmcall" : "+a"(a) : : "memory");
+	else
+		asm volatile("vmmcall" : "+a"(a) : : "memory");
 }
 
 static inline void op_cr8(void)
@@ -167,7 +170,7 @@ static void ipi_peer(void)
 LOOP(g_cpuid, , op_cpuid())
 LOOP(g_msr_read, , op_rdmsr(MSR_TSC_ADJUST))
 LOOP(g_msr_write, , op_wrmsr(MSR_TSC_ADJUST, 0))
-LOOP(g_hypercall, , op_hypercall())
+LOOP(g_hypercall, bool intel = cpu_is_intel(), op_hypercall(intel))
 LOOP(g_inl_kernel, , inb(PORT_ELCR))
 LOOP(g_outl_kernel, , outb(PORT_ELCR, 0))
 LOOP(g_inl_user, , inl(PORT_NOBODY))
@@ -376,6 +379,22 @@ static bool command(const char *c)
 	return system(c) == 0;
 }
 
+/* KVM's module for this CPU's vendor, in or out. */
+static const char *kvm_module(void)
+{
+	return cpu_is_intel() ? "kvm_intel" : "kvm_amd";
+}
+
+static bool load_kvm(void)
+{
+	return command(cpu_is_intel() ? "modprobe kvm_intel" : "modprobe kvm_amd");
+}
+
+static bool unload_kvm(void)
+{
+	return command(cpu_is_intel() ? "modprobe -r kvm_intel" : "modprobe -r kvm_amd");
+}
+
 #define PARAMETERS	"/tmp/.umbra-parameters"
 
 /*
@@ -384,13 +403,13 @@ static bool command(const char *c)
  */
 static bool both_sides(uint64_t *umbra, uint64_t *kvm)
 {
-	bool umbra_was = loaded("umbra"), kvm_was = loaded("kvm_amd");
+	bool umbra_was = loaded("umbra"), kvm_was = loaded(kvm_module());
 	const char *ko = getenv("MODULE");
 	char insmod[512];
 
 	snprintf(insmod, sizeof(insmod), "insmod %s $(cat " PARAMETERS " 2>/dev/null)",
 		 ko ? ko : "/umbra/umbra.ko");
-	if (kvm_was && !command("modprobe -r kvm_amd"))
+	if (kvm_was && !unload_kvm())
 		return false;
 	if (umbra_was)
 		command("cd /sys/module/umbra/parameters && for p in *; do "
@@ -400,14 +419,14 @@ static bool both_sides(uint64_t *umbra, uint64_t *kvm)
 	measure_all("/dev/umbra", umbra);
 	if (!command("rmmod umbra"))
 		return false;
-	if (command("modprobe kvm_amd")) {
+	if (load_kvm()) {
 		measure_all("/dev/kvm", kvm);
-		if (!command("modprobe -r kvm_amd"))
+		if (!unload_kvm())
 			return false;
 	}
 	if (umbra_was && (!command(insmod) || unlink(PARAMETERS)))
 		return false;
-	return !kvm_was || command("modprobe kvm_amd");
+	return !kvm_was || load_kvm();
 }
 
 /* Does the CPU say where an instruction that exited ends? */

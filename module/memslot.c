@@ -208,7 +208,7 @@ static int remapped_pfn(struct vm_area_struct *vma, unsigned long hva, bool writ
 }
 
 /* What get_user_pages() does not give. */
-static int special_pfn(unsigned long hva, bool write, struct umbra_pfn *out)
+static int special_pfn(unsigned long hva, bool write, bool may_write, struct umbra_pfn *out)
 {
 	struct vm_area_struct *vma;
 	int r;
@@ -224,6 +224,9 @@ static int special_pfn(unsigned long hva, bool write, struct umbra_pfn *out)
 		if (r == -EAGAIN && signal_pending(current))
 			return -EINTR;
 	} while (r == -EAGAIN);
+	/* The user may write where a read-only slot does not let the guest. */
+	if (!may_write)
+		out->writable = false;
 	return r;
 }
 
@@ -252,7 +255,7 @@ int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, struc
 			return -EHWPOISON;
 		if ((n == -EINTR || n == -EAGAIN) && signal_pending(current))
 			return -EINTR;
-		return special_pfn(hva, write, out);
+		return special_pfn(hva, write, may_write, out);
 	}
 	out->writable = write;
 	/* A read may have found memory that can be written as it is. */

@@ -4,6 +4,7 @@
  * broken memory, and mappings that are not memory.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
@@ -22,13 +23,17 @@
 #define SLOT	7
 
 static volatile uint64_t g_at, g_value;
-static volatile bool g_write;
+static volatile bool g_write, g_narrow;
 
 /* One access for each KVM_RUN, but for the exit that tells of it. */
 static void accessor(void)
 {
 	for (;;) {
-		if (g_write)
+		if (g_narrow && g_write)
+			*(volatile uint32_t *)g_at = g_value;
+		else if (g_narrow)
+			g_value = *(volatile uint32_t *)g_at;
+		else if (g_write)
 			*(volatile uint64_t *)g_at = g_value;
 		else
 			g_value = *(volatile uint64_t *)g_at;
@@ -266,6 +271,145 @@ TEST(kernel_page, "fault: a page of the kernel's (VM_PFNMAP): read as it is, wri
 	want_mmio(v, GPA, 8, true);
 	vcpu_run_to_sync(v, 1);
 	EXPECT_EQ(guest_read(PAGE - 8), page[PAGE / 8 - 1]);
+}
+
+/*
+ * QEMU's device for teaching, which lab/run gives its hosts: its registers have 32
+ * bits, one names it, and one holds the complement of what was written there last.
+ */
+#define EDU_ID		0x00
+#define EDU_COMPLEMENT	0x04
+#define EDU_IS		0x010000edu
+#define EDU_SIZE	MIB
+
+static bool pci_has(const char *device, const char *file, unsigned int want)
+{
+	unsigned int got = 0;
+	char path[400];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", device, file);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (fscanf(f, "%x", &got) != 1)
+		got = 0;
+	fclose(f);
+	return got == want;
+}
+
+static int open_edu(const char *file, int flags)
+{
+	DIR *dir = opendir("/sys/bus/pci/devices");
+	struct dirent *d;
+	char path[400];
+	int fd = -1;
+
+	while (dir && fd < 0 && (d = readdir(dir))) {
+		if (!pci_has(d->d_name, "vendor", 0x1234) || !pci_has(d->d_name, "device", 0x11e8))
+			continue;
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/%s", d->d_name, file);
+		fd = open(path, flags);
+	}
+	if (dir)
+		closedir(dir);
+	return fd;
+}
+
+/* The device's BAR, at @at unless that is NULL. */
+static volatile uint32_t *map_edu(void *at, int prot)
+{
+	int fd = open_edu("enable", O_WRONLY);
+	void *bar;
+
+	if (fd < 0)
+		SKIP("this host has no edu, QEMU's PCI device");
+	ASSERT(write(fd, "1", 1) == 1);
+	close(fd);
+	fd = open_edu("resource0", prot & PROT_WRITE ? O_RDWR : O_RDONLY);
+	ASSERT(fd >= 0);
+	bar = mmap(at, EDU_SIZE, prot, MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
+	ASSERT(bar != MAP_FAILED);
+	close(fd);
+	return bar;
+}
+
+static void want_edu(const volatile uint32_t *bar, uint32_t value)
+{
+	EXPECT_EQ(guest_read(EDU_ID), EDU_IS);
+	EXPECT_EQ(guest_read(EDU_COMPLEMENT), value);
+	EXPECT_EQ(bar[EDU_COMPLEMENT / 4], value);
+}
+
+static const struct bar {
+	const char *name;
+	int prot;
+	uint32_t flags;
+	bool mmio;
+} bars[] = {
+	{ "the guest reads and writes the device", PROT_READ | PROT_WRITE, 0, false },
+	{ "the same while writes are logged", PROT_READ | PROT_WRITE, KVM_MEM_LOG_DIRTY_PAGES,
+	  false },
+	{ "mapped PROT_READ, a write is the VMM's", PROT_READ, 0, true },
+	{ "in a read-only slot, a write is the VMM's", PROT_READ | PROT_WRITE, KVM_MEM_READONLY,
+	  true },
+};
+
+TEST_EACH(pci_bar, "fault: a PCI device's BAR (VM_IO, VM_PFNMAP) as guest memory: ", bars, b)
+{
+	volatile uint32_t *bar = map_edu(NULL, b->prot);
+	uint64_t bitmap[EDU_SIZE / PAGE / 64];
+	struct kvm_dirty_log log = { .slot = SLOT, .dirty_bitmap = bitmap };
+	uint32_t before, written;
+	int i;
+
+	ASSERT(bar[EDU_ID / 4] == EDU_IS);
+	before = bar[EDU_COMPLEMENT / 4];
+	start((void *)bar, EDU_SIZE, b->flags);
+	G(&vm, g_narrow) = true;
+	want_edu(bar, before);
+	/* What has no register reads as ones: it is the device that answers. */
+	EXPECT_EQ(guest_read(EDU_SIZE - PAGE), ~0u);
+	for (i = 0; i < 3; i++) {
+		written = 0x12345678 * (i + 1) ^ before;
+		if (b->mmio) {
+			order(true, EDU_COMPLEMENT, written);
+			want_mmio(v, GPA + EDU_COMPLEMENT, 4, true);
+			vcpu_run_to_sync(v, 1);
+			want_edu(bar, before);
+		} else {
+			guest_write(EDU_COMPLEMENT, written);
+			want_edu(bar, ~written);
+		}
+		if (!(b->flags & KVM_MEM_LOG_DIRTY_PAGES))
+			continue;
+		ASSERT(!ioctl(vm.fd, KVM_GET_DIRTY_LOG, &log));
+		EXPECT_EQ(bitmap[0], 1);
+		EXPECT_EQ(bitmap[1], 0);
+	}
+}
+
+TEST(pci_bar_goes, "fault: a PCI device's BAR is unmapped, and mapped again, behind its slot")
+{
+	volatile uint32_t *bar = map_edu(NULL, PROT_READ | PROT_WRITE);
+	uint32_t *memory;
+
+	start((void *)bar, EDU_SIZE, 0);
+	G(&vm, g_narrow) = true;
+	guest_write(EDU_COMPLEMENT, 0x600d);
+	want_edu(bar, ~0x600du);
+	memory = mmap((void *)bar, EDU_SIZE, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	ASSERT(memory == (void *)bar);
+	EXPECT_EQ(guest_read(EDU_ID), 0);
+	guest_write(EDU_COMPLEMENT, 0xbad);
+	EXPECT_EQ(memory[EDU_COMPLEMENT / 4], 0xbad);
+	/* The device has not seen that. */
+	map_edu(memory, PROT_READ | PROT_WRITE);
+	want_edu(bar, ~0x600du);
+	ASSERT(!munmap((void *)bar, EDU_SIZE));
+	order(false, EDU_ID, 0);
+	EXPECT_ERR(vcpu_run_raw(v), EFAULT);
 }
 
 static const struct file {

@@ -12,7 +12,7 @@
  *
  *   to the host:   'C' command (struct start, TERM, NUL, command, NUL)
  *                  'i' input   'z' end of input   'w' window size
- *                  'h' nothing, but an interrupt
+ *                  'h' an interrupt for each CPU
  *   from the host: 'r' ready   'b' begun   'o' output   'e' error output
  *                  'k' kernel log since COMMAND began   'x' status (32 bits)
  */
@@ -22,6 +22,7 @@
 #include <linux/serial.h>
 #include <linux/serial_reg.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -63,6 +64,7 @@ struct agent {
 	int in;			/* writes to COMMAND's input, or -1 */
 	int out[2];		/* reads its output and error output, or -1 */
 	int pty;		/* master side, or -1 */
+	int visitor;		/* a byte sends it round the CPUs */
 	pid_t child;
 	char pending[FRAME_MAX];	/* input not yet taken by COMMAND */
 	size_t pending_len;
@@ -301,6 +303,47 @@ static void feed(struct agent *a)
 	}
 }
 
+/* Before all other processes, so that its coming interrupts the CPU. */
+static void visit_cpus(int orders)
+{
+	const struct sched_param first = { .sched_priority = 1 };
+	long cpu, cpus = sysconf(_SC_NPROCESSORS_CONF);
+	cpu_set_t all, one;
+	char order;
+
+	if (sched_setscheduler(0, SCHED_FIFO, &first) || sched_getaffinity(0, sizeof(all), &all))
+		die("visitor");
+	while (read(orders, &order, 1) == 1) {
+		for (cpu = 0; cpu < cpus; cpu++) {
+			CPU_ZERO(&one);
+			CPU_SET(cpu, &one);
+			sched_setaffinity(0, sizeof(one), &one);	/* a CPU may be away */
+		}
+		/* No CPU that goes away meanwhile is its only one. */
+		sched_setaffinity(0, sizeof(all), &all);
+	}
+	_exit(0);
+}
+
+static void start_visitor(struct agent *a)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC))
+		die("pipe");
+	pid = fork();
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		close(ends[1]);
+		visit_cpus(ends[0]);
+	}
+	close(ends[0]);
+	a->visitor = ends[1];
+	fcntl(a->visitor, F_SETFL, O_NONBLOCK);
+}
+
 static void take_frame(struct agent *a)
 {
 	static char buf[FRAME_MAX + 1];
@@ -322,6 +365,10 @@ static void take_frame(struct agent *a)
 	case 'w':
 		if (a->pty >= 0 && len == sizeof(struct winsize))
 			ioctl(a->pty, TIOCSWINSZ, buf);
+		break;
+	case 'h':	/* if it is not under way still */
+		if (write(a->visitor, "", 1) < 0 && errno != EAGAIN)
+			die("visitor");
 		break;
 	}
 }
@@ -491,6 +538,7 @@ int main(int argc, char **argv)
 	klogctl(KLOG_CONSOLE_LEVEL, NULL, 5);
 	lseek(a.kmsg, 0, SEEK_END);
 	send_frame(&a, 'b', NULL, 0);
+	start_visitor(&a);
 	start_command(&a, buf, len);
 	status = serve(&a);
 	send_kernel_log(&a);

@@ -303,7 +303,7 @@ static uint64_t measure(const struct row *row, unsigned int count)
 
 /*
  * A VMM that boots vmm_guest.S, which prints the sum on its serial port and then
- * ends in a triple fault, to each VMM an end of its own kind.
+ * resets the machine, to each VMM an end of its own kind.
  */
 static uint64_t measure_vmm(const char *dev)
 {

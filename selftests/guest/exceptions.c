@@ -385,18 +385,12 @@ static void triple_fault(void)
 	guest_fail(__LINE__);
 }
 
-static void needs_shutdown_exit(void)
-{
-	if (host_lacks("svm-shutdown"))
-		SKIP("the emulator ends itself instead of taking the SHUTDOWN intercept");
-}
-
 TEST(triple_fault, "a triple fault is exit SHUTDOWN")
 {
 	struct vm vm;
 	struct vcpu *v;
 
-	needs_shutdown_exit();
+	host_needs("svm-shutdown");
 	v = vm_long_mode(&vm, 0, triple_fault);
 	EXPECT_EQ(vcpu_run(v), KVM_EXIT_SHUTDOWN);
 }
@@ -406,7 +400,7 @@ TEST(triple_fault_again, "after SHUTDOWN the vCPU can be set up anew and runs")
 	struct vm vm;
 	struct vcpu *v;
 
-	needs_shutdown_exit();
+	host_needs("svm-shutdown");
 	v = vm_long_mode(&vm, 0, triple_fault);
 	EXPECT_EQ(vcpu_run(v), KVM_EXIT_SHUTDOWN);
 	vcpu_long_mode(v, x_ud);

@@ -286,8 +286,7 @@ TEST(string_fault, "REP INSB to an unmapped address is a page fault there")
 	struct vm vm;
 	struct vcpu *v;
 
-	if (host_lacks("svm-cr2"))
-		SKIP("the emulator's VMRUN does not load CR2");
+	host_needs("svm-cr2");
 	v = vm_long_mode(&vm, 0, ins_fault);
 
 	/* Whether the port is read before the fault is the device's choice. */

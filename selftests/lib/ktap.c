@@ -148,6 +148,27 @@ bool host_lacks(const char *what)
 	return false;
 }
 
+void host_needs(const char *what)
+{
+	static const struct { const char *what, *why; } reasons[] = {
+		{ "svm-shutdown", "the emulator ends itself at a triple fault of a guest" },
+		{ "svm-cr2", "the emulator's VMRUN does not load CR2" },
+		{ "svm-dr6", "the emulator leaves DR6 alone at a #DB that is intercepted" },
+		{ "vmx-interrupts",
+		  "the emulator holds interrupts back from a guest that has masked them" },
+	};
+	size_t i;
+
+	if (!host_lacks(what))
+		return;
+	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
+		if (!strcmp(reasons[i].what, what))
+			ktap_skip("%s", reasons[i].why);
+	}
+	ktap_fail(__FILE__, __LINE__, "no reason why a host lacks %s", what);
+	ktap_end_now();
+}
+
 /* Run one test; @why gets the reason where it was killed or skipped. */
 static int run_one(const struct ktap_test *t, const char *row, char *why,
 		   size_t len)

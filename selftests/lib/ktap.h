@@ -43,6 +43,8 @@ struct ktap_test {
  * what no hypervisor can show there is skipped.
  */
 bool host_lacks(const char *what);
+/* Skip this test where it does, with the reason that ktap.c has for @what. */
+void host_needs(const char *what);
 
 #define KTAP_ENTRY(id)							\
 	static const struct ktap_test id				\

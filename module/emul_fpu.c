@@ -76,6 +76,18 @@ int emul_op_fwait(struct umbra_emul *e)
 	return emul_fpu_pending(e);
 }
 
+/* The image has them in the order of the stack: with TOP 0 that is their own. */
+static void rotate(u8 *fx)
+{
+	unsigned int top = (get16(fx, FX_SW) & SW_TOP) >> 11, i;
+	u8 st[128];
+
+	memcpy(st, fx + FX_ST, sizeof(st));
+	for (i = 0; i < 8; i++)
+		memcpy(fx + FX_ST + 16 * i, st + 16 * ((i - top) & 7), 16);
+	put16(fx, FX_SW, get16(fx, FX_SW) & ~SW_TOP);
+}
+
 /* Control and status words */
 
 int emul_op_fnstcw(struct umbra_emul *e)
@@ -143,6 +155,8 @@ int emul_op_fninit(struct umbra_emul *e)
 		r = e->ops->get_fpu(e, fx);
 	if (r)
 		return r;
+	/* The registers keep what they hold, where TOP was. */
+	rotate(fx);
 	memset(fx, 0, FX_MXCSR);
 	put16(fx, FX_CW, CW_INIT);
 	return e->ops->set_fpu(e, fx);
@@ -174,18 +188,6 @@ int emul_mmx_read(struct umbra_emul *e, unsigned int reg, u64 *val)
 	top = (get16(fx, FX_SW) & SW_TOP) >> 11;
 	memcpy(val, fx + FX_ST + 16 * ((reg - top) & 7), 8);
 	return UMBRA_EMUL_OK;
-}
-
-/* The image has them in the order of the stack: with TOP 0 that is their own. */
-static void rotate(u8 *fx)
-{
-	unsigned int top = (get16(fx, FX_SW) & SW_TOP) >> 11, i;
-	u8 st[128];
-
-	memcpy(st, fx + FX_ST, sizeof(st));
-	for (i = 0; i < 8; i++)
-		memcpy(fx + FX_ST + 16 * i, st + 16 * ((i - top) & 7), 16);
-	put16(fx, FX_SW, get16(fx, FX_SW) & ~SW_TOP);
 }
 
 static int enter_mmx(struct umbra_emul *e, int reg, u64 val)

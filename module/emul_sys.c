@@ -232,6 +232,9 @@ int emul_op_mwait(struct umbra_emul *e)
 {
 	if (e->cpl)
 		return emul_ud(e);
+	/* Bit 0, to end with interrupts held back, is the one extension that there is. */
+	if (emul_reg_read(e, EMUL_RCX, 4) > 1)
+		return emul_gp0(e);
 	return UMBRA_EMUL_OK;
 }
 

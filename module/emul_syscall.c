@@ -130,6 +130,8 @@ int emul_op_sysret(struct umbra_emul *e)
 		r = sysret_stack(e, (star >> 48) + 8);
 	if (r)
 		return r;
+	/* A step is taken before the first instruction there. */
+	e->step_rule = EMUL_STEP_NEW;
 	if (lma)
 		e->new_flags = (e->gpr[11] & SYSRET_FLAGS) | EMUL_FIXED;
 	else

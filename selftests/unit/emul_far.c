@@ -1147,6 +1147,17 @@ static void test_syscall(void)
 	       "sysret to 64-bit code: not RF and VM");
 	set_up(L64, 0);
 	star(LMA | 1);
+	m.e.gpr[11] = 0x102;
+	tap_ok(model_run(&m, CODE("\x48\x0f\x07")) == OK && m.e.trap_step,
+	       "sysret with TF in R11 steps at once");
+	set_up(L64, 0);
+	star(LMA | 1);
+	m.e.rflags |= 0x100;
+	m.e.gpr[11] = 2;
+	tap_ok(model_run(&m, CODE("\x48\x0f\x07")) == OK && !m.e.trap_step,
+	       "and without it there is none");
+	set_up(L64, 0);
+	star(LMA | 1);
 	m.e.gpr[CX] = 0xff00001234;
 	tap_ok(at(model_run(&m, CODE("\x0f\x07")), P32, 0x33, 3, 0x1234) &&
 	       flat(EMUL_CS, 0x33, 0xcfb), "sysret to 32-bit code");

@@ -111,6 +111,9 @@ static void test_features(void)
 		{ "rdpkru", CODE("\x0f\x01\xee"), P32, UMBRA_CPU_PKU, UNKNOWN },
 		{ "rdrand", CODE("\x0f\xc7\xf0"), P32, UMBRA_CPU_RDRAND, UNKNOWN },
 		{ "rdseed", CODE("\x0f\xc7\xf8"), P32, UMBRA_CPU_RDSEED, UNKNOWN },
+		{ "movntss", CODE("\xf3\x0f\x2b\x03"), P32, UMBRA_CPU_SSE4A, OK },
+		{ "extrq", CODE("\x66\x0f\x79\xc1"), P32, UMBRA_CPU_SSE4A, UNKNOWN },
+		{ "insertq", CODE("\xf2\x0f\x78\xc1\x08\x08"), L64, UMBRA_CPU_SSE4A, UNKNOWN },
 		{ "3DNow", CODE("\x0f\x0f\x03\x9e"), P32, UMBRA_CPU_3DNOW, UNKNOWN },
 		{ "XOP", CODE("\x8f\xe9\x78\x01\xcb"), P32, UMBRA_CPU_XOP, UNKNOWN },
 	};
@@ -294,8 +297,13 @@ static void test_x87(void)
 	tap_ok(model_run(&m, CODE("\x9b")) == OK, "without CR0.NE nothing comes");
 	tap_ok(model_run(&m, CODE("\xdb\xe2")) == OK && get16(FX_SW) == 0x3800, "fnclex");
 	m.fpu[FX_TAGS] = 0x55;
+	memset(m.fpu + FX_ST, 0x11, 16);
+	memset(m.fpu + FX_ST + 7 * 16, 0x66, 16);
 	tap_ok(model_run(&m, CODE("\xdb\xe3")) == OK && get16(0) == 0x37f && get16(FX_SW) == 0 &&
 	       m.fpu[FX_TAGS] == 0, "fninit");
+	/* TOP was 7: what was on top of the stack is register 7 now, what was below it number 6. */
+	tap_ok(m.fpu[FX_ST + 7 * 16] == 0x11 && m.fpu[FX_ST + 6 * 16] == 0x66,
+	       "fninit leaves the registers where they are");
 	set_up(L64);
 	m.e.gpr[BX] = 0x50000;
 	tap_ok(faulted(model_run(&m, CODE("\xd9\x3b")), PF, 2) &&
@@ -463,6 +471,10 @@ static void test_system(void)
 	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xc8")), PF, 0), "monitor of nothing");
 	m.e.gpr[CX] = 1;
 	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xc8")), GP, 0), "monitor with an extension");
+	tap_ok(model_run(&m, CODE("\x0f\x01\xc9")) == OK, "mwait with interrupts as an end");
+	m.e.rip = 0x1000;
+	m.e.gpr[CX] = 2;
+	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xc9")), GP, 0), "mwait with an extension");
 	m.e.cpl = 3;
 	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xc8")), UD, -1) &&
 	       faulted(model_run(&m, CODE("\x0f\x01\xc9")), UD, -1), "monitor and mwait by CPL 3");

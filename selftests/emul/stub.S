@@ -3,6 +3,7 @@
  * The guest's way into a case and out of it. Page-aligned code that the case's page tables map
  * too, for the supervisor alone; everything else here belongs to the test's own.
  */
+#include "guest_entry.h"
 #include "layout.h"
 
 	.section .text.emul_stub, "ax"
@@ -11,20 +12,9 @@
 	.globl	emul_stub_begin
 emul_stub_begin:
 
-/* All vectors of the IDT, 16 bytes each; these push an error code by themselves. */
 	.globl	emul_vectors
 emul_vectors:
-	vector = 0
-	.rept	NR_VECTORS
-	.balign	16
-	.if	vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
-	.else
-	pushq	$0
-	.endif
-	pushq	$vector
-	jmp	leave_case
-	vector = vector + 1
-	.endr
+	GUEST_VECTORS NR_VECTORS, leave_case
 
 /*
  * void emul_enter(struct frame *frame, uint64_t cr3, const void *xmm): load the registers of the
@@ -32,12 +22,7 @@ emul_vectors:
  */
 	.globl	emul_enter
 emul_enter:
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	GUEST_PUSH_CALLEE_SAVED
 	movq	%rsp, emul_saved_rsp
 	movb	$1, emul_in_case
 	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
@@ -45,40 +30,10 @@ emul_enter:
 	.endr
 	movq	%rdi, %rsp
 	movq	%rsi, %cr3
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rdi
-	popq	%rsi
-	popq	%rbp
-	popq	%rdx
-	popq	%rcx
-	popq	%rbx
-	popq	%rax
-	addq	$16, %rsp
-	iretq
+	GUEST_POP_FRAME
 
 leave_case:
-	pushq	%rax
-	pushq	%rbx
-	pushq	%rcx
-	pushq	%rdx
-	pushq	%rbp
-	pushq	%rsi
-	pushq	%rdi
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	GUEST_PUSH_FRAME
 	cld
 	movl	$MAIN_CR3, %eax
 	movq	%cr3, %rbx
@@ -102,12 +57,7 @@ leave_case:
 	movb	$0, emul_in_case
 	jne	2f
 	movq	emul_saved_rsp, %rsp
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
+	GUEST_POP_CALLEE_SAVED
 	ret
 2:	movq	%rsp, %rdi
 	andq	$-16, %rsp

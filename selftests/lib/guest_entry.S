@@ -1,64 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Exception entry of the guests, and their way to ring 3 and back. */
+#include "guest_entry.h"
 
 	.text
 	.code64
 
-/* 256 entries of 16 bytes each. These vectors push an error code by themselves. */
 	.balign	16
 	.globl	guest_idt_stubs
 guest_idt_stubs:
-	vector = 0
-	.rept	256
-	.balign	16
-	.if	vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21
-	.else
-	pushq	$0
-	.endif
-	pushq	$vector
-	jmp	common64
-	vector = vector + 1
-	.endr
+	GUEST_VECTORS 256, common64
 
 common64:
-	pushq	%rax
-	pushq	%rbx
-	pushq	%rcx
-	pushq	%rdx
-	pushq	%rbp
-	pushq	%rsi
-	pushq	%rdi
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	GUEST_PUSH_FRAME
 	movq	%rsp, %rdi
 	movq	%rsp, %rbx
 	andq	$-16, %rsp
 	cld
 	call	guest_exception
 	movq	%rbx, %rsp
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rdi
-	popq	%rsi
-	popq	%rbp
-	popq	%rdx
-	popq	%rcx
-	popq	%rbx
-	popq	%rax
-	addq	$16, %rsp
-	iretq
+	GUEST_POP_FRAME
 
 /*
  * guest_call_ring3(fn): run fn in ring 3; INT 0x80 from there comes back here,
@@ -66,12 +26,7 @@ common64:
  */
 	.globl	guest_call_ring3
 guest_call_ring3:
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	GUEST_PUSH_CALLEE_SAVED
 	movq	%rsp, ring3_return
 	pushq	$0x23
 	pushq	$0x70000
@@ -87,12 +42,7 @@ ring3_entry:
 	.globl	guest_ring3_back
 guest_ring3_back:
 	movq	ring3_return, %rsp
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
+	GUEST_POP_CALLEE_SAVED
 	ret
 
 	.bss

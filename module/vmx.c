@@ -113,7 +113,8 @@ static int choose_controls(u32 msr, u32 want, u32 may, u32 *controls)
 #define PRIMARY_UNWANTED (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |	\
 			  CPU_BASED_INVLPG_EXITING)
 #define SECONDARY_WANTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST)
-#define SECONDARY_MAY	(SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_XSAVES)
+#define SECONDARY_MAY	(SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_XSAVES |			\
+			 SECONDARY_EXEC_ENCLS_EXITING)
 #define EXIT_WANTED	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |	\
 			 VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT |			\
 			 VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER)
@@ -424,6 +425,8 @@ static void write_constants(struct vmx_vcpu *vmx)
 	}
 	if (vmx->secondary & SECONDARY_XSAVES)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
+	if (vmx->secondary & SECONDARY_EXEC_ENCLS_EXITING)
+		vmcs_write(ENCLS_EXITING_BITMAP, ~0ULL);
 	vmcs_write(MSR_BITMAP, __pa(vmx->msr_bitmap));
 	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->virtual_apic));
 	vmcs_write(TPR_THRESHOLD, 0);
@@ -767,6 +770,7 @@ static void vmx_enter(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 debugctl;
+	u16 ldt;
 
 	/* A reboot has turned VMX off: to the VMM that is a failed entry. */
 	if (unlikely(!this_cpu_read(vmx_cpu.enabled))) {
@@ -780,6 +784,10 @@ static void vmx_enter(struct umbra_vcpu *vcpu)
 		load_drs(vcpu);
 	if (boot_cpu_has_bug(X86_BUG_L1TF) && boot_cpu_has(X86_FEATURE_FLUSH_L1D))
 		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+	/* Each exit takes the LDT away; another thread may have made one since the last. */
+	store_ldt(ldt);
+	if (unlikely(ldt))
+		vmx->host_ldt = ldt;
 	/* The exit clears it; the host's own is brought back. */
 	debugctl = get_debugctlmsr();
 

@@ -40,6 +40,7 @@ static const u8 plain_exits[] = {
 	[EXIT_REASON_INVVPID]			= UMBRA_EXIT_UNDEFINED,
 	[EXIT_REASON_WBINVD]			= UMBRA_EXIT_CACHE,
 	[EXIT_REASON_XSETBV]			= UMBRA_EXIT_XSETBV,
+	[EXIT_REASON_ENCLS]			= UMBRA_EXIT_UNDEFINED,
 };
 
 /* «Exit Qualification for Control-Register Accesses» */

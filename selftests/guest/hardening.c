@@ -104,6 +104,53 @@ TEST_EACH(recurring, "case 35: a debug exception raised again for ever by ", rec
 	vcpu_run_to_end(v);
 }
 
+/* In ring 3, where alignment is checked, as the delivery to ring 3 is too. */
+asm(".text; .code32;"
+    "code32_ac: movl 1, %eax; code32_ac_end: jmp code32_ac_end;"
+    ".code64");
+extern char code32_ac[], code32_ac_end[];
+
+static void alignment_checked(struct vm *vm, struct vcpu *v)
+{
+	uint64_t cs = SEL_FREE | 3, at = (uintptr_t)code32_ac;
+	uint64_t gate = (at & 0xffff) | cs << 16 | 0xee00ULL << 32 | at >> 16 << 48;
+	uint64_t code = 0x00cffb000000ffffULL;
+	struct kvm_regs regs = {
+		.rip = at, .rsp = GPA_STACK - 0x1ff, .rflags = FLAGS_FIXED | FLAGS_AC,
+	};
+	struct kvm_sregs s;
+
+	vcpu_prot32(v, NULL);
+	s = vcpu_sregs(v);
+	s.cr0 |= CR0_AM;
+	s.cs.selector = cs;
+	s.ds.selector = s.es.selector = s.ss.selector = SEL_UDATA;
+	s.cs.dpl = s.ds.dpl = s.es.dpl = s.ss.dpl = 3;
+	ASSERT(!ioctl(v->fd, KVM_SET_SREGS, &s));
+	ASSERT(!ioctl(v->fd, KVM_SET_REGS, &regs));
+	memcpy(vm->mem + GPA_GDT + SEL_FREE, &code, sizeof(code));
+	memcpy(vm->mem + GPA_IDT + AC_VECTOR * 8, &gate, sizeof(gate));
+}
+
+TEST(recurring_ac, "case 35: an alignment check raised again for ever by its delivery")
+{
+	struct kvm_vcpu_events e;
+	struct vm vm;
+	struct vcpu *v;
+
+	vm_init(&vm, 0);
+	v = vm_vcpu(&vm, 0);
+	alignment_checked(&vm, v);
+	do {
+		EXPECT_ERR(vcpu_run_for(v, 50), EINTR);
+		if (vcpu_regs(v).rip == (uintptr_t)code32_ac_end)
+			SKIP("the emulated CPU checks no alignment");
+		ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	} while (!ktap_failed() && (e.exception.nr != AC_VECTOR ||
+				    !(e.exception.injected || e.exception.pending)));
+	EXPECT_EQ(vcpu_regs(v).rip, (uintptr_t)code32_ac);
+}
+
 /* 36, 38: from ring 3 */
 
 static void user_dr(void)
@@ -369,7 +416,8 @@ static const struct map {
 	{ "0F 3A", { 0x0f, 0x3a }, 2 },
 };
 
-TEST_EACH(all_opcodes, "case 40: every opcode on a device, behind every prefix: ", maps, map)
+TEST_EACH_SECONDS(all_opcodes, "case 40: every opcode on a device, behind every prefix: ", maps, map,
+		  60)
 {
 	static const uint8_t prefix[] = { 0, 0x66, 0xf2, 0xf3, 0xf0, 0x48 };
 	static const uint8_t modrm[] = { 0x00, 0x0f, 0x17, 0x3f };

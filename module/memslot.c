@@ -79,6 +79,26 @@ static const struct umbra_slot *writable_slot(struct umbra_vm *vm, gpa_t gpa, un
 	return slot;
 }
 
+/* What a CPU writes in one access others see as one: entries of page tables above all. */
+static int write_user(unsigned long hva, const void *data, unsigned int n)
+{
+	u64 value = 0;
+
+	if (n > sizeof(value) || hva & (n - 1))
+		return copy_to_user((void __user *)hva, data, n) ? -EFAULT : 0;
+	memcpy(&value, data, n);
+	switch (n) {
+	case 8:
+		return put_user(value, (u64 __user *)hva);
+	case 4:
+		return put_user((u32)value, (u32 __user *)hva);
+	case 2:
+		return put_user((u16)value, (u16 __user *)hva);
+	default:
+		return copy_to_user((void __user *)hva, data, n) ? -EFAULT : 0;
+	}
+}
+
 int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned int len)
 {
 	const struct umbra_slot *slot;
@@ -88,7 +108,7 @@ int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned
 	for (; len; len -= n, gpa += n, data += n) {
 		n = in_page(gpa, len);
 		slot = writable_slot(vm, gpa, &hva);
-		if (!slot || copy_to_user((void __user *)hva, data, n))
+		if (!slot || write_user(hva, data, n))
 			return -EFAULT;
 		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
 	}

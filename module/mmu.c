@@ -146,14 +146,25 @@ static void in_pieces(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_slee
 	}
 }
 
+/* The mode is known only under the lock: it may change while there is no vCPU. */
+static bool zap_piece(struct umbra_vm *vm, gfn_t start, gfn_t end)
+{
+	return vm->mmu.ops->zap(vm, start, end);
+}
+
+static bool log_piece(struct umbra_vm *vm, gfn_t start, gfn_t end)
+{
+	return vm->mmu.ops->start_log(vm, start, end);
+}
+
 void umbra_mmu_zap(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep)
 {
-	in_pieces(vm, start, end, may_sleep, vm->mmu.ops->zap);
+	in_pieces(vm, start, end, may_sleep, zap_piece);
 }
 
 void umbra_mmu_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end)
 {
-	in_pieces(vm, start, end, true, vm->mmu.ops->start_log);
+	in_pieces(vm, start, end, true, log_piece);
 }
 
 /** umbra_mmu_read_seq() - before a fault looks up its slot: see umbra_mmu_stale() */
@@ -171,6 +182,30 @@ bool umbra_mmu_stale(struct umbra_vm *vm, unsigned long seq, unsigned long hva)
 	if (mmu->invalidate_active && hva >= mmu->invalidate_start && hva < mmu->invalidate_end)
 		return true;
 	return mmu->invalidate_seq != seq;
+}
+
+/**
+ * umbra_mmu_page_error() - no page for a fault
+ * @slot: that holds @gfn
+ * @gfn: the page
+ * @error: umbra_gfn_to_pfn()'s
+ *
+ * Return: enum umbra_fault_result, or errno for KVM_RUN
+ */
+int umbra_mmu_page_error(const struct umbra_slot *slot, gfn_t gfn, int error)
+{
+	switch (error) {
+	case -EHWPOISON:
+		/* The signal ends KVM_RUN with EINTR. */
+		umbra_mmu_send_hwpoison(umbra_slot_hva(slot, gfn));
+		return UMBRA_FAULT_DONE;
+	case -EINTR:
+		return UMBRA_FAULT_DONE;
+	case -EROFS:
+		return UMBRA_FAULT_MMIO;
+	default:
+		return error;
+	}
 }
 
 void umbra_mmu_send_hwpoison(unsigned long hva)

@@ -175,6 +175,8 @@ static inline void umbra_mmu_untake_page(struct umbra_vcpu_mmu *mmu, void *page)
 void *umbra_mmu_alloc_root(struct umbra_vm *vm);
 /* Unlinked under mmu_lock for writing: free it after the flush. */
 void umbra_mmu_bury_page(struct umbra_vm *vm, void *page);
+/* What became of a fault whose page umbra_gfn_to_pfn() did not find: its @error as a result. */
+int umbra_mmu_page_error(const struct umbra_slot *slot, gfn_t gfn, int error);
 /* Nobody can see it any more. */
 void umbra_mmu_free_page(struct umbra_vm *vm, void *page);
 

@@ -474,22 +474,6 @@ out:
 	return done;
 }
 
-static int page_error(const struct map_request *req, int error)
-{
-	switch (error) {
-	case -EHWPOISON:
-		/* The signal ends KVM_RUN with EINTR. */
-		umbra_mmu_send_hwpoison(umbra_slot_hva(req->slot, req->gfn));
-		return UMBRA_FAULT_DONE;
-	case -EINTR:
-		return UMBRA_FAULT_DONE;
-	case -EROFS:
-		return UMBRA_FAULT_MMIO;
-	default:
-		return error;
-	}
-}
-
 static int map_fault(struct umbra_vcpu *vcpu, struct map_request *req, unsigned long seq)
 {
 	struct umbra_vm *vm = vcpu->vm;
@@ -500,7 +484,7 @@ static int map_fault(struct umbra_vcpu *vcpu, struct map_request *req, unsigned 
 		return r;
 	r = umbra_gfn_to_pfn(req->slot, req->gfn, req->write, &req->pfn);
 	if (r)
-		return page_error(req, r);
+		return umbra_mmu_page_error(req->slot, req->gfn, r);
 
 	read_lock(&vm->mmu_lock);
 	if (!umbra_mmu_stale(vm, seq, umbra_slot_hva(req->slot, req->gfn))) {

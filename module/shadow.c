@@ -1,0 +1,670 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The core of the shadow engine, for guest tables whose writes are all seen. The
+ * rules that keep it true:
+ *
+ * - a table of ours is found by the guest's frame and by all of its role;
+ * - a frame of the guest's that has such a table is writable nowhere. Who makes one
+ *   takes the right away and has the CPUs flush, and only then believes an entry;
+ * - rights are those of the whole way and stand in the leaf;
+ * - every leaf is in the chain of its frame, every other entry in that of the
+ *   table it points to, so that either can be taken away from there.
+ */
+#include "shadow.h"
+#include "shadow_env.h"
+
+#define GPTE_W		(1ULL << 1)
+#define GPTE_U		(1ULL << 2)
+#define GPTE_A		(1ULL << 5)
+#define GPTE_D		(1ULL << 6)
+#define GPTE_NX		(1ULL << 63)
+
+#define PKEY_BITS	(0xfULL << 59)
+
+/* Writes to a table, without a use of it, that make it none. */
+#define MANY_WRITES	4
+
+static unsigned int index_of(u64 gva, int level)
+{
+	return (gva >> (12 + 9 * (level - 1))) & (SHADOW_ENTRIES - 1);
+}
+
+static u64 level_pages(int level)
+{
+	return 1ULL << (9 * (level - 1));
+}
+
+static unsigned int hash(u64 gfn, unsigned int bits)
+{
+	return (gfn * 0x9e3779b97f4a7c15ULL) >> (64 - bits);
+}
+
+static struct shadow_page **page_chain(const struct shadow *m, u64 gfn)
+{
+	return &m->hash[hash(gfn, SHADOW_HASH_BITS)];
+}
+
+static u64 **rmap_chain(const struct shadow *m, u64 gfn)
+{
+	return &m->rmap[hash(gfn, SHADOW_RMAP_BITS)];
+}
+
+static unsigned int entry_index(const u64 *sptep)
+{
+	return ((unsigned long)sptep & 4095) / sizeof(*sptep);
+}
+
+static struct shadow_page *child_of(u64 spte)
+{
+	return shadow_owner(shadow_table_of(spte & SHADOW_ADDR));
+}
+
+/* Did the guest's entry lose or change anything on its way from @old to @now? */
+static bool gpte_differs(u64 old, u64 now)
+{
+	return ((old ^ now) & ~(GPTE_A | GPTE_D)) || (old & ~now);
+}
+
+static unsigned int gpte_size(const struct shadow_page *sp)
+{
+	return sp->role.narrow ? 4 : 8;
+}
+
+/* Which of the guest's entries is the @i-th of ours made of? Of 32-bit directories two are of one. */
+static unsigned int gpte_index(const struct shadow_page *sp, unsigned int i)
+{
+	if (!sp->role.narrow)
+		return i;
+	i += sp->role.quadrant * SHADOW_ENTRIES;
+	return sp->role.level == 2 ? i / 2 : i;
+}
+
+static int read_gpte(struct shadow *m, const struct shadow_page *sp, unsigned int i, u64 *gpte)
+{
+	return m->ops->read_gpte(m, (sp->gfn << 12) + gpte_index(sp, i) * gpte_size(sp), gpte,
+				 gpte_size(sp));
+}
+
+/* ------------------------------ chains ------------------------------ */
+
+/* The frame that the present leaf maps: a direct table counts, others remember the entry. */
+static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
+{
+	if (sp->role.direct)
+		return sp->gfn + i;
+	return (sp->gpte[i] & (sp->role.narrow ? 0xfffff000 : SHADOW_ADDR)) >> 12;
+}
+
+static void chain_add(u64 **head, u64 *sptep)
+{
+	shadow_owner(sptep)->next[entry_index(sptep)] = *head;
+	*head = sptep;
+}
+
+static void chain_del(u64 **head, u64 *sptep)
+{
+	while (*head != sptep)
+		head = &shadow_owner(*head)->next[entry_index(*head)];
+	*head = shadow_owner(sptep)->next[entry_index(sptep)];
+}
+
+/* Take a present entry away. */
+static void drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
+{
+	u64 *sptep = &sp->spt[i];
+
+	if (!(*sptep & SHADOW_P))
+		return;
+	if (sp->role.level == 1)
+		chain_del(rmap_chain(m, leaf_gfn(sp, i)), sptep);
+	else
+		chain_del(&child_of(*sptep)->parents, sptep);
+	WRITE_ONCE(*sptep, 0);
+	m->flush = true;
+}
+
+/*
+ * A chain grows by an entry, and not beyond bounds: a guest can map one frame as often as
+ * it likes, and to take an entry out of the middle is to look for it.
+ */
+static void chain_grow(struct shadow *m, u64 **head, u64 *sptep)
+{
+	unsigned int n = 1;
+	u64 *p, *next;
+
+	chain_add(head, sptep);
+	for (p = *head; p; p = next) {
+		next = shadow_owner(p)->next[entry_index(p)];
+		if (n++ > m->longest)
+			drop(m, shadow_owner(p), entry_index(p));
+	}
+}
+
+typedef bool (*leaf_fn)(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear);
+
+/* Call @fn for each leaf of a chain whose frame is in [start, end); it may drop that leaf. */
+static bool in_chain(struct shadow *m, u64 *sptep, u64 start, u64 end, leaf_fn fn, bool clear)
+{
+	bool any = false;
+	u64 *next;
+
+	for (; sptep; sptep = next) {
+		struct shadow_page *sp = shadow_owner(sptep);
+		unsigned int i = entry_index(sptep);
+		u64 gfn = leaf_gfn(sp, i);
+
+		next = sp->next[i];
+		if (gfn >= start && gfn < end)
+			any |= fn(m, sp, i, clear);
+	}
+	return any;
+}
+
+static bool each_leaf(struct shadow *m, u64 start, u64 end, leaf_fn fn, bool clear)
+{
+	bool any = false;
+	unsigned int i;
+
+	if (end - start < 1U << SHADOW_RMAP_BITS) {
+		for (; start < end; start++)
+			any |= in_chain(m, *rmap_chain(m, start), start, start + 1, fn, clear);
+		return any;
+	}
+	for (i = 0; i < 1U << SHADOW_RMAP_BITS; i++)
+		any |= in_chain(m, m->rmap[i], start, end, fn, clear);
+	return any;
+}
+
+/* ------------------------------ taking away ------------------------------ */
+
+static bool drop_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	(void)clear;
+	drop(m, sp, i);
+	return true;
+}
+
+static bool protect_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	(void)clear;
+	if (!(sp->spt[i] & SHADOW_W))
+		return false;
+	/* Of bits that the CPU sets meanwhile none is needed. */
+	WRITE_ONCE(sp->spt[i], sp->spt[i] & ~(SHADOW_W | SHADOW_D));
+	m->flush = true;
+	return true;
+}
+
+static bool age_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	u64 spte = READ_ONCE(sp->spt[i]);
+
+	(void)m;
+	if (!(spte & SHADOW_A))
+		return false;
+	if (clear)
+		WRITE_ONCE(sp->spt[i], spte & ~SHADOW_A);
+	return true;
+}
+
+void shadow_protect(struct shadow *m, u64 start, u64 end)
+{
+	each_leaf(m, start, end, protect_leaf, false);
+}
+
+bool shadow_age(struct shadow *m, u64 start, u64 end, bool clear)
+{
+	return each_leaf(m, start, end, age_leaf, clear);
+}
+
+static void unlist(struct shadow *m, struct shadow_page *sp)
+{
+	if (sp->newer)
+		sp->newer->older = sp->older;
+	else
+		m->newest = sp->older;
+	if (sp->older)
+		sp->older->newer = sp->newer;
+	else
+		m->oldest = sp->newer;
+	m->nr--;
+}
+
+static void enlist(struct shadow *m, struct shadow_page *sp)
+{
+	sp->newer = NULL;
+	sp->older = m->newest;
+	if (m->newest)
+		m->newest->newer = sp;
+	else
+		m->oldest = sp;
+	m->newest = sp;
+	m->nr++;
+}
+
+/* Nothing leads to @sp or away from it afterwards. A root in use is freed by its last user. */
+static void zap_page(struct shadow *m, struct shadow_page *sp)
+{
+	struct shadow_page **p = page_chain(m, sp->gfn);
+	unsigned int i;
+
+	for (i = 0; i < SHADOW_ENTRIES; i++)
+		drop(m, sp, i);
+	while (sp->parents)
+		drop(m, shadow_owner(sp->parents), entry_index(sp->parents));
+	while (*p != sp)
+		p = &(*p)->hash_next;
+	*p = sp->hash_next;
+	unlist(m, sp);
+	sp->dead = true;
+	if (sp->roots) {
+		m->reload = true;
+		m->flush = true;
+		return;
+	}
+	m->ops->free(m, sp);
+}
+
+void shadow_untrack(struct shadow *m, u64 gfn)
+{
+	struct shadow_page *sp = *page_chain(m, gfn), *next;
+
+	for (; sp; sp = next) {
+		next = sp->hash_next;
+		if (sp->gfn == gfn && !sp->role.direct)
+			zap_page(m, sp);
+	}
+}
+
+void shadow_zap(struct shadow *m, u64 start, u64 end)
+{
+	struct shadow_page *sp, *next;
+	u64 gfn;
+
+	each_leaf(m, start, end, drop_leaf, false);
+	if (end - start < m->nr) {
+		for (gfn = start; gfn < end; gfn++)
+			shadow_untrack(m, gfn);
+		return;
+	}
+	for (sp = m->oldest; sp; sp = next) {
+		next = sp->newer;
+		if (!sp->role.direct && sp->gfn >= start && sp->gfn < end)
+			zap_page(m, sp);
+	}
+}
+
+void shadow_zap_oldest(struct shadow *m, unsigned int count)
+{
+	for (; m->oldest && count; count--)
+		zap_page(m, m->oldest);
+}
+
+void shadow_make_room(struct shadow *m)
+{
+	struct shadow_page *sp, *next;
+
+	for (sp = m->oldest; sp && m->nr + SHADOW_LEVELS > m->quota; sp = next) {
+		next = sp->newer;
+		if (!sp->roots)
+			zap_page(m, sp);
+	}
+}
+
+/* ------------------------------ tables ------------------------------ */
+
+bool shadow_tracks(const struct shadow *m, u64 gfn)
+{
+	const struct shadow_page *sp;
+
+	for (sp = *page_chain(m, gfn); sp; sp = sp->hash_next) {
+		if (sp->gfn == gfn && !sp->role.direct)
+			return true;
+	}
+	return false;
+}
+
+static struct shadow_page *find(const struct shadow *m, u64 gfn, union shadow_role role)
+{
+	struct shadow_page *sp;
+
+	for (sp = *page_chain(m, gfn); sp; sp = sp->hash_next) {
+		if (sp->gfn == gfn && sp->role.word == role.word)
+			return sp;
+	}
+	return NULL;
+}
+
+/* Is a present entry still what the guest's says? */
+static void check_entry(struct shadow *m, struct shadow_page *sp, unsigned int i)
+{
+	u64 now;
+
+	if (!(sp->spt[i] & SHADOW_P))
+		return;
+	if (read_gpte(m, sp, i, &now) < 0 || gpte_differs(sp->gpte[i], now))
+		drop(m, sp, i);
+	else
+		sp->gpte[i] = now;
+}
+
+/*
+ * Memory may have been changed unseen since @sp was used. What it leads to is to be
+ * looked at as well, so that it is found anew by the next faults.
+ */
+static void refresh(struct shadow *m, struct shadow_page *sp)
+{
+	unsigned int i;
+
+	for (i = 0; i < SHADOW_ENTRIES; i++) {
+		if (sp->role.level > 1)
+			drop(m, sp, i);
+		else if (!sp->role.direct)
+			check_entry(m, sp, i);
+	}
+	sp->epoch = m->epoch;
+}
+
+static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool, u64 gfn,
+				    union shadow_role role)
+{
+	struct shadow_page **chain = page_chain(m, gfn);
+	struct shadow_page *sp = find(m, gfn, role);
+
+	if (sp) {
+		if (sp->epoch != m->epoch)
+			refresh(m, sp);
+		return sp;
+	}
+	if (!pool->tables || pool->pages < SHADOW_PAGE_PAGES)
+		return NULL;
+	sp = pool->table[--pool->tables];
+	sp->spt = pool->page[--pool->pages];
+	sp->next = pool->page[--pool->pages];
+	if (!role.direct)
+		sp->gpte = pool->page[--pool->pages];
+	sp->gfn = gfn;
+	sp->role = role;
+	sp->epoch = m->epoch;
+	shadow_set_owner(sp->spt, sp);
+	if (!role.direct)
+		shadow_protect(m, gfn, gfn + 1);
+	sp->hash_next = *chain;
+	*chain = sp;
+	enlist(m, sp);
+	m->ops->made(m, sp);
+	return sp;
+}
+
+struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, u64 gfn,
+				    union shadow_role role)
+{
+	struct shadow_page *sp = get_table(m, pool, gfn, role);
+
+	if (!sp)
+		return NULL;
+	unlist(m, sp);
+	enlist(m, sp);
+	sp->roots++;
+	return sp;
+}
+
+void shadow_put_root(struct shadow *m, struct shadow_page *root)
+{
+	if (--root->roots || !root->dead)
+		return;
+	m->flush = true;
+	m->ops->free(m, root);
+}
+
+/* ------------------------------ mapping ------------------------------ */
+
+/* Rights that a guest's entry leaves. */
+static unsigned int gpte_rights(u64 gpte, bool narrow)
+{
+	return (gpte & GPTE_W ? SHADOW_MAY_WRITE : 0) | (gpte & GPTE_U ? SHADOW_MAY_USER : 0) |
+	       (!narrow && gpte & GPTE_NX ? 0 : SHADOW_MAY_EXEC);
+}
+
+/*
+ * Rights of the page itself. Without CR0.WP a supervisor writes where the tables say no: on
+ * pages of its own all who come may. And none is written before its entry is dirty.
+ */
+static unsigned int leaf_rights(unsigned int access, bool dirty, bool wp)
+{
+	if (!wp && !(access & SHADOW_MAY_USER))
+		access |= SHADOW_MAY_WRITE;
+	return dirty ? access : access & ~SHADOW_MAY_WRITE;
+}
+
+/* The way of one address: our table at each level, and the guest's entry in it as it is now. */
+struct way {
+	struct shadow_page *sp[SHADOW_LEVELS + 1];
+	u64 gpte[SHADOW_LEVELS + 1];
+	unsigned int access;
+	int top;
+};
+
+/* The table below @sp, @access being what the way allows so far. */
+static struct shadow_page *next_table(struct shadow *m, struct shadow_pool *pool,
+				      const struct shadow_page *sp, const struct shadow_map *map,
+				      unsigned int access)
+{
+	const struct umbra_gwalk *walk = map->walk;
+	union shadow_role role = map->mode;
+	int level = sp->role.level;
+
+	if (sp->role.direct) {
+		role = sp->role;
+		role.level--;
+		return get_table(m, pool, sp->gfn + index_of(map->gva, level) * level_pages(level),
+				role);
+	}
+	role.level = level - 1;
+	role.access = access;
+	if (walk->level == level) {
+		role.word = 0;
+		role.level = level - 1;
+		role.direct = true;
+		role.access = leaf_rights(access, walk->dirty, map->mode.wp);
+		role.nx = map->mode.nx;
+		role.wide = map->mode.wide;
+		role.pkey = walk->pkey;
+		return get_table(m, pool, (walk->gpa >> 12) & ~(level_pages(level) - 1), role);
+	}
+	/* The guest's table has twice as many entries as ours. */
+	if (role.narrow)
+		role.quadrant = (map->gva >> 21) & 1;
+	return get_table(m, pool, walk->table_gpa[level - 2] >> 12, role);
+}
+
+/* Find or make all tables of the way; false: the pool is empty. */
+static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
+		     const struct shadow_map *map, struct way *way)
+{
+	struct shadow_page *sp = root;
+	int level;
+
+	way->top = root->role.level;
+	way->access = root->role.access;
+	for (level = way->top;; level--) {
+		way->sp[level] = sp;
+		if (!sp->role.direct)
+			way->access &= gpte_rights(map->walk->gpte[level - 1], sp->role.narrow);
+		if (level == 1)
+			return true;
+		sp = next_table(m, pool, sp, map, way->access);
+		if (!sp)
+			return false;
+	}
+}
+
+/*
+ * The guest's entries as they are now that nobody writes them unseen. The walk has set the
+ * bits that it needs, unless they are in ROM, where nobody can.
+ */
+static bool still_so(struct shadow *m, const struct shadow_map *map, struct way *way)
+{
+	u64 now, walked, needed;
+	int level, r;
+
+	for (level = way->top; level >= 1 && !way->sp[level]->role.direct; level--) {
+		walked = map->walk->gpte[level - 1];
+		r = read_gpte(m, way->sp[level], index_of(map->gva, level), &now);
+		if (r < 0 || ((walked ^ now) & ~(GPTE_A | GPTE_D)))
+			return false;
+		needed = GPTE_A;
+		if (level == map->walk->level && map->walk->dirty)
+			needed |= GPTE_D;
+		if (!r && needed & ~now)
+			return false;
+		way->gpte[level] = now;
+	}
+	return true;
+}
+
+static void link_tables(struct shadow *m, const struct shadow_map *map, const struct way *way)
+{
+	int level;
+
+	for (level = way->top; level > 1; level--) {
+		struct shadow_page *sp = way->sp[level], *child = way->sp[level - 1];
+		unsigned int i = index_of(map->gva, level);
+
+		sp->writes = 0;
+		if (!(sp->spt[i] & SHADOW_P) || child_of(sp->spt[i]) != child) {
+			drop(m, sp, i);
+			WRITE_ONCE(sp->spt[i], shadow_entry_of(child->spt) | SHADOW_TABLE);
+			chain_grow(m, &child->parents, &sp->spt[i]);
+		}
+		if (!sp->role.direct)
+			sp->gpte[i] = way->gpte[level];
+	}
+}
+
+static u64 make_leaf(const struct shadow_map *map, const struct shadow_page *sp,
+		     unsigned int access, bool writable)
+{
+	u64 leaf = map->entry | SHADOW_P | SHADOW_A;
+
+	if (access & SHADOW_MAY_USER)
+		leaf |= SHADOW_U;
+	if (writable && access & SHADOW_MAY_WRITE)
+		leaf |= SHADOW_W | SHADOW_D;
+	if (sp->role.nx && !(access & SHADOW_MAY_EXEC))
+		leaf |= SHADOW_NX;
+	if (sp->role.wide)
+		leaf |= (u64)map->walk->pkey << 59;
+	return leaf;
+}
+
+/* Put the leaf in, whatever was there. */
+static void set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 gfn, u64 gpte,
+		     u64 leaf)
+{
+	u64 old = sp->spt[i];
+	bool grown = false;
+
+	if (old & SHADOW_P && leaf_gfn(sp, i) == gfn && !((old ^ leaf) & SHADOW_ADDR)) {
+		/* More rights need no flush: who lacks them faults. */
+		if (old & ~leaf & (SHADOW_W | SHADOW_U) || (old ^ leaf) & leaf & SHADOW_NX ||
+		    (old ^ leaf) & PKEY_BITS)
+			m->flush = true;
+	} else {
+		drop(m, sp, i);
+		grown = true;
+	}
+	if (!sp->role.direct)
+		sp->gpte[i] = gpte;
+	WRITE_ONCE(sp->spt[i], leaf);
+	if (grown)
+		chain_grow(m, rmap_chain(m, gfn), &sp->spt[i]);
+}
+
+enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
+			      const struct shadow_map *map)
+{
+	unsigned int i = index_of(map->gva, 1), access;
+	u64 gfn = map->walk->gpa >> 12, leaf;
+	struct way way = {};
+	struct shadow_page *sp;
+	bool writable;
+
+	if (root->dead || !find_way(m, pool, root, map, &way))
+		return SHADOW_RETRY;
+	/* A CPU may still think that it can write a frame which has just become a table. */
+	if (m->flush)
+		m->ops->flush(m);
+	if (!still_so(m, map, &way))
+		return SHADOW_RETRY;
+	link_tables(m, map, &way);
+
+	sp = way.sp[1];
+	sp->writes = 0;
+	access = sp->role.direct ? sp->role.access :
+		 leaf_rights(way.access, map->walk->dirty, map->mode.wp);
+	/* What can be written already need not wait for another first write. */
+	writable = !shadow_tracks(m, gfn) &&
+		   (map->writable || (sp->spt[i] & SHADOW_W && leaf_gfn(sp, i) == gfn &&
+				      !((sp->spt[i] ^ map->entry) & SHADOW_ADDR)));
+	leaf = make_leaf(map, sp, access, writable);
+	set_leaf(m, sp, i, gfn, way.gpte[1], leaf);
+	return map->write && !(leaf & SHADOW_W) ? SHADOW_EMULATE : SHADOW_MAPPED;
+}
+
+/* ------------------------------ changes of the guest's tables ------------------------------ */
+
+static void check_written(struct shadow *m, struct shadow_page *sp, unsigned int offset,
+			  unsigned int len)
+{
+	unsigned int first = offset / gpte_size(sp), last = (offset + len - 1) / gpte_size(sp);
+
+	if (sp->role.narrow) {
+		unsigned int base = sp->role.quadrant * SHADOW_ENTRIES;
+
+		if (sp->role.level == 2) {
+			first *= 2;
+			last = last * 2 + 1;
+		}
+		if (last < base || first >= base + SHADOW_ENTRIES)
+			return;
+		first = first < base ? 0 : first - base;
+		last -= base;
+	}
+	for (; first <= last && first < SHADOW_ENTRIES; first++)
+		check_entry(m, sp, first);
+}
+
+void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int len)
+{
+	struct shadow_page *sp = *page_chain(m, gfn), *next;
+
+	for (; sp; sp = next) {
+		next = sp->hash_next;
+		if (sp->gfn != gfn || sp->role.direct)
+			continue;
+		if (!sp->roots && ++sp->writes > MANY_WRITES)
+			zap_page(m, sp);
+		else
+			check_written(m, sp, offset, len);
+	}
+}
+
+void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva)
+{
+	struct shadow_page *sp = root;
+	unsigned int i;
+
+	for (;; sp = child_of(sp->spt[i])) {
+		i = index_of(gva, sp->role.level);
+		if (!sp->role.direct)
+			check_entry(m, sp, i);
+		if (!(sp->spt[i] & SHADOW_P) || sp->role.level == 1)
+			return;
+	}
+}
+
+void shadow_distrust(struct shadow *m)
+{
+	m->epoch++;
+}

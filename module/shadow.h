@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The shadow engine's core: tables that the CPU walks from a guest's linear
+ * address to host memory, made of what the guest's own tables say, and kept true
+ * to them. It takes no lock, allocates nothing and knows no kernel: the unit tests
+ * build it as it is. mmu_shadow.c is its way to the world.
+ */
+#ifndef UMBRA_SHADOW_H
+#define UMBRA_SHADOW_H
+
+#include "emul_types.h"
+#include "gwalk.h"
+
+#define SHADOW_LEVELS		5
+#define SHADOW_ENTRIES		512
+
+/* Bits of an entry of ours. One that is not present is 0. */
+#define SHADOW_P		(1ULL << 0)
+#define SHADOW_W		(1ULL << 1)
+#define SHADOW_U		(1ULL << 2)
+#define SHADOW_A		(1ULL << 5)
+#define SHADOW_D		(1ULL << 6)
+#define SHADOW_NX		(1ULL << 63)
+#define SHADOW_ADDR		0x000ffffffffff000ULL
+/* Rights stand in the leaf alone: what leads there allows all. */
+#define SHADOW_TABLE		(SHADOW_P | SHADOW_W | SHADOW_U | SHADOW_A)
+
+/* Rights of a role. */
+#define SHADOW_MAY_WRITE	1
+#define SHADOW_MAY_USER		2
+#define SHADOW_MAY_EXEC		4
+#define SHADOW_MAY_ALL		7
+
+/**
+ * union shadow_role - all but the frame that decides what a table of ours says
+ * @word: all of it
+ * @level: 1 is the last
+ * @direct: it maps consecutive frames: a part of a large page of the guest's, or
+ *	memory itself where paging is off
+ * @access: SHADOW_MAY_*: rights that the way here allows
+ * @narrow: the guest's entries have 4 bytes
+ * @quadrant: which part of such a table, whose 1024 entries are more than ours
+ * @wide: long mode
+ * @wp: CR0.WP
+ * @nx: EFER.NXE
+ * @pse: CR4.PSE
+ * @pkey: direct: the large page's protection key
+ */
+union shadow_role {
+	u32 word;
+	struct {
+		u32 level : 3;
+		u32 direct : 1;
+		u32 access : 3;
+		u32 narrow : 1;
+		u32 quadrant : 2;
+		u32 wide : 1;
+		u32 wp : 1;
+		u32 nx : 1;
+		u32 pse : 1;
+		u32 pkey : 4;
+	};
+};
+
+/**
+ * struct shadow_page - a table of ours
+ * @hash_next: another whose frame has the same hash
+ * @newer, @older: by when they were made or became a root
+ * @gfn: of the guest's table; direct: the first frame that it maps
+ * @role: the rest of what it is
+ * @epoch: when it was last compared with the guest's table
+ * @roots: vCPUs that have it as their root
+ * @dead: it was zapped; it goes with its last @roots
+ * @writes: to the guest's table since the shadow was last used to map something
+ * @spt: the entries
+ * @gpte: the guest's entry that each present one was made of; NULL: direct
+ * @next: the entry that follows each in its chain: of the leaves that map a frame,
+ *	or of the entries that point to a table
+ * @parents: entries that point here
+ */
+struct shadow_page {
+	struct shadow_page *hash_next;
+	struct shadow_page *newer, *older;
+	u64 gfn;
+	union shadow_role role;
+	u32 epoch;
+	u32 roots;
+	bool dead;
+	u8 writes;
+	u64 *spt;
+	u64 *gpte;
+	u64 **next;
+	u64 *parents;
+};
+
+/* Pages of a table: @spt, @next and @gpte. */
+#define SHADOW_PAGE_PAGES	3
+/* One fault makes at most a table for each level below its root; four make a PAE guest's root. */
+#define SHADOW_POOL_TABLES	(SHADOW_LEVELS - 1)
+#define SHADOW_POOL_PAGES	(SHADOW_POOL_TABLES * SHADOW_PAGE_PAGES)
+
+/**
+ * struct shadow_pool - what new tables are made of; filled by the caller
+ * @page: zeroed
+ * @table: zeroed
+ */
+struct shadow_pool {
+	void *page[SHADOW_POOL_PAGES];
+	struct shadow_page *table[SHADOW_POOL_TABLES];
+	u8 pages, tables;
+};
+
+struct shadow;
+
+/**
+ * struct shadow_ops - what the core needs of the world
+ * @read_gpte: an entry of a guest's table, in one access, without sleeping: 0; 1: it is
+ *	in memory that the guest can't write; negative: not now
+ * @free: a table is in no use any more. A CPU may walk its @spt until it has flushed
+ * @made: a table was taken from a pool
+ * @flush: no CPU uses what it has cached when this returns; clears &shadow.flush
+ */
+struct shadow_ops {
+	int (*read_gpte)(struct shadow *m, u64 gpa, u64 *value, unsigned int size);
+	void (*free)(struct shadow *m, struct shadow_page *sp);
+	void (*made)(struct shadow *m, struct shadow_page *sp);
+	void (*flush)(struct shadow *m);
+};
+
+#define SHADOW_HASH_BITS	11
+#define SHADOW_RMAP_BITS	15
+
+/**
+ * struct shadow - a VM's
+ * @ops: the world
+ * @hash: tables by frame
+ * @rmap: leaves by the frame that they map
+ * @newest, @oldest: all tables but dead ones
+ * @nr: how many
+ * @quota: how many there may be, roots in use apart
+ * @longest: entries of a chain; at most so many map one frame
+ * @epoch: counts the times when memory may have been changed unseen
+ * @flush: something was taken away that a CPU may have cached: the caller flushes and clears it
+ * @reload: roots in use were zapped: the caller makes their vCPUs load others, and clears it
+ */
+struct shadow {
+	const struct shadow_ops *ops;
+	struct shadow_page **hash;
+	u64 **rmap;
+	struct shadow_page *newest, *oldest;
+	unsigned long nr, quota;
+	unsigned int longest;
+	u32 epoch;
+	bool flush, reload;
+};
+
+/**
+ * struct shadow_map - a page to be mapped
+ * @gva: where
+ * @walk: what the guest's tables say of it, for an access that they allow
+ * @mode: of the tables: narrow, wide, wp, nx, pse
+ * @write: the access is a write
+ * @writable: the host lets it be written, and no log must see the first write
+ * @entry: address and encryption of the host's frame, as bits of an entry
+ */
+struct shadow_map {
+	u64 gva;
+	const struct umbra_gwalk *walk;
+	union shadow_role mode;
+	bool write, writable;
+	u64 entry;
+};
+
+/**
+ * enum shadow_result - what became of it
+ * @SHADOW_MAPPED: it is there
+ * @SHADOW_RETRY: the guest's tables have changed: walk them again
+ * @SHADOW_EMULATE: it is a write that the CPU can't be let do: to a guest's table, or
+ *	one that only CR0.WP clear allows. What can be mapped is mapped.
+ */
+enum shadow_result { SHADOW_MAPPED, SHADOW_RETRY, SHADOW_EMULATE };
+
+/* Room for what one fault makes; roots in use stay. */
+void shadow_make_room(struct shadow *m);
+/* A root, with one more user; NULL: the pool is empty. */
+struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, u64 gfn,
+				    union shadow_role role);
+void shadow_put_root(struct shadow *m, struct shadow_page *root);
+/* @root: that of the address. The pool is full, and shadow_make_room() was called before. */
+enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
+			      const struct shadow_map *map);
+/* Is @gfn a table of the guest's that has a shadow? */
+bool shadow_tracks(const struct shadow *m, u64 gfn);
+/*
+ * [offset, offset + len) of frame @gfn was written. After too many writes without a use
+ * it is taken for a table no more.
+ */
+void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int len);
+/* Take @gfn for a table no more, until it is used as one. */
+void shadow_untrack(struct shadow *m, u64 gfn);
+/* The guest has flushed @gva: what leads there by @root must be what memory says. */
+void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva);
+/* What leads away from roots that are got from now on must be what memory says. */
+void shadow_distrust(struct shadow *m);
+/* Forget all mappings of [start, end), and tables of the guest's that lie there. */
+void shadow_zap(struct shadow *m, u64 start, u64 end);
+/* The next write of each page of [start, end) must fault. */
+void shadow_protect(struct shadow *m, u64 start, u64 end);
+/* Was any page of [start, end) used since it was asked last? */
+bool shadow_age(struct shadow *m, u64 start, u64 end, bool clear);
+/* Forget the @count oldest tables. */
+void shadow_zap_oldest(struct shadow *m, unsigned int count);
+
+#endif

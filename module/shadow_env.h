@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* From an entry to its table and back: all that the core of the shadow engine must know of memory. */
+#ifndef UMBRA_SHADOW_ENV_H
+#define UMBRA_SHADOW_ENV_H
+
+#include "emul_types.h"
+
+struct shadow_page;
+
+#ifdef __KERNEL__
+
+#include <linux/mem_encrypt.h>
+#include <linux/mm.h>
+
+static inline void shadow_set_owner(u64 *spt, struct shadow_page *sp)
+{
+	set_page_private(virt_to_page(spt), (unsigned long)sp);
+}
+
+static inline struct shadow_page *shadow_owner(const u64 *sptep)
+{
+	return (struct shadow_page *)page_private(virt_to_page(sptep));
+}
+
+static inline u64 shadow_entry_of(const u64 *spt)
+{
+	return __sme_set(__pa(spt));
+}
+
+static inline u64 *shadow_table_of(u64 entry)
+{
+	return __va(__sme_clr(entry));
+}
+
+#else /* userspace: a page has its owner behind it, and addresses are their own frames */
+
+#define WRITE_ONCE(x, value)	(*(volatile __typeof__(x) *)&(x) = (value))
+#define READ_ONCE(x)		(*(const volatile __typeof__(x) *)&(x))
+
+static inline void shadow_set_owner(u64 *spt, struct shadow_page *sp)
+{
+	*(struct shadow_page **)((char *)spt + 4096) = sp;
+}
+
+static inline struct shadow_page *shadow_owner(const u64 *sptep)
+{
+	uintptr_t page = (uintptr_t)sptep & ~(uintptr_t)4095;
+
+	return *(struct shadow_page **)(page + 4096);
+}
+
+static inline u64 shadow_entry_of(const u64 *spt)
+{
+	return (uintptr_t)spt;
+}
+
+static inline u64 *shadow_table_of(u64 entry)
+{
+	return (u64 *)(uintptr_t)entry;
+}
+
+#endif
+
+#endif

@@ -1,0 +1,808 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The core of the shadow engine against a model of a machine: guest memory with random
+ * page tables in it, a CPU that walks the shadow and has a TLB, a host that takes pages
+ * away. What an access yields must be what a walk of the guest's own tables yields; an
+ * auditor looks at every table of the shadow in between.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "shadow.h"
+#include "shadow_env.h"
+#include "tap.h"
+
+#define CR0_WP		(1ull << 16)
+#define CR0_PG		(1ull << 31)
+#define CR4_PSE		(1ull << 4)
+#define CR4_PAE		(1ull << 5)
+#define CR4_LA57	(1ull << 12)
+#define EFER_LMA	(1ull << 10)
+#define EFER_NX		(1ull << 11)
+
+#define P		1ull
+#define W		2ull
+#define U		4ull
+#define A		0x20ull
+#define D		0x40ull
+#define PS		0x80ull
+#define NX		(1ull << 63)
+#define ADDR		0x000ffffffffff000ull
+#define KEY		(15ull << 59)
+
+/* Guest memory: tables in the first frames, data in all. One frame is ROM, one is nowhere. */
+#define FRAMES		64
+#define TABLES		24
+#define ROM		22
+#define HOLE		23
+static u8 memory[FRAMES][4096];
+
+enum mode { NOPAGING, M32, MPAE, M4, M5, NR_MODES };
+static const char *const mode_name[] = { "no paging", "32-bit", "PAE", "4-level", "5-level" };
+
+/* ------------------------------ the machine ------------------------------ */
+
+struct cpu {
+	struct umbra_gwalk_ctx ctx;
+	union shadow_role mode;
+	struct shadow_page *root[4];
+	int roots;
+};
+
+/* A translation that a CPU may have cached. */
+struct tlb {
+	bool valid;
+	u64 page;
+	u64 spte;
+};
+
+#define NR_CPUS	2
+#define TLB	64
+
+static struct shadow m;
+static struct cpu cpus[NR_CPUS];
+static struct tlb tlb[NR_CPUS][TLB];
+static struct shadow_page *hash_heads[1 << SHADOW_HASH_BITS];
+static u64 *rmap_heads[1 << SHADOW_RMAP_BITS];
+static long live;
+static u64 seed;
+static u64 frees[4096];
+static unsigned int nr_frees;
+
+static u64 rnd(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed * 0x2545f4914f6cdd1dull >> 16;
+}
+
+static unsigned int below(unsigned int n)
+{
+	return rnd() % n;
+}
+
+/* Those of data are many times there, so that large pages find memory wherever they are. */
+static u64 frame_of(u64 gfn)
+{
+	return gfn < FRAMES ? gfn : TABLES + gfn % (FRAMES - TABLES);
+}
+
+static u8 *mem(u64 gpa)
+{
+	return &memory[frame_of(gpa >> 12)][gpa & 4095];
+}
+
+static bool is_rom(u64 gpa)
+{
+	return gpa >> 12 == ROM;
+}
+
+static void fail(const char *what)
+{
+	printf("# %s, seed state 0x%llx\n", what, (unsigned long long)seed);
+	fflush(stdout);
+	abort();
+}
+
+/* Tables have one address each: what lies above is data. */
+static int read_entry(u64 gpa, u64 *value, unsigned int size)
+{
+	if (gpa >> 12 >= FRAMES || gpa >> 12 == HOLE)
+		return -1;
+	*value = 0;
+	memcpy(value, &memory[gpa >> 12][gpa & 4095], size);
+	return 0;
+}
+
+static u64 frame_entry(u64 gfn)
+{
+	/* The host's frame of a guest's, told apart from it. */
+	return (gfn + 0x1000000) << 12;
+}
+
+/* An entry is believed only when no CPU can write it unseen any more. */
+static int core_read(struct shadow *s, u64 gpa, u64 *value, unsigned int size)
+{
+	unsigned int cpu, i;
+
+	(void)s;
+	for (cpu = 0; cpu < NR_CPUS; cpu++) {
+		for (i = 0; i < TLB; i++) {
+			const struct tlb *t = &tlb[cpu][i];
+
+			if (t->valid && t->spte & SHADOW_W &&
+			    (t->spte & ADDR) == frame_entry(gpa >> 12))
+				fail("a table is read that a CPU can write unseen");
+		}
+	}
+	return read_entry(gpa, value, size) ? -1 : is_rom(gpa);
+}
+
+static void flush_all_tlbs(void)
+{
+	unsigned int i;
+
+	memset(tlb, 0, sizeof(tlb));
+	for (i = 0; i < nr_frees; i++)
+		free((void *)frees[i]);
+	nr_frees = 0;
+}
+
+/* A CPU may walk the entries until it has flushed: they stay until then. */
+static void core_free(struct shadow *s, struct shadow_page *sp)
+{
+	(void)s;
+	memset(sp->spt, 0, 4096);
+	if (nr_frees == sizeof(frees) / sizeof(*frees))
+		fail("too much is freed without a flush");
+	frees[nr_frees++] = (uintptr_t)sp->spt;
+	free(sp->gpte);
+	free(sp->next);
+	free(sp);
+	live--;
+}
+
+static void core_made(struct shadow *s, struct shadow_page *sp)
+{
+	(void)s;
+	(void)sp;
+	live++;
+}
+
+static void core_flush(struct shadow *s)
+{
+	flush_all_tlbs();
+	s->flush = false;
+}
+
+static const struct shadow_ops core_ops = { core_read, core_free, core_made, core_flush };
+
+static void fill_pool(struct shadow_pool *pool)
+{
+	while (pool->tables < SHADOW_POOL_TABLES)
+		pool->table[pool->tables++] = calloc(1, sizeof(struct shadow_page));
+	while (pool->pages < SHADOW_POOL_PAGES) {
+		void *page = aligned_alloc(4096, 8192);
+
+		memset(page, 0, 8192);
+		pool->page[pool->pages++] = page;
+	}
+}
+
+static struct shadow_pool pool;
+
+static void get_roots(struct cpu *c, struct shadow_page **root, int *roots);
+
+static void put_roots(struct shadow_page **root, int roots)
+{
+	int i;
+
+	for (i = 0; i < roots; i++) {
+		if (root[i])
+			shadow_put_root(&m, root[i]);
+	}
+}
+
+static void load_roots(struct cpu *c)
+{
+	struct shadow_page *old[4];
+	int roots = c->roots;
+
+	memcpy(old, c->root, sizeof(old));
+	fill_pool(&pool);
+	shadow_make_room(&m);
+	get_roots(c, c->root, &c->roots);
+	put_roots(old, roots);
+	/* The load itself flushes the CPU that does it. */
+	memset(tlb[c - cpus], 0, sizeof(tlb[0]));
+}
+
+/* What mmu_shadow.c does at the end of each change. */
+static void settle(void)
+{
+	int i;
+
+	while (m.reload || m.flush) {
+		if (m.flush)
+			core_flush(&m);
+		if (!m.reload)
+			break;
+		m.reload = false;
+		for (i = 0; i < NR_CPUS; i++)
+			load_roots(&cpus[i]);
+	}
+}
+
+static void guest_wrote(u64 gpa, unsigned int len)
+{
+	unsigned int n;
+
+	for (; len; len -= n, gpa += n) {
+		n = 4096 - (gpa & 4095);
+		if (n > len)
+			n = len;
+		shadow_written(&m, gpa >> 12, gpa & 4095, n);
+		settle();
+	}
+}
+
+static int walk_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, unsigned int size)
+{
+	(void)ctx;
+	return read_entry(gpa, value, size);
+}
+
+static int walk_cmpxchg(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 old, u64 new,
+			unsigned int size)
+{
+	u64 now;
+
+	(void)ctx;
+	if (is_rom(gpa))
+		return 0;
+	if (read_entry(gpa, &now, size))
+		return -1;
+	if (now != old)
+		return 1;
+	memcpy(&memory[gpa >> 12][gpa & 4095], &new, size);
+	guest_wrote(gpa, size);
+	return 0;
+}
+
+static const struct umbra_gwalk_ops walk_ops = { walk_read, walk_cmpxchg };
+
+static void get_roots(struct cpu *c, struct shadow_page **root, int *roots)
+{
+	union shadow_role mode = c->mode;
+	int i;
+
+	if (mode.wide) {
+		mode.level = c->ctx.cr4 & CR4_LA57 ? 5 : 4;
+		root[0] = shadow_get_root(&m, &pool, (c->ctx.cr3 & ADDR) >> 12, mode);
+		*roots = 1;
+		return;
+	}
+	mode.level = 2;
+	for (i = 0; i < 4; i++) {
+		u64 gfn = mode.direct ? (u64)i << 18 : (u32)c->ctx.cr3 >> 12;
+
+		root[i] = NULL;
+		if (mode.narrow)
+			mode.quadrant = i;
+		if (!mode.direct && !mode.narrow) {
+			if (!(c->ctx.pdpte[i] & P))
+				continue;
+			gfn = (c->ctx.pdpte[i] & ADDR) >> 12;
+		}
+		root[i] = shadow_get_root(&m, &pool, gfn, mode);
+	}
+	*roots = 4;
+}
+
+static struct shadow_page *root_of(const struct cpu *c, u64 gva)
+{
+	return c->roots == 1 ? c->root[0] : c->root[(gva >> 30) & 3];
+}
+
+static void set_mode(struct cpu *c, enum mode mode)
+{
+	int i;
+
+	memset(&c->ctx, 0, sizeof(c->ctx));
+	c->ctx.ops = &walk_ops;
+	c->ctx.maxphyaddr = 40;
+	c->ctx.gbpages = true;
+	c->ctx.cr0 = mode == NOPAGING ? 0 : CR0_PG | (below(4) ? CR0_WP : 0);
+	c->ctx.cr4 = mode >= MPAE ? CR4_PAE : mode == M32 && below(2) ? CR4_PSE : 0;
+	if (mode == M5)
+		c->ctx.cr4 |= CR4_LA57;
+	if (mode >= MPAE && below(4))
+		c->ctx.efer = EFER_NX;
+	if (mode >= M4)
+		c->ctx.efer |= EFER_LMA;
+	c->ctx.cr3 = below(4) << 12;
+	for (i = 0; i < 4; i++)
+		c->ctx.pdpte[i] = below(4) ? P | (u64)below(8) << 12 : 0;
+
+	c->mode.word = 0;
+	c->mode.access = SHADOW_MAY_ALL;
+	if (mode == NOPAGING) {
+		c->mode.direct = true;
+		return;
+	}
+	c->mode.wp = !!(c->ctx.cr0 & CR0_WP);
+	c->mode.nx = !!(c->ctx.efer & EFER_NX);
+	c->mode.wide = mode >= M4;
+	c->mode.narrow = mode == M32;
+	c->mode.pse = !!(c->ctx.cr4 & CR4_PSE);
+}
+
+/* ------------------------------ the CPU ------------------------------ */
+
+static bool entry_allows(const struct cpu *c, u64 spte, unsigned int access)
+{
+	bool user = access & UMBRA_GWALK_USER;
+
+	(void)c;
+	if (!(spte & SHADOW_P) || (user && !(spte & SHADOW_U)))
+		return false;
+	if ((access & UMBRA_GWALK_WRITE) && !(spte & SHADOW_W))
+		return false;
+	return !((access & UMBRA_GWALK_EXEC) && (spte & SHADOW_NX));
+}
+
+/* The leaf that the CPU finds, by its TLB or by the tables; 0: none. */
+static u64 hw_walk(struct cpu *c, u64 gva)
+{
+	struct tlb *t = &tlb[c - cpus][(gva >> 12) % TLB];
+	const struct shadow_page *root = root_of(c, gva);
+	const u64 *table;
+	u64 spte;
+	int level;
+
+	if (t->valid && t->page == gva >> 12)
+		return t->spte;
+	if (!root)
+		return 0;
+	table = root->spt;
+	for (level = root->role.level;; level--) {
+		spte = table[(gva >> (12 + 9 * (level - 1))) & 511];
+		if (!(spte & SHADOW_P) || level == 1)
+			break;
+		table = (const u64 *)(uintptr_t)(spte & SHADOW_ADDR);
+	}
+	if (spte & SHADOW_P)
+		*t = (struct tlb){ .valid = true, .page = gva >> 12, .spte = spte };
+	return spte;
+}
+
+static bool host_writable[FRAMES];
+
+/* Between the walk and what follows from it others clear bits, or change an entry. */
+static bool other_cpu_interferes(const struct umbra_gwalk *walk)
+{
+	unsigned int level, size = cpus[0].mode.narrow ? 4 : 8;
+	u64 at, e;
+
+	if (below(24) || !walk->level)
+		return false;
+	level = walk->level + below(walk->top_level - walk->level + 1);
+	at = walk->table_gpa[level - 1];
+	if (read_entry(at, &e, size) || is_rom(at))
+		return false;
+	e &= below(2) ? ~A : below(2) ? ~D : ~W;
+	memcpy(&memory[at >> 12][at & 4095], &e, size);
+	guest_wrote(at, size);
+	return true;
+}
+
+/*
+ * One access, as mmu_shadow.c serves it: 0 with the frame's entry in *@entry, 1 with the
+ * error code, 2: to be emulated, at *@entry's frame, -1: no memory or tables that are nowhere.
+ */
+static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *entry, u32 *error)
+{
+	struct umbra_gwalk walk;
+	int tries, r;
+
+	for (tries = 0; tries < 100; tries++) {
+		u64 spte = hw_walk(c, gva);
+		struct shadow_page *root;
+		bool interfered;
+		struct shadow_map map = { .gva = gva, .walk = &walk, .mode = c->mode };
+		u64 gfn;
+
+		if (entry_allows(c, spte, access)) {
+			*entry = spte & (ADDR | KEY);
+			return 0;
+		}
+		r = umbra_gwalk(&c->ctx, gva, access, &walk);
+		if (r == UMBRA_GWALK_FAULT) {
+			*error = walk.error_code;
+			return 1;
+		}
+		if (r != UMBRA_GWALK_OK)
+			return -1;
+		interfered = other_cpu_interferes(&walk);
+		gfn = walk.gpa >> 12;
+		*entry = frame_entry(gfn) | (u64)walk.pkey << 59;
+		map.write = access & UMBRA_GWALK_WRITE;
+		if (gfn == HOLE || (map.write && gfn == ROM))
+			return -1;
+		if (map.write && shadow_tracks(&m, gfn)) {
+			if (interfered)
+				continue;
+			return 2;
+		}
+		map.entry = frame_entry(gfn);
+		map.writable = gfn != ROM && (map.write || host_writable[frame_of(gfn)]);
+		fill_pool(&pool);
+		shadow_make_room(&m);
+		root = root_of(c, gva);
+		if (!root)
+			fail("no root where the guest has a page");
+		r = shadow_map(&m, &pool, root, &map);
+		/* A fault drops what the CPU has cached of its address. */
+		tlb[c - cpus][(gva >> 12) % TLB].valid = false;
+		settle();
+		if (r == SHADOW_EMULATE)
+			return 2;
+	}
+	fail("an access never ends");
+	return -1;
+}
+
+/* ------------------------------ the auditor ------------------------------ */
+
+static struct shadow_page *owner_in_list(const struct shadow_page *wanted)
+{
+	struct shadow_page *sp;
+
+	for (sp = m.oldest; sp; sp = sp->newer) {
+		if (sp == wanted)
+			return sp;
+	}
+	return NULL;
+}
+
+static u64 gpte_of(const struct shadow_page *sp, unsigned int i, int *r)
+{
+	unsigned int size = sp->role.narrow ? 4 : 8, g = i;
+	u64 value = 0;
+
+	if (sp->role.narrow) {
+		g += sp->role.quadrant * 512;
+		if (sp->role.level == 2)
+			g /= 2;
+	}
+	*r = read_entry((sp->gfn << 12) + g * size, &value, size);
+	return value;
+}
+
+static bool in_chain(const u64 *head, const u64 *sptep)
+{
+	unsigned int n = 0;
+	bool found = false;
+
+	for (; head; head = shadow_owner(head)->next[((uintptr_t)head & 4095) / 8]) {
+		found |= head == sptep;
+		if (++n > m.longest)
+			fail("a chain is longer than it may be");
+	}
+	return found;
+}
+
+static void audit_leaf(const struct shadow_page *sp, unsigned int i, u64 gpte)
+{
+	u64 spte = sp->spt[i], gfn = sp->role.direct ? sp->gfn + i :
+		   (gpte & (sp->role.narrow ? 0xfffff000 : ADDR)) >> 12;
+	u64 *head = rmap_heads[(gfn * 0x9e3779b97f4a7c15ull) >> (64 - SHADOW_RMAP_BITS)];
+
+	if ((spte & ADDR) != frame_entry(gfn))
+		fail("a leaf maps another frame than the guest says");
+	if (!in_chain(head, &sp->spt[i]))
+		fail("a leaf is not in the chain of its frame");
+	if (spte & SHADOW_W && shadow_tracks(&m, gfn))
+		fail("a table of the guest's is writable");
+	if (sp->role.wide &&
+	    (spte & KEY) != (sp->role.direct ? (u64)sp->role.pkey << 59 : gpte & KEY))
+		fail("a leaf has another protection key than the guest says");
+	if (sp->role.direct)
+		return;
+	if (spte & SHADOW_W && !(gpte & D) && !is_rom(sp->gfn << 12))
+		fail("a page is writable whose entry is not dirty");
+	if (spte & SHADOW_W && sp->role.wp && !(gpte & W))
+		fail("a page is writable that the guest has read-only");
+	if (spte & SHADOW_U && !(gpte & U))
+		fail("a page is the user's that is the guest's supervisor's");
+	if (!(spte & SHADOW_NX) && gpte & NX && !sp->role.narrow)
+		fail("a page is executable that the guest has not");
+}
+
+static void audit(void)
+{
+	struct shadow_page *sp, *child;
+	unsigned long nr = 0;
+	unsigned int i;
+	int r;
+
+	for (sp = m.oldest; sp; sp = sp->newer, nr++) {
+		if (shadow_owner(sp->spt) != sp)
+			fail("a table has another owner");
+		/* One that was not compared since memory changed unseen leads nobody anywhere. */
+		for (i = 0; sp->epoch == m.epoch && i < 512; i++) {
+			u64 gpte = 0;
+
+			if (!(sp->spt[i] & SHADOW_P))
+				continue;
+			if (!sp->role.direct) {
+				gpte = gpte_of(sp, i, &r);
+				if (r || !(gpte & P) || (!(gpte & A) && !is_rom(sp->gfn << 12)))
+					fail("an entry of what the guest has not");
+			}
+			if (sp->role.level == 1) {
+				audit_leaf(sp, i, gpte);
+				continue;
+			}
+			child = owner_in_list(shadow_owner((u64 *)(uintptr_t)(sp->spt[i] & ADDR)));
+			if (!child)
+				fail("an entry points to a table that was freed");
+			if (child->epoch != m.epoch)
+				fail("an entry points to a table that was not compared");
+		}
+	}
+	if (nr != m.nr)
+		fail("the count of tables is wrong");
+}
+
+/* ------------------------------ random guests ------------------------------ */
+
+static u64 random_entry(unsigned int size)
+{
+	u64 e = (below(20) ? P : 0) | (below(6) ? W : 0) | (below(6) ? U : 0) |
+		(below(2) ? A : 0) | (below(3) ? 0 : D) | (below(16) ? 0 : PS);
+
+	if (size == 8 && !below(12))
+		e |= NX;
+	if (size == 8 && !below(12))
+		e |= (u64)below(16) << 59;
+	if (!below(200))
+		e |= size == 8 ? 1ull << 45 : 1ull << 21;	/* reserved somewhere */
+	/* A large page's address is aligned; where this is none the low frames are tables. */
+	if (e & PS)
+		return e | (u64)below(4) << (size == 8 ? 30 : 22);
+	return e | (u64)below(FRAMES) << 12;
+}
+
+/* An entry that random addresses can meet: few indices, so that they meet often. */
+static unsigned int random_index(unsigned int entries)
+{
+	static const unsigned int some[] = { 0, 1, 2, 3, 256, 511 };
+	unsigned int i = some[below(6)];
+
+	if (entries == 1024 && below(2))
+		i += 512;
+	return i;
+}
+
+static u64 random_gva(enum mode mode)
+{
+	u64 gva = below(4096);
+	int level;
+
+	if (mode == M32 || mode == NOPAGING)
+		return gva | (u64)random_index(1024) << 12 | (u64)random_index(1024) << 22;
+	if (mode == MPAE)
+		return gva | (u64)random_index(512) << 12 | (u64)random_index(512) << 21 |
+		       (u64)below(4) << 30;
+	for (level = 1; level <= (mode == M5 ? 5 : 4); level++)
+		gva |= (u64)random_index(512) << (12 + 9 * (level - 1));
+	level = mode == M5 ? 7 : 16;
+	return (u64)((int64_t)(gva << level) >> level);
+}
+
+static void random_tables(unsigned int size)
+{
+	unsigned int frame, n;
+
+	memset(memory, 0, sizeof(memory));
+	for (frame = 0; frame < TABLES; frame++) {
+		for (n = 0; n < 12; n++) {
+			u64 e = random_entry(size);
+			/* Mostly to other tables, so that walks get somewhere. */
+			if (below(3) && !(e & PS))
+				e = (e & ~ADDR) | (u64)below(TABLES) << 12;
+			memcpy(&memory[frame][random_index(4096 / size) * size], &e, size);
+		}
+	}
+}
+
+/* A write of the guest's to memory, which goes the way that any access goes. */
+static void guest_store(struct cpu *c, u64 gva, const void *data, unsigned int len)
+{
+	u64 entry, gfn;
+	u32 error;
+	int r = access_by_shadow(c, gva, UMBRA_GWALK_WRITE, &entry, &error);
+
+	if (r != 0 && r != 2)
+		return;
+	gfn = ((entry & ADDR) >> 12) - 0x1000000;
+	if (!r && shadow_tracks(&m, gfn))
+		fail("the CPU writes to a table unseen");
+	if (len > 4096 - (gva & 4095))
+		len = 4096 - (gva & 4095);
+	memcpy(mem(gfn << 12 | (gva & 4095)), data, len);
+	if (r == 2)
+		guest_wrote(gfn << 12 | (gva & 4095), len);
+}
+
+static unsigned long faults, mapped, emulated;
+
+/* One access of each CPU by the shadow must be what the guest's tables say. */
+static void check_access(struct cpu *c, u64 gva)
+{
+	static const unsigned int kinds[] = {
+		0, UMBRA_GWALK_WRITE, UMBRA_GWALK_EXEC, UMBRA_GWALK_USER,
+		UMBRA_GWALK_USER | UMBRA_GWALK_WRITE, UMBRA_GWALK_USER | UMBRA_GWALK_EXEC,
+	};
+	unsigned int access = kinds[below(6)];
+	struct umbra_gwalk want;
+	u64 entry = 0;
+	u32 error = 0;
+	int r = access_by_shadow(c, gva, access, &entry, &error);
+	int expected = umbra_gwalk(&c->ctx, gva, access | UMBRA_GWALK_NO_AD, &want);
+
+	if (r < 0)
+		return;
+	if (r == 1) {
+		faults++;
+		if (expected != UMBRA_GWALK_FAULT || error != want.error_code)
+			fail("a fault that the guest's tables do not give");
+		return;
+	}
+	if (expected != UMBRA_GWALK_OK)
+		fail("an access that the guest's tables refuse");
+	if (entry != (frame_entry(want.gpa >> 12) | (u64)want.pkey << 59))
+		fail("another frame than the guest's tables give");
+	mapped += !r;
+	emulated += r == 2;
+	/* The bits that it needs are there now, unless the tables are ROM. */
+	expected = umbra_gwalk(&c->ctx, gva, access | UMBRA_GWALK_NO_AD, &want);
+	if (expected == UMBRA_GWALK_OK && want.level &&
+	    !is_rom(want.table_gpa[want.level - 1]) &&
+	    (!(want.gpte[want.level - 1] & A) ||
+	     (access & UMBRA_GWALK_WRITE && !(want.gpte[want.level - 1] & D))))
+		fail("an access without its accessed and dirty bits");
+}
+
+static void change_something(struct cpu *c, enum mode mode)
+{
+	unsigned int size = mode == M32 ? 4 : 8, frame = below(TABLES), n;
+	u64 data[2] = { random_entry(size), random_entry(size) };
+
+	switch (below(12)) {
+	case 0 ... 3:	/* an entry, through whatever maps it, or by the emulator */
+		n = random_index(4096 / size) * size;
+		if (frame == ROM || frame == HOLE)
+			return;
+		memcpy(&memory[frame][n], data, size);
+		guest_wrote((u64)frame << 12 | n, size);
+		return;
+	case 4:		/* bytes that no entry's borders are those of */
+		n = below(4096 - 16);
+		if (frame == ROM || frame == HOLE)
+			return;
+		memcpy(&memory[frame][n], data, 1 + below(16));
+		guest_wrote((u64)frame << 12 | n, 16);
+		return;
+	case 5 ... 6:
+		guest_store(c, random_gva(mode), data, 1 << below(5));
+		return;
+	case 7:		/* unseen, then flushed */
+	{
+		u64 gva = random_gva(mode);
+		struct umbra_gwalk walk;
+
+		umbra_gwalk(&c->ctx, gva, UMBRA_GWALK_NO_AD, &walk);
+		if (walk.level && walk.level <= walk.top_level && mode != NOPAGING) {
+			u64 at = walk.table_gpa[walk.level - 1];
+
+			if (walk.level == 3 && mode == MPAE)
+				return;
+			if (at >> 12 >= FRAMES || at >> 12 == HOLE || is_rom(at))
+				return;
+			memcpy(&memory[at >> 12][at & 4095], data, size);
+			/* Others that use the entry flush as well: here, all. */
+			shadow_distrust(&m);
+			for (n = 0; n < NR_CPUS; n++)
+				load_roots(&cpus[n]);
+			settle();
+		}
+		return;
+	}
+	case 8:		/* the host takes memory */
+		shadow_zap(&m, frame, frame + 1 + below(4));
+		settle();
+		return;
+	case 9:
+		host_writable[below(FRAMES)] ^= true;
+		shadow_protect(&m, frame, frame + 8);
+		settle();
+		return;
+	case 10:
+		shadow_age(&m, 0, below(2) ? FRAMES : 1ull << 40, below(2));
+		if (below(50) == 0)
+			shadow_zap(&m, 0, 1ull << 40);
+		settle();
+		return;
+	default:
+		if (below(2) && c->root[0])
+			shadow_flush_gva(&m, c->root[0], random_gva(mode));
+		if (below(8) == 0)
+			set_mode(c, mode);
+		else
+			c->ctx.cr3 = below(4) << 12;
+		load_roots(c);
+		settle();
+	}
+}
+
+static void run(enum mode mode, unsigned long count)
+{
+	unsigned long n;
+	int i;
+
+	memset(&m, 0, sizeof(m));
+	memset(hash_heads, 0, sizeof(hash_heads));
+	memset(rmap_heads, 0, sizeof(rmap_heads));
+	memset(cpus, 0, sizeof(cpus));
+	m.ops = &core_ops;
+	m.hash = hash_heads;
+	m.rmap = rmap_heads;
+	m.quota = 64;
+	m.longest = 8;
+	faults = mapped = emulated = 0;
+	random_tables(mode == M32 ? 4 : 8);
+	for (i = 0; i < NR_CPUS; i++) {
+		set_mode(&cpus[i], mode);
+		load_roots(&cpus[i]);
+	}
+	settle();
+	for (n = 0; n < count; n++) {
+		struct cpu *c = &cpus[below(NR_CPUS)];
+
+		if (below(4) == 0)
+			change_something(c, mode);
+		else
+			check_access(c, random_gva(mode));
+		if (n % 64 == 0)
+			audit();
+		if (n % 4096 == 4095)
+			random_tables(mode == M32 ? 4 : 8), shadow_zap_oldest(&m, -1), settle();
+	}
+	for (i = 0; i < NR_CPUS; i++)
+		put_roots(cpus[i].root, cpus[i].roots);
+	shadow_zap_oldest(&m, -1);
+	core_flush(&m);
+	tap_ok(!live && !m.nr && !m.oldest, "%s: no table is left", mode_name[mode]);
+	tap_ok(mapped && (mode == NOPAGING || (faults && emulated)),
+	       "%s: %lu accesses mapped, %lu refused, %lu emulated, as the guest's tables say",
+	       mode_name[mode], mapped, faults, emulated);
+}
+
+int main(int argc, char **argv)
+{
+	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 30000;
+	int mode;
+
+	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 0x5eed;
+	tap_begin();
+	for (mode = NOPAGING; mode < NR_MODES; mode++)
+		run(mode, count);
+	while (pool.tables)
+		free(pool.table[--pool.tables]);
+	while (pool.pages)
+		free(pool.page[--pool.pages]);
+	return tap_end();
+}

@@ -19,6 +19,7 @@ struct umbra_vcpu;
 struct umbra_backend_caps {
 	bool hardware_paging;	/* EPT or NPT is there and not switched off */
 	bool ept;		/* its tables have Intel's format */
+	bool shadow_paging;	/* guests can run on tables of ours, without hardware paging */
 	u8 paging_levels;	/* levels of a hardware root: 4 or 5 */
 	bool gbpages;		/* 1G leaves in hardware tables */
 	bool next_rip;		/* exits tell where the instruction ends */

@@ -581,6 +581,8 @@ static int finish(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, int resul
 		commit(vcpu, &ve->e);
 		return wait_for_read(vcpu);
 	default:
+		if (umbra_mmu_let_write(vcpu))
+			return 1;
 		return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION,
 					    ve->e.bytes, min_t(u8, ve->e.nbytes, UMBRA_MAX_INSN));
 	}

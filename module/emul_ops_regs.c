@@ -173,10 +173,7 @@ int umbra_emul_wbinvd(struct umbra_emul *e)
 
 int umbra_emul_invlpg(struct umbra_emul *e, u64 la)
 {
-	if (umbra_backend->flush_gva)
-		umbra_backend->flush_gva(umbra_to_ve(e)->vcpu, la);
-	else
-		umbra_backend->flush_all(umbra_to_ve(e)->vcpu);
+	umbra_mmu_flush_gva(umbra_to_ve(e)->vcpu, la);
 	return UMBRA_EMUL_OK;
 }
 

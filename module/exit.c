@@ -284,6 +284,18 @@ static int handle_page_fault(struct umbra_vcpu *vcpu)
 	return r;
 }
 
+/* A #PF in a shadow mode; one that is the guest's own is queued there. */
+static int handle_shadow_fault(struct umbra_vcpu *vcpu)
+{
+	int r = umbra_mmu_fault(vcpu, vcpu->exit.exc.payload, vcpu->exit.exc.error);
+
+	if (r == UMBRA_FAULT_DONE)
+		return 1;
+	if (r == UMBRA_FAULT_EMULATE)
+		return umbra_store_fault(vcpu);
+	return r == UMBRA_FAULT_MMIO ? umbra_mmio_fault(vcpu) : r;
+}
+
 static int handle_hlt(struct umbra_vcpu *vcpu)
 {
 	int r = umbra_skip_insn(vcpu, UMBRA_INSN_HLT);
@@ -382,6 +394,8 @@ static int handle_exception(struct umbra_vcpu *vcpu)
 	u8 vector = vcpu->exit.exc.vector;
 	u64 payload = vcpu->exit.exc.payload;
 
+	if (vector == X86_TRAP_PF && vcpu->mmu.shadow)
+		return handle_shadow_fault(vcpu);
 	if (vector == X86_TRAP_UD && umbra_forced_emulation && take_forced_prefix(vcpu))
 		return umbra_emulate_insn(vcpu);
 	if (debugger_wants(vcpu, vector))

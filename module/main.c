@@ -22,7 +22,7 @@ UMBRA_HOT_OPS(DEFINE_HOT)
 
 static char *mmu = "auto";
 module_param(mmu, charp, 0444);
-MODULE_PARM_DESC(mmu, "how the memory of a new VM is virtualized: auto, hardware (default auto)");
+MODULE_PARM_DESC(mmu, "how the memory of a new VM is virtualized: auto, hardware, shadow-eager (default auto)");
 
 /* Asked in this order; the first whose machine this is serves it. */
 static const struct umbra_backend_ops * const backends[] __initconst = {
@@ -85,13 +85,16 @@ static int __init choose_mode(void)
 	umbra_mmu_default = umbra_mmu_find(mmu);
 	if (umbra_mmu_default)
 		return 0;
-	if (!umbra_caps.hardware_paging) {
-		pr_err("%s has no nested paging (%s) here, or it is switched off (%s=0), and no mode without it is built\n",
+	if (!umbra_caps.hardware_paging && (!strcmp(mmu, "auto") || umbra_mmu_is_hardware(mmu))) {
+		pr_err("%s has no nested paging (%s) here, or it is switched off (%s=0), and %s\n",
 		       umbra_backend->name, umbra_backend->paging_name,
-		       umbra_backend->paging_param);
+		       umbra_backend->paging_param, umbra_caps.shadow_paging ?
+		       "mmu=shadow-eager was not asked for" : "no mode without it is built");
 		return -EOPNOTSUPP;
 	}
-	pr_err("mmu=%s: no such mode; choose auto or hardware\n", mmu);
+	pr_err("mmu=%s: no such mode here; choose auto%s%s\n", mmu,
+	       umbra_caps.hardware_paging ? ", hardware" : "",
+	       umbra_caps.shadow_paging ? ", shadow-eager" : "");
 	return -EINVAL;
 }
 

@@ -111,6 +111,8 @@ int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned
 		if (!slot || write_user(hva, data, n))
 			return -EFAULT;
 		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
+		if (unlikely(vm->mmu.shadow))
+			umbra_mmu_written(vm, gpa, n);
 	}
 	return 0;
 }
@@ -193,8 +195,11 @@ int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *n
 		return -EFAULT;
 	r = cmpxchg_user(hva, old, new, size);
 	/* A locked instruction writes even where it puts back what was there. */
-	if (!r)
+	if (!r) {
 		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
+		if (unlikely(vm->mmu.shadow))
+			umbra_mmu_written(vm, gpa, size);
+	}
 	return r;
 }
 

@@ -119,21 +119,49 @@ static bool plain(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa
 	       !(umbra_rflags(vcpu) & X86_EFLAGS_TF) && !umbra_breakpoints(vcpu);
 }
 
+/* The MOV at RIP, if it was seen before and that is all it takes; else NULL. */
+static __always_inline const struct umbra_emul_mov *known_mov(struct umbra_vcpu *vcpu, gpa_t *gpa,
+							     bool *write)
+{
+	const struct umbra_memo *memo;
+
+	if (!umbra_mmio_address(vcpu, gpa, write) || !umbra_is_64bit_code(vcpu))
+		return NULL;
+	memo = umbra_memo_find(vcpu);
+	if (!memo || memo->insn != UMBRA_NR_INSNS || !plain(vcpu, &memo->mov, *gpa, *write))
+		return NULL;
+	vcpu->exit.next_rip = umbra_rip(vcpu) + memo->len;
+	return &memo->mov;
+}
+
 int umbra_mmio_fault(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_events *ev = &vcpu->events;
-	const struct umbra_memo *memo;
+	const struct umbra_emul_mov *mov;
 	gpa_t gpa;
 	bool write;
 
 	/* The IDT, a stack or the like is where no memory is: that is no instruction's access. */
 	if (ev->exc.injected || ev->irq.injected || ev->nmi_injected)
 		return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, NULL, 0);
-	if (!umbra_mmio_address(vcpu, &gpa, &write) || !umbra_is_64bit_code(vcpu))
+	mov = known_mov(vcpu, &gpa, &write);
+	if (!mov)
 		return umbra_emulate_insn(vcpu);
-	memo = umbra_memo_find(vcpu);
-	if (!memo || memo->insn != UMBRA_NR_INSNS || !plain(vcpu, &memo->mov, gpa, write))
+	return write ? write_device(vcpu, mov, gpa) : read_device(vcpu, mov, gpa);
+}
+
+int umbra_store_fault(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_emul_mov *mov;
+	bool write;
+	u64 value;
+	gpa_t gpa;
+
+	mov = known_mov(vcpu, &gpa, &write);
+	if (!mov)
 		return umbra_emulate_insn(vcpu);
-	vcpu->exit.next_rip = umbra_rip(vcpu) + memo->len;
-	return write ? write_device(vcpu, &memo->mov, gpa) : read_device(vcpu, &memo->mov, gpa);
+	value = mov->constant ? mov->value : umbra_gpr(vcpu, mov->reg);
+	if (umbra_guest_write(vcpu->vm, gpa, &value, mov->size))
+		return umbra_emulate_insn(vcpu);
+	return umbra_skip_insn(vcpu, UMBRA_NR_INSNS);
 }

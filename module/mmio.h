@@ -17,5 +17,7 @@ bool umbra_mmio_address(struct umbra_vcpu *vcpu, gpa_t *gpa, bool *write);
 void umbra_mmio_exit(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data);
 /* Do the instruction whose access found no memory; as umbra_handle_exit(). */
 int umbra_mmio_fault(struct umbra_vcpu *vcpu);
+/* Do the instruction whose access the CPU can't be let do, although it is to memory; likewise. */
+int umbra_store_fault(struct umbra_vcpu *vcpu);
 
 #endif

@@ -72,8 +72,13 @@ static void free_dead(struct rcu_head *head)
 	__free_page(container_of(head, struct page, rcu_head));
 }
 
-/* The CPUs have flushed; who still walks the dead tables in software does so under RCU. */
-static void free_dead_pages(struct umbra_vm *vm)
+/**
+ * umbra_mmu_free_dead_pages() - free what was buried
+ * @vm: mmu_lock held for writing
+ *
+ * The CPUs have flushed; who still walks the dead tables in software does so under RCU.
+ */
+void umbra_mmu_free_dead_pages(struct umbra_vm *vm)
 {
 	struct page *page, *next;
 
@@ -139,7 +144,7 @@ static void in_pieces(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_slee
 		write_lock(&vm->mmu_lock);
 		if (fn(vm, start, to))
 			umbra_mmu_flush_remote(vm);
-		free_dead_pages(vm);
+		umbra_mmu_free_dead_pages(vm);
 		write_unlock(&vm->mmu_lock);
 		if (may_sleep)
 			cond_resched();
@@ -215,7 +220,8 @@ void umbra_mmu_send_hwpoison(unsigned long hva)
 
 /* ------------------------------ modes ------------------------------ */
 
-static bool is_hardware_name(const char *name)
+/** umbra_mmu_is_hardware() - is it a name of the hardware mode, here or on any machine? */
+bool umbra_mmu_is_hardware(const char *name)
 {
 	return sysfs_streq(name, umbra_mmu_hardware.name) ||
 	       !strcasecmp(name, umbra_backend->paging_name);
@@ -226,9 +232,9 @@ const struct umbra_mmu_ops *umbra_mmu_default;
 /** umbra_mmu_find() - a mode by name, if this machine can do it; else NULL */
 const struct umbra_mmu_ops *umbra_mmu_find(const char *name)
 {
-	if (!umbra_caps.hardware_paging)
-		return NULL;
-	if (!strcmp(name, "auto") || is_hardware_name(name))
+	if (umbra_caps.shadow_paging && sysfs_streq(name, umbra_mmu_shadow_eager.name))
+		return &umbra_mmu_shadow_eager;
+	if (umbra_caps.hardware_paging && (!strcmp(name, "auto") || umbra_mmu_is_hardware(name)))
 		return &umbra_mmu_hardware;
 	return NULL;
 }
@@ -236,7 +242,8 @@ const struct umbra_mmu_ops *umbra_mmu_find(const char *name)
 /** umbra_mmu_modes() - bits 1 << UMBRA_MMU_* that this machine can do */
 u32 umbra_mmu_modes(void)
 {
-	return umbra_caps.hardware_paging ? BIT(UMBRA_MMU_AUTO) | BIT(UMBRA_MMU_HARDWARE) : 0;
+	return (umbra_caps.hardware_paging ? BIT(UMBRA_MMU_AUTO) | BIT(UMBRA_MMU_HARDWARE) : 0) |
+	       (umbra_caps.shadow_paging ? BIT(UMBRA_MMU_SHADOW_EAGER) : 0);
 }
 
 /**
@@ -244,14 +251,30 @@ u32 umbra_mmu_modes(void)
  * @vm: vm->lock held, without a vCPU
  * @id: UMBRA_MMU_*
  *
- * Return: 0; -EINVAL: no such mode; -EOPNOTSUPP: not here
+ * Return: 0; -EINVAL: no such mode; -EOPNOTSUPP: not here; -ENOMEM
  */
 int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id)
 {
+	const struct umbra_mmu_ops *old = vm->mmu.ops, *new = &umbra_mmu_hardware;
+	int r;
+
 	if (id > UMBRA_MMU_SHADOW_EAGER)
 		return -EINVAL;
-	/* What can be done here is the one mode that a VM has. */
-	return umbra_mmu_modes() & BIT(id) ? 0 : -EOPNOTSUPP;
+	if (!(umbra_mmu_modes() & BIT(id)))
+		return -EOPNOTSUPP;
+	if (id == UMBRA_MMU_SHADOW_EAGER)
+		new = &umbra_mmu_shadow_eager;
+	if (new == old)
+		return 0;
+	r = new->vm_init(vm);
+	if (r)
+		return r;
+	/* The notifier finds one or the other; nothing is mapped in either. */
+	write_lock(&vm->mmu_lock);
+	vm->mmu.ops = new;
+	write_unlock(&vm->mmu_lock);
+	old->vm_destroy(vm);
+	return 0;
 }
 
 /** umbra_mmu_vm_init() - a new VM gets the default mode; errno */
@@ -272,12 +295,16 @@ void umbra_mmu_vm_destroy(struct umbra_vm *vm)
 /** umbra_mmu_vcpu_init() - a new vCPU has no root yet */
 int umbra_mmu_vcpu_init(struct umbra_vcpu *vcpu)
 {
+	const struct umbra_mmu_ops *ops = vcpu->vm->mmu.ops;
+
 	vcpu->mmu.root = INVALID_PAGE;
-	return 0;
+	return ops->vcpu_init ? ops->vcpu_init(vcpu) : 0;
 }
 
 void umbra_mmu_vcpu_destroy(struct umbra_vcpu *vcpu)
 {
+	if (vcpu->mmu.shadow)
+		vcpu->vm->mmu.ops->vcpu_destroy(vcpu);
 	while (vcpu->mmu.nr_cached)
 		free_page((unsigned long)umbra_mmu_take_page(&vcpu->mmu));
 }
@@ -292,9 +319,35 @@ int umbra_mmu_load_root(struct umbra_vcpu *vcpu)
 	return 0;
 }
 
-int umbra_mmu_fault(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error)
+int umbra_mmu_fault(struct umbra_vcpu *vcpu, u64 addr, u64 error)
 {
-	return vcpu->vm->mmu.ops->fault(vcpu, gpa, error);
+	return vcpu->vm->mmu.ops->fault(vcpu, addr, error);
+}
+
+bool umbra_mmu_let_write(struct umbra_vcpu *vcpu)
+{
+	return vcpu->mmu.shadow && vcpu->vm->mmu.ops->let_write(vcpu);
+}
+
+void umbra_mmu_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len)
+{
+	vm->mmu.ops->written(vm, gpa, len);
+}
+
+void umbra_mmu_flush_gva(struct umbra_vcpu *vcpu, gva_t gva)
+{
+	if (vcpu->mmu.shadow)
+		vcpu->vm->mmu.ops->flush_gva(vcpu, gva);
+	if (umbra_backend->flush_gva)
+		umbra_backend->flush_gva(vcpu, gva);
+	else
+		umbra_backend->flush_all(vcpu);
+}
+
+void umbra_mmu_tables_set(struct umbra_vcpu *vcpu)
+{
+	if (vcpu->mmu.shadow)
+		vcpu->vm->mmu.ops->tables_set(vcpu);
 }
 
 /**
@@ -302,10 +355,13 @@ int umbra_mmu_fault(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error)
  * @vcpu: its owner
  *
  * The guest's CPU would have dropped its translations. Under nested paging they
- * are the hardware's, tagged with this guest's ASID.
+ * are the hardware's, tagged with this guest's ASID; in a shadow mode there are other
+ * tables for the new state.
  */
 void umbra_mmu_paging_changed(struct umbra_vcpu *vcpu)
 {
+	if (vcpu->mmu.shadow)
+		vcpu->mmu.root = INVALID_PAGE;
 	umbra_request(vcpu, UMBRA_REQ_FLUSH_TLB);
 }
 

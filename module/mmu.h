@@ -32,10 +32,14 @@ struct umbra_slot;
 enum umbra_fault_result {
 	UMBRA_FAULT_DONE,	/* mapped, or somebody else did: enter again */
 	UMBRA_FAULT_MMIO,	/* no memory there, or a write to read-only memory: emulate */
+	UMBRA_FAULT_EMULATE,	/* memory, but the CPU can't be let do that: emulate */
 };
 
 /* A vCPU's mmu.root before load_root; UMBRA_REQ_LOAD_ROOT sets it to ask for another. */
 #define INVALID_PAGE	(~(hpa_t)0)
+
+struct umbra_vm_shadow;
+struct umbra_vcpu_shadow;
 
 #define UMBRA_MMU_CACHE	16
 #define UMBRA_MAX_LEVELS	5
@@ -58,19 +62,23 @@ static inline unsigned int umbra_table_index(gfn_t gfn, int level)
  * @level: levels of that root
  * @nr_cached: of @cache
  * @cache: zeroed table pages, topped up before mmu_lock is taken
+ * @shadow: in a shadow mode, mmu_shadow.c (c); NULL: the hardware translates what
+ *	the guest's tables give
  */
 struct umbra_vcpu_mmu {
 	hpa_t root;
 	u8 level;
 	u8 nr_cached;
 	void *cache[UMBRA_MMU_CACHE];
+	struct umbra_vcpu_shadow *shadow;
 };
 
 /**
  * struct umbra_vm_mmu - a VM's part
- * @ops: the mode (c, until switching exists)
+ * @ops: the mode (M; c once there is a vCPU)
  * @root: hardware mode's root table, shared by all vCPUs (c)
  * @root_level: its levels (c)
+ * @shadow: shadow modes' tables, mmu_shadow.c (c)
  * @invalidate_seq: grows at the end of each invalidation of host memory, and
  *	when the slots change (M)
  * @invalidate_active: invalidations in flight (M)
@@ -84,6 +92,7 @@ struct umbra_vm_mmu {
 	const struct umbra_mmu_ops *ops;
 	void *root;
 	u8 root_level;
+	struct umbra_vm_shadow *shadow;
 	unsigned long invalidate_seq;
 	int invalidate_active;
 	unsigned long invalidate_start, invalidate_end;
@@ -98,9 +107,17 @@ struct umbra_vm_mmu {
  * @max_gfn: gfns from here on can't be mapped
  * @vm_init: make what the VM shares; errno
  * @vm_destroy: nobody runs and no notifier comes any more; sleeps
+ * @vcpu_init: a new vCPU's part; errno; may be NULL
+ * @vcpu_destroy: its counterpart; it may not have been made
  * @load_root: make sure vcpu->mmu.root is valid; may sleep; errno
- * @fault: a fault at @gpa with PFERR_* @error; vcpu in srcu, may sleep;
- *	enum umbra_fault_result or errno
+ * @fault: a fault with PFERR_* @error at @addr, the guest's physical address, in a
+ *	shadow mode the linear one; vcpu in srcu, may sleep; enum umbra_fault_result
+ *	or errno. A #PF that is the guest's own is queued, which is UMBRA_FAULT_DONE
+ * @let_write: shadow modes: the faulting write can't be emulated: let the CPU do it,
+ *	true, if that can be
+ * @written: shadow modes: [@gpa, @gpa + @len), in one page, was written; in srcu
+ * @flush_gva: shadow modes: the guest has flushed @gva; in srcu
+ * @tables_set: shadow modes: userspace has set registers, and memory before
  * @zap: mmu_lock held for writing: forget [start, end); table pages go to
  *	vm->mmu.dead; true: a flush is needed
  * @age: mmu_lock held for writing: was [start, end) used since asked last
@@ -118,7 +135,13 @@ struct umbra_mmu_ops {
 	int (*vm_init)(struct umbra_vm *vm);
 	void (*vm_destroy)(struct umbra_vm *vm);
 	int (*load_root)(struct umbra_vcpu *vcpu);
-	int (*fault)(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error);
+	int (*vcpu_init)(struct umbra_vcpu *vcpu);
+	void (*vcpu_destroy)(struct umbra_vcpu *vcpu);
+	int (*fault)(struct umbra_vcpu *vcpu, u64 addr, u64 error);
+	bool (*let_write)(struct umbra_vcpu *vcpu);
+	void (*written)(struct umbra_vm *vm, gpa_t gpa, unsigned int len);
+	void (*flush_gva)(struct umbra_vcpu *vcpu, gva_t gva);
+	void (*tables_set)(struct umbra_vcpu *vcpu);
 	bool (*zap)(struct umbra_vm *vm, gfn_t start, gfn_t end);
 	bool (*age)(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear);
 	bool (*write_protect)(struct umbra_vm *vm, gfn_t gfn, u64 mask);
@@ -129,9 +152,11 @@ struct umbra_mmu_ops {
 void umbra_ept_setup(void);
 
 extern const struct umbra_mmu_ops umbra_mmu_hardware;
+extern const struct umbra_mmu_ops umbra_mmu_shadow_eager;
 
 /* By name, if this machine can do it: "auto", a mode's name, or its paging's ("npt"). Else NULL. */
 const struct umbra_mmu_ops *umbra_mmu_find(const char *name);
+bool umbra_mmu_is_hardware(const char *name);
 /* What KVM_CREATE_VM takes: parameter mmu's, set at load. */
 extern const struct umbra_mmu_ops *umbra_mmu_default;
 
@@ -147,7 +172,18 @@ void umbra_mmu_vcpu_destroy(struct umbra_vcpu *vcpu);
 /* The loop's, when mmu.root is INVALID_PAGE: one in the backend; 0, errno. */
 int umbra_mmu_load_root(struct umbra_vcpu *vcpu);
 /* exit.c's: enum umbra_fault_result, or errno. The caller is in vm->srcu. */
-int umbra_mmu_fault(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error);
+int umbra_mmu_fault(struct umbra_vcpu *vcpu, u64 addr, u64 error);
+/*
+ * The emulator's: the write that faulted is of an instruction that it does not know.
+ * True: enter the guest again, the CPU can do it now.
+ */
+bool umbra_mmu_let_write(struct umbra_vcpu *vcpu);
+/* memslot.c's, in a shadow mode: part of a page was written; in vm->srcu, no lock held. */
+void umbra_mmu_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len);
+/* The guest's INVLPG: forget its translations of @gva. In vm->srcu. */
+void umbra_mmu_flush_gva(struct umbra_vcpu *vcpu, gva_t gva);
+/* regs.c's: userspace has set the control registers, and may have written the tables. */
+void umbra_mmu_tables_set(struct umbra_vcpu *vcpu);
 /* regs.c's: CR0, CR3, CR4 or EFER changed what translates. */
 void umbra_mmu_paging_changed(struct umbra_vcpu *vcpu);
 /**
@@ -175,6 +211,8 @@ static inline void umbra_mmu_untake_page(struct umbra_vcpu_mmu *mmu, void *page)
 void *umbra_mmu_alloc_root(struct umbra_vm *vm);
 /* Unlinked under mmu_lock for writing: free it after the flush. */
 void umbra_mmu_bury_page(struct umbra_vm *vm, void *page);
+/* With mmu_lock still held, after the flush. */
+void umbra_mmu_free_dead_pages(struct umbra_vm *vm);
 /* What became of a fault whose page umbra_gfn_to_pfn() did not find: its @error as a result. */
 int umbra_mmu_page_error(const struct umbra_slot *slot, gfn_t gfn, int error);
 /* Nobody can see it any more. */

@@ -161,7 +161,7 @@ int umbra_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 	if (efer != vcpu->regs.efer)
 		put_efer(vcpu, efer);
 	put_cr0(vcpu, cr0);
-	if (changed & CR0_TRANSLATION)
+	if (changed & (CR0_TRANSLATION | CR0_PDPTE))
 		umbra_mmu_paging_changed(vcpu);
 	return 0;
 }
@@ -488,6 +488,7 @@ static int set_sregs(struct umbra_vcpu *vcpu, const struct sregs_common *s)
 
 	if (is_reset_vector(vcpu, s))
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
+	umbra_mmu_tables_set(vcpu);
 	umbra_mmu_paging_changed(vcpu);
 	umbra_request(vcpu, UMBRA_REQ_EVENT);
 	return 0;

@@ -123,6 +123,7 @@ static int svm_setup(struct umbra_backend_caps *caps)
 	npt = npt && boot_cpu_has(X86_FEATURE_NPT);
 	nrips = nrips && boot_cpu_has(X86_FEATURE_NRIPS);
 	caps->hardware_paging = npt;
+	caps->shadow_paging = true;
 	/* «Nested Table Walk»: nested tables are as deep as the host's own. */
 	caps->paging_levels = __read_cr4() & X86_CR4_LA57 ? 5 : 4;
 	caps->gbpages = boot_cpu_has(X86_FEATURE_GBPAGES);
@@ -192,7 +193,16 @@ static const u8 fixed_intercepts[] = {
 	INTERCEPT_MWAIT_COND, INTERCEPT_XSETBV, INTERCEPT_RDPRU,
 };
 
-static void init_control(struct svm_vcpu *svm)
+/* CR3 is the shadow's, faults are the shadow's or the guest's, and so are flushes. */
+static void init_shadow(struct svm_vcpu *svm)
+{
+	svm_intercept(svm, INTERCEPT_CR3_READ, true);
+	svm_intercept(svm, INTERCEPT_CR3_WRITE, true);
+	svm_intercept(svm, INTERCEPT_INVLPG, true);
+	svm_intercept_exception(svm, X86_TRAP_PF, true);
+}
+
+static void init_control(struct svm_vcpu *svm, bool shadow)
 {
 	struct vmcb_control_area *c = &svm->vmcb->control;
 	int i;
@@ -214,7 +224,10 @@ static void init_control(struct svm_vcpu *svm)
 	c->iopm_base_pa = page_to_phys(iopm);
 	c->msrpm_base_pa = virt_to_phys(svm->msrpm);
 	c->int_ctl = V_INTR_MASKING_MASK;
-	c->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	if (shadow)
+		init_shadow(svm);
+	else
+		c->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
 }
 
 static int svm_vcpu_create(struct umbra_vcpu *vcpu)
@@ -235,7 +248,7 @@ static int svm_vcpu_create(struct umbra_vcpu *vcpu)
 	svm->id = atomic64_inc_return(&last_id);
 	svm->cpu = -1;
 	svm_init_msrpm(svm);
-	init_control(svm);
+	init_control(svm, vcpu->mmu.shadow);
 	vcpu->hw = svm;
 	return 0;
 }
@@ -508,6 +521,13 @@ static void svm_load_root(struct umbra_vcpu *vcpu, hpa_t root, int level)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
+	if (vcpu->mmu.shadow) {
+		/* Outside long mode what it points to may be new although it is the same. */
+		svm->vmcb->save.cr3 = root;
+		svm->asid.flush = true;
+		svm_dirty(svm, SVM_CLEAN_CR);
+		return;
+	}
 	if (svm->vmcb->control.nested_cr3 == root)
 		return;
 	svm->vmcb->control.nested_cr3 = root;
@@ -536,7 +556,8 @@ static void svm_cpuid_changed(struct umbra_vcpu *vcpu)
 	bool invpcid = leaf7 && (leaf7->ebx & BIT(10));
 
 	svm_intercept(svm, INTERCEPT_RDTSCP, !vcpu->cpuid.rdtscp);
-	svm_intercept(svm, INTERCEPT_INVPCID, boot_cpu_has(X86_FEATURE_INVPCID) && !invpcid);
+	svm_intercept(svm, INTERCEPT_INVPCID, boot_cpu_has(X86_FEATURE_INVPCID) &&
+		      (!invpcid || vcpu->mmu.shadow));
 }
 
 static u64 svm_dump(struct umbra_vcpu *vcpu)

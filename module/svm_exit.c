@@ -42,7 +42,6 @@ static const u8 plain_exits[] = {
 	[SVM_EXIT_MWAIT_COND]	= UMBRA_EXIT_MWAIT,
 	[SVM_EXIT_XSETBV]	= UMBRA_EXIT_XSETBV,
 	[SVM_EXIT_RDPRU]	= UMBRA_EXIT_UNDEFINED,
-	[SVM_EXIT_INVPCID]	= UMBRA_EXIT_UNDEFINED,
 };
 
 /* «Decode Assists»: a MOV names its register, and says that it is a MOV. */
@@ -96,6 +95,18 @@ static void decode_dr(struct umbra_vcpu *vcpu, u32 code)
 		exit->reg.value = umbra_gpr(vcpu, exit->reg.gpr);
 }
 
+/* «Decode Assists»: the bytes of an instruction whose access has faulted. */
+static __always_inline void take_insn(struct umbra_vcpu *vcpu)
+{
+	const struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
+	struct umbra_exit *exit = &vcpu->exit;
+
+	if (!boot_cpu_has(X86_FEATURE_DECODEASSISTS))
+		return;
+	exit->insn_len = min_t(u8, c->insn_len & 0xf, UMBRA_MAX_INSN);
+	memcpy(exit->insn, c->insn_bytes, exit->insn_len);
+}
+
 static void decode_exception(struct umbra_vcpu *vcpu, u8 vector, bool stepped)
 {
 	const struct vmcb *vmcb = to_svm(vcpu)->vmcb;
@@ -121,6 +132,7 @@ static void decode_exception(struct umbra_vcpu *vcpu, u8 vector, bool stepped)
 		break;
 	case X86_TRAP_PF:
 		exit->exc.payload = vmcb->control.exit_info_2;
+		take_insn(vcpu);
 		fallthrough;
 	case X86_TRAP_AC:
 		exit->exc.has_error = true;
@@ -170,10 +182,7 @@ static void decode_npf(struct umbra_vcpu *vcpu)
 	exit->reason = UMBRA_EXIT_PAGE_FAULT;
 	exit->fault.gpa = c->exit_info_2;
 	exit->fault.error = c->exit_info_1;
-	if (!boot_cpu_has(X86_FEATURE_DECODEASSISTS))
-		return;
-	exit->insn_len = min_t(u8, c->insn_len & 0xf, UMBRA_MAX_INSN);
-	memcpy(exit->insn, c->insn_bytes, exit->insn_len);
+	take_insn(vcpu);
 }
 
 /*
@@ -220,6 +229,11 @@ static void decode_reason(struct umbra_vcpu *vcpu, bool stepped)
 		exit->reason = UMBRA_EXIT_INVLPG;
 		exit->reg.gpr = boot_cpu_has(X86_FEATURE_DECODEASSISTS) ? 0 : -1;
 		exit->reg.value = c->exit_info_1;
+		return;
+	case SVM_EXIT_INVPCID:
+		/* The emulator knows whether this guest has it. */
+		exit->reason = UMBRA_EXIT_INVLPG;
+		exit->reg.gpr = -1;
 		return;
 	case SVM_EXIT_MSR:
 		exit->reason = c->exit_info_1 & 1 ? UMBRA_EXIT_MSR_WRITE : UMBRA_EXIT_MSR_READ;

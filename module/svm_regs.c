@@ -17,9 +17,10 @@ void svm_cache_reg(struct umbra_vcpu *vcpu, int reg)
 {
 	/*
 	 * All but CR3 is copied at each exit. PDPTEs are no state of this CPU under
-	 * nested paging: it reads them from memory when it needs them.
+	 * nested paging: it reads them from memory when it needs them. With a shadow
+	 * the guest's CR3 is nowhere else.
 	 */
-	if (reg == UMBRA_REG_CR3)
+	if (reg == UMBRA_REG_CR3 && !vcpu->mmu.shadow)
 		vcpu->regs.cr3 = to_svm(vcpu)->vmcb->save.cr3;
 	vcpu->regs.avail |= BIT(reg);
 }
@@ -131,6 +132,17 @@ void svm_set_dt(struct umbra_vcpu *vcpu, const struct kvm_dtable *dt, bool idt)
 	svm_dirty(svm, SVM_CLEAN_DT);
 }
 
+/* LMA follows PG. A guest of a shadow pages always: in long mode only when it has that itself. */
+static u64 real_efer(struct umbra_vcpu *vcpu)
+{
+	u64 efer = vcpu->regs.efer;
+
+	if (vcpu->mmu.shadow && !(efer & EFER_LMA))
+		efer &= ~(u64)EFER_LME;
+	/* VMRUN refuses to run a guest without SVME. */
+	return efer | EFER_SVME;
+}
+
 /*
  * CD and NW are the guest's to see but not to have: they would take the host's
  * caches away. While its view differs from what runs, each access is intercepted;
@@ -142,32 +154,52 @@ void svm_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 	struct vmcb_save_area *save = &svm->vmcb->save;
 	u64 real = cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
 
+	if (vcpu->mmu.shadow)
+		real |= X86_CR0_PG | X86_CR0_WP;
 	if ((save->cr0 ^ real) & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE))
 		svm->asid.flush = true;
 	save->cr0 = real;
-	/* LMA has followed PG. */
-	save->efer = vcpu->regs.efer | EFER_SVME;
+	save->efer = real_efer(vcpu);
 	svm_dirty(svm, SVM_CLEAN_CR);
 	svm_intercept(svm, INTERCEPT_CR0_READ, real != cr0);
 	svm_intercept(svm, INTERCEPT_CR0_WRITE, real != cr0);
+	if (vcpu->mmu.shadow)
+		svm_set_cr4(vcpu, vcpu->regs.cr4);
 }
 
 void svm_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 
-	svm->vmcb->save.cr3 = cr3;
 	vcpu->regs.avail |= BIT(UMBRA_REG_CR3);
+	/* A shadow's root is loaded in its stead. */
+	if (vcpu->mmu.shadow)
+		return;
+	svm->vmcb->save.cr3 = cr3;
 	/* The CPU has not executed this load, so that it has flushed nothing. */
 	svm->asid.flush = true;
 	svm_dirty(svm, SVM_CLEAN_CR);
+}
+
+/*
+ * The tables that the CPU walks are the shadow's, in the PAE format where they are not in
+ * that of long mode. Their pages are all the user's where the guest does not page. Each
+ * load of CR3 flushes, which PCIDs allow, and none is in the shadow's CR3.
+ */
+static u64 shadow_cr4(struct umbra_vcpu *vcpu, u64 cr4)
+{
+	cr4 = (cr4 | X86_CR4_PAE) & ~(u64)X86_CR4_PCIDE;
+	if (!(vcpu->regs.cr0 & X86_CR0_PG))
+		cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57);
+	return cr4;
 }
 
 /* A machine check with CR4.MCE clear would shut the host down: it stays set. */
 void svm_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
-	u64 real = cr4 | (cr4_read_shadow() & X86_CR4_MCE);
+	u64 real = (vcpu->mmu.shadow ? shadow_cr4(vcpu, cr4) : cr4) |
+		   (cr4_read_shadow() & X86_CR4_MCE);
 
 	if (svm->vmcb->save.cr4 != real)
 		svm->asid.flush = true;
@@ -179,11 +211,11 @@ void svm_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 void svm_set_efer(struct umbra_vcpu *vcpu, u64 efer)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
+	u64 real = real_efer(vcpu);
 
-	/* VMRUN refuses to run a guest without SVME. */
-	if (svm->vmcb->save.efer != (efer | EFER_SVME))
+	if (svm->vmcb->save.efer != real)
 		svm->asid.flush = true;
-	svm->vmcb->save.efer = efer | EFER_SVME;
+	svm->vmcb->save.efer = real;
 	svm_dirty(svm, SVM_CLEAN_CR);
 }
 

@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The shadow modes: the CPU walks tables of ours from the guest's linear address.
+ * What is in them is shadow.c's business; here are memory, locks, faults and roots.
+ *
+ * Everything of a VM's shadow is changed under mmu_lock held for writing. Who
+ * writes to guest memory tells afterwards, by umbra_mmu_written(); a fault first
+ * makes the guest's tables unwritable and then looks at them under the lock. So
+ * either the fault sees the write, or the writer finds what the fault has made.
+ */
+#define pr_fmt(fmt) "umbra: " fmt
+
+#include <linux/kvm.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/umbra.h>
+
+#include "backend.h"
+#include "gwalk.h"
+#include "shadow.h"
+#include "shadow_env.h"
+#include "umbra.h"
+
+/* As KVM has it: tables for a fiftieth of the guest's memory, and some for a small guest. */
+#define QUOTA_SHARE	50
+#define QUOTA_LEAST	64
+
+/* Bounds the time to take one of many mappings of a page away. */
+#define LONGEST_CHAIN	1024
+
+/* Tables that a VM's end frees before it looks whether others want the CPU. */
+#define ZAP_AT_ONCE	64
+
+/* An instruction that can't be emulated is let write a table of the guest's so often. */
+#define MANY_RETRIES	8
+
+/**
+ * struct umbra_vm_shadow - a VM's
+ * @core: all tables (M)
+ * @vm: whose
+ * @slots: those that the quota was computed for (M)
+ */
+struct umbra_vm_shadow {
+	struct shadow core;
+	struct umbra_vm *vm;
+	const struct umbra_slots *slots;
+};
+
+/**
+ * struct umbra_vcpu_shadow - a vCPU's
+ * @pool: for new tables (o)
+ * @root: that of the address space, or of each of its 4 GiB (M)
+ * @roots: how many
+ * @resync: userspace may have changed the guest's tables (o)
+ * @pae: what the CPU's CR3 points to outside long mode; below 4 GiB
+ * @retry_rip: where an instruction was let write that can't be emulated (o)
+ * @retries: how often (o)
+ */
+struct umbra_vcpu_shadow {
+	struct shadow_pool pool;
+	struct shadow_page *root[4];
+	u8 roots;
+	bool resync;
+	u64 *pae;
+	u64 retry_rip;
+	u8 retries;
+};
+
+static struct shadow *core_of(struct umbra_vm *vm)
+{
+	return &vm->mmu.shadow->core;
+}
+
+static struct umbra_vm *vm_of(struct shadow *m)
+{
+	return container_of(m, struct umbra_vm_shadow, core)->vm;
+}
+
+/* ------------------------------ what the core needs ------------------------------ */
+
+static int read_gpte(struct shadow *m, u64 gpa, u64 *value, unsigned int size)
+{
+	struct umbra_vm *vm = vm_of(m);
+	bool writable;
+	int r;
+
+	if (!umbra_gfn_to_hva(vm, gpa_to_gfn(gpa), &writable))
+		return -EFAULT;
+	/* What is not there now the next walk brings, which may sleep. */
+	pagefault_disable();
+	r = umbra_guest_read_entry(vm, gpa, value, size);
+	pagefault_enable();
+	return r ? r : !writable;
+}
+
+static unsigned int pages_of(const struct shadow_page *sp)
+{
+	return sp->gpte ? 3 : 2;
+}
+
+static void made(struct shadow *m, struct shadow_page *sp)
+{
+	atomic_long_add(pages_of(sp), &vm_of(m)->mmu.pages);
+}
+
+static void free_table(struct shadow *m, struct shadow_page *sp)
+{
+	struct umbra_vm *vm = vm_of(m);
+
+	if (sp->gpte)
+		umbra_mmu_free_page(vm, sp->gpte);
+	umbra_mmu_free_page(vm, sp->next);
+	umbra_mmu_bury_page(vm, sp->spt);
+	kfree(sp);
+}
+
+static void flush(struct shadow *m)
+{
+	umbra_mmu_flush_remote(vm_of(m));
+	m->flush = false;
+}
+
+static const struct shadow_ops core_ops = {
+	.read_gpte = read_gpte,
+	.free = free_table,
+	.made = made,
+	.flush = flush,
+};
+
+/* ------------------------------ the end of each change ------------------------------ */
+
+/* Roots were zapped: their vCPUs find it out before they enter again. True: a flush is due. */
+static bool flush_is_due(struct umbra_vm *vm)
+{
+	struct shadow *m = core_of(vm);
+	struct umbra_vcpu *vcpu;
+	int i;
+
+	if (m->reload) {
+		umbra_for_each_vcpu(vm, i, vcpu)
+			umbra_request(vcpu, UMBRA_REQ_LOAD_ROOT);
+		m->reload = false;
+	}
+	return m->flush;
+}
+
+/* mmu_lock held for writing, and about to be given up. */
+static void settle(struct umbra_vm *vm)
+{
+	if (flush_is_due(vm))
+		flush(core_of(vm));
+	umbra_mmu_free_dead_pages(vm);
+}
+
+static int fill_pool(struct shadow_pool *pool)
+{
+	while (pool->tables < ARRAY_SIZE(pool->table)) {
+		struct shadow_page *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
+
+		if (!sp)
+			return -ENOMEM;
+		pool->table[pool->tables++] = sp;
+	}
+	while (pool->pages < ARRAY_SIZE(pool->page)) {
+		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+		if (!page)
+			return -ENOMEM;
+		pool->page[pool->pages++] = page;
+	}
+	return 0;
+}
+
+/* ------------------------------ roots ------------------------------ */
+
+/* What of the guest's state the tables depend on. */
+static union shadow_role mode_of(struct umbra_vcpu *vcpu)
+{
+	union shadow_role mode = {
+		.access = SHADOW_MAY_ALL,
+		.wp = !!(umbra_cr0(vcpu) & X86_CR0_WP),
+		.nx = !!(vcpu->regs.efer & EFER_NX),
+		.wide = umbra_is_long(vcpu),
+	};
+
+	if (!umbra_is_paging(vcpu)) {
+		mode.word = 0;
+		mode.access = SHADOW_MAY_ALL;
+		mode.direct = true;
+	} else if (!umbra_is_pae(vcpu)) {
+		mode.narrow = true;
+		mode.pse = !!(umbra_cr4(vcpu) & X86_CR4_PSE);
+	}
+	return mode;
+}
+
+static struct shadow_page *get_root(struct umbra_vcpu *vcpu, union shadow_role mode, gfn_t gfn)
+{
+	return shadow_get_root(core_of(vcpu->vm), &vcpu->mmu.shadow->pool, gfn, mode);
+}
+
+/* Outside long mode: a table for each GiB. NULL: the guest has none there. */
+static struct shadow_page *get_quarter(struct umbra_vcpu *vcpu, union shadow_role mode, int i)
+{
+	u64 pdpte = vcpu->regs.pdptr[i];
+
+	mode.level = 2;
+	if (mode.direct)
+		return get_root(vcpu, mode, (gfn_t)i << 18);
+	if (mode.narrow) {
+		mode.quadrant = i;
+		return get_root(vcpu, mode, (u32)umbra_cr3(vcpu) >> PAGE_SHIFT);
+	}
+	return pdpte & SHADOW_P ? get_root(vcpu, mode, (pdpte & SHADOW_ADDR) >> PAGE_SHIFT) : NULL;
+}
+
+static void take_roots(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
+	union shadow_role mode = mode_of(vcpu);
+	int i;
+
+	if (mode.wide) {
+		mode.level = umbra_cr4(vcpu) & X86_CR4_LA57 ? 5 : 4;
+		sv->root[0] = get_root(vcpu, mode, (umbra_cr3(vcpu) & SHADOW_ADDR) >> PAGE_SHIFT);
+		sv->roots = 1;
+		vcpu->mmu.root = __pa(sv->root[0]->spt);
+		vcpu->mmu.level = mode.level;
+		return;
+	}
+	for (i = 0; i < 4; i++) {
+		sv->root[i] = get_quarter(vcpu, mode, i);
+		WRITE_ONCE(sv->pae[i], sv->root[i] ?
+			   shadow_entry_of(sv->root[i]->spt) | SHADOW_P : 0);
+	}
+	sv->roots = 4;
+	vcpu->mmu.root = __pa(sv->pae);
+	vcpu->mmu.level = 3;
+}
+
+static void put_roots(struct umbra_vm *vm, struct shadow_page **root, unsigned int roots)
+{
+	unsigned int i;
+
+	for (i = 0; i < roots; i++) {
+		if (root[i])
+			shadow_put_root(core_of(vm), root[i]);
+	}
+}
+
+static int shadow_load_root(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
+	struct umbra_vm *vm = vcpu->vm;
+	struct shadow_page *old[4];
+	unsigned int roots;
+	int idx, r;
+
+	r = fill_pool(&sv->pool);
+	if (r)
+		return r;
+	umbra_reg_get(vcpu, UMBRA_REG_PDPTR);
+	/* The guest's tables may be read, by slots. */
+	idx = srcu_read_lock(&vm->srcu);
+	write_lock(&vm->mmu_lock);
+	shadow_make_room(core_of(vm));
+	if (sv->resync)
+		shadow_distrust(core_of(vm));
+	sv->resync = false;
+	memcpy(old, sv->root, sizeof(old));
+	roots = sv->roots;
+	take_roots(vcpu);
+	put_roots(vm, old, roots);
+	settle(vm);
+	write_unlock(&vm->mmu_lock);
+	srcu_read_unlock(&vm->srcu, idx);
+	return 0;
+}
+
+static struct shadow_page *root_of(struct umbra_vcpu *vcpu, gva_t gva)
+{
+	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
+
+	if (sv->roots == 1)
+		return sv->root[0];
+	return sv->roots ? sv->root[(gva >> 30) & 3] : NULL;
+}
+
+/* ------------------------------ faults ------------------------------ */
+
+static u32 walk_access(struct umbra_vcpu *vcpu, u64 error)
+{
+	u32 access = (error & PFERR_WRITE ? UMBRA_GWALK_WRITE : 0) |
+		     (error & PFERR_FETCH ? UMBRA_GWALK_EXEC : 0);
+
+	if (error & PFERR_USER)
+		return access | UMBRA_GWALK_USER;
+	/* Of a user's instruction, but not an access of its own: to a descriptor or the like. */
+	return umbra_hot(get_cpl)(vcpu) == 3 ? access | UMBRA_GWALK_IMPLICIT : access;
+}
+
+/* From here on it is as if nested paging had told of the access. */
+static void found_access(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error)
+{
+	struct umbra_exit *exit = &vcpu->exit;
+
+	exit->reason = UMBRA_EXIT_PAGE_FAULT;
+	exit->fault.gpa = gpa;
+	exit->fault.error = (error & (PFERR_WRITE | PFERR_USER | PFERR_FETCH)) |
+			    PFERR_GUEST_FINAL;
+}
+
+static bool shadow_let_write(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
+	const struct umbra_exit *exit = &vcpu->exit;
+	struct umbra_vm *vm = vcpu->vm;
+	bool tracked;
+
+	if (exit->reason != UMBRA_EXIT_PAGE_FAULT || !(exit->fault.error & PFERR_WRITE))
+		return false;
+	/* It needs the table for itself, to be fetched for example: it would go on so for ever. */
+	if (sv->retries++ >= MANY_RETRIES)
+		return false;
+	sv->retry_rip = umbra_rip(vcpu);
+	write_lock(&vm->mmu_lock);
+	tracked = shadow_tracks(core_of(vm), gpa_to_gfn(exit->fault.gpa));
+	shadow_untrack(core_of(vm), gpa_to_gfn(exit->fault.gpa));
+	settle(vm);
+	write_unlock(&vm->mmu_lock);
+	return tracked;
+}
+
+/* A write that must be done here. That of an event's frame can't be: it is no instruction's. */
+static int must_emulate(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_events *ev = &vcpu->events;
+
+	if (!ev->exc.injected && !ev->irq.injected && !ev->nmi_injected)
+		return UMBRA_FAULT_EMULATE;
+	return shadow_let_write(vcpu) ? UMBRA_FAULT_DONE : UMBRA_FAULT_MMIO;
+}
+
+static bool is_tracked(struct umbra_vm *vm, gfn_t gfn)
+{
+	bool tracked;
+
+	read_lock(&vm->mmu_lock);
+	tracked = shadow_tracks(core_of(vm), gfn);
+	read_unlock(&vm->mmu_lock);
+	return tracked;
+}
+
+/* mmu_lock held for writing, in vm->srcu. */
+static void set_quota(struct umbra_vm *vm)
+{
+	const struct umbra_slots *slots = umbra_slots(vm);
+	struct umbra_vm_shadow *s = vm->mmu.shadow;
+	unsigned long pages = 0;
+	u32 i;
+
+	if (slots == s->slots)
+		return;
+	for (i = 0; i < slots->nr; i++)
+		pages += slots->slot[i]->npages;
+	s->slots = slots;
+	s->core.quota = max(pages / QUOTA_SHARE, (unsigned long)QUOTA_LEAST);
+}
+
+static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
+		    gfn_t gfn, unsigned long seq)
+{
+	int result = SHADOW_RETRY, r = fill_pool(&vcpu->mmu.shadow->pool);
+	struct umbra_vm *vm = vcpu->vm;
+	struct shadow_page *root;
+	struct umbra_pfn pfn;
+
+	if (r)
+		return r;
+	r = umbra_gfn_to_pfn(slot, gfn, map->write, &pfn);
+	if (r)
+		return umbra_mmu_page_error(slot, gfn, r);
+	map->entry = pfn.pfn << PAGE_SHIFT;
+	/* Only memory that the host encrypts is encrypted: not that of devices. */
+	if (pfn.page)
+		map->entry = __sme_set(map->entry);
+	/* With a log, a page becomes writable with its first write. */
+	map->writable = pfn.writable && (map->write || !umbra_slot_logged(slot));
+
+	write_lock(&vm->mmu_lock);
+	root = root_of(vcpu, map->gva);
+	if (root && !umbra_mmu_stale(vm, seq, umbra_slot_hva(slot, gfn))) {
+		set_quota(vm);
+		shadow_make_room(core_of(vm));
+		result = shadow_map(core_of(vm), &vcpu->mmu.shadow->pool, root, map);
+		umbra_pfn_mapped(&pfn);
+		if (map->write && result == SHADOW_MAPPED)
+			umbra_mark_dirty(vm, slot, gfn);
+	}
+	settle(vm);
+	write_unlock(&vm->mmu_lock);
+	umbra_pfn_put(&pfn);
+	return result == SHADOW_EMULATE ? must_emulate(vcpu) : UMBRA_FAULT_DONE;
+}
+
+/* The guest's tables allow the access, and lead to memory or not. */
+static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
+			 const struct umbra_gwalk *walk)
+{
+	struct shadow_map map = {
+		.gva = gva,
+		.walk = walk,
+		.mode = mode_of(vcpu),
+		.write = error & PFERR_WRITE,
+	};
+	gfn_t gfn = gpa_to_gfn(walk->gpa);
+	const struct umbra_slot *slot;
+	unsigned long seq = umbra_mmu_read_seq(vcpu->vm);
+
+	slot = umbra_gfn_to_slot(vcpu->vm, gfn);
+	found_access(vcpu, walk->gpa, error);
+	if (!slot || (map.write && slot->flags & KVM_MEM_READONLY))
+		return UMBRA_FAULT_MMIO;
+	if (map.write && is_tracked(vcpu->vm, gfn))
+		return must_emulate(vcpu);
+	return map_page(vcpu, &map, slot, gfn, seq);
+}
+
+static int shadow_fault(struct umbra_vcpu *vcpu, u64 gva, u64 error)
+{
+	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
+	struct umbra_gwalk walk;
+
+	if (unlikely(error & PFERR_RSVD)) {
+		pr_err_ratelimited("reserved bits in the tables for linear address 0x%llx\n", gva);
+		return -EIO;
+	}
+	if (sv->retry_rip != umbra_rip(vcpu))
+		sv->retries = 0;
+	switch (umbra_walk_gva(vcpu, gva, walk_access(vcpu, error), &walk)) {
+	case UMBRA_GWALK_OK:
+		return allowed_fault(vcpu, gva, error, &walk);
+	case UMBRA_GWALK_FAULT:
+		umbra_queue_page_fault(vcpu, gva, walk.error_code);
+		return UMBRA_FAULT_DONE;
+	case UMBRA_GWALK_RACE:
+		return UMBRA_FAULT_DONE;
+	default:
+		/* The guest's tables are where no memory is. */
+		return UMBRA_FAULT_MMIO;
+	}
+}
+
+/* ------------------------------ what others tell ------------------------------ */
+
+static void shadow_was_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len)
+{
+	write_lock(&vm->mmu_lock);
+	shadow_written(core_of(vm), gpa_to_gfn(gpa), offset_in_page(gpa), len);
+	settle(vm);
+	write_unlock(&vm->mmu_lock);
+}
+
+static void shadow_gva_flushed(struct umbra_vcpu *vcpu, gva_t gva)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	struct shadow_page *root;
+
+	write_lock(&vm->mmu_lock);
+	root = root_of(vcpu, gva);
+	if (root && !root->dead)
+		shadow_flush_gva(core_of(vm), root, gva);
+	settle(vm);
+	write_unlock(&vm->mmu_lock);
+}
+
+static void shadow_tables_set(struct umbra_vcpu *vcpu)
+{
+	vcpu->mmu.shadow->resync = true;
+}
+
+/* For changes whose caller flushes with the lock still held. */
+static bool pass_on_flush(struct umbra_vm *vm)
+{
+	bool due = flush_is_due(vm);
+
+	core_of(vm)->flush = false;
+	return due;
+}
+
+static bool shadow_ops_zap(struct umbra_vm *vm, gfn_t start, gfn_t end)
+{
+	shadow_zap(core_of(vm), start, end);
+	return pass_on_flush(vm);
+}
+
+static bool shadow_ops_age(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear)
+{
+	return shadow_age(core_of(vm), start, end, clear);
+}
+
+/*
+ * The caller may flush when it has dropped the lock; until then the core must not take
+ * the pages for protected, so that it still wants a flush of its own.
+ */
+static bool shadow_write_protect(struct umbra_vm *vm, gfn_t gfn, u64 mask)
+{
+	for (; mask; mask &= mask - 1)
+		shadow_protect(core_of(vm), gfn + __ffs64(mask), gfn + __ffs64(mask) + 1);
+	return flush_is_due(vm);
+}
+
+static bool shadow_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end)
+{
+	shadow_protect(core_of(vm), start, end);
+	return pass_on_flush(vm);
+}
+
+/* ------------------------------ lifetime ------------------------------ */
+
+static gfn_t shadow_max_gfn(void)
+{
+	return umbra_mmu_hardware.max_gfn();
+}
+
+static void free_shadow(struct umbra_vm_shadow *s)
+{
+	kvfree(s->core.hash);
+	kvfree(s->core.rmap);
+	kfree(s);
+}
+
+static int shadow_vm_init(struct umbra_vm *vm)
+{
+	struct umbra_vm_shadow *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+
+	if (!s)
+		return -ENOMEM;
+	s->vm = vm;
+	s->core.ops = &core_ops;
+	s->core.quota = QUOTA_LEAST;
+	s->core.longest = LONGEST_CHAIN;
+	s->core.hash = kvcalloc(1 << SHADOW_HASH_BITS, sizeof(*s->core.hash), GFP_KERNEL_ACCOUNT);
+	s->core.rmap = kvcalloc(1 << SHADOW_RMAP_BITS, sizeof(*s->core.rmap), GFP_KERNEL_ACCOUNT);
+	if (!s->core.hash || !s->core.rmap) {
+		free_shadow(s);
+		return -ENOMEM;
+	}
+	vm->mmu.shadow = s;
+	return 0;
+}
+
+static void shadow_vm_destroy(struct umbra_vm *vm)
+{
+	struct umbra_vm_shadow *s = vm->mmu.shadow;
+
+	while (s->core.nr) {
+		write_lock(&vm->mmu_lock);
+		shadow_zap_oldest(&s->core, ZAP_AT_ONCE);
+		umbra_mmu_free_dead_pages(vm);
+		write_unlock(&vm->mmu_lock);
+		cond_resched();
+	}
+	vm->mmu.shadow = NULL;
+	free_shadow(s);
+}
+
+static int shadow_vcpu_init(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_shadow *sv = kzalloc(sizeof(*sv), GFP_KERNEL_ACCOUNT);
+
+	if (!sv)
+		return -ENOMEM;
+	/* CR3 has 32 bits there. */
+	sv->pae = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_DMA32);
+	if (!sv->pae) {
+		kfree(sv);
+		return -ENOMEM;
+	}
+	vcpu->mmu.shadow = sv;
+	return 0;
+}
+
+static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
+	struct umbra_vm *vm = vcpu->vm;
+
+	/* Nobody runs any more, and what is buried goes with the VM. */
+	write_lock(&vm->mmu_lock);
+	put_roots(vm, sv->root, sv->roots);
+	write_unlock(&vm->mmu_lock);
+	while (sv->pool.tables)
+		kfree(sv->pool.table[--sv->pool.tables]);
+	while (sv->pool.pages)
+		free_page((unsigned long)sv->pool.page[--sv->pool.pages]);
+	free_page((unsigned long)sv->pae);
+	kfree(sv);
+	vcpu->mmu.shadow = NULL;
+}
+
+const struct umbra_mmu_ops umbra_mmu_shadow_eager = {
+	.name = "shadow-eager",
+	.id = UMBRA_MMU_SHADOW_EAGER,
+	.max_gfn = shadow_max_gfn,
+	.vm_init = shadow_vm_init,
+	.vm_destroy = shadow_vm_destroy,
+	.vcpu_init = shadow_vcpu_init,
+	.vcpu_destroy = shadow_vcpu_destroy,
+	.load_root = shadow_load_root,
+	.fault = shadow_fault,
+	.let_write = shadow_let_write,
+	.written = shadow_was_written,
+	.flush_gva = shadow_gva_flushed,
+	.tables_set = shadow_tables_set,
+	.zap = shadow_ops_zap,
+	.age = shadow_ops_age,
+	.write_protect = shadow_write_protect,
+	.start_log = shadow_start_log,
+};

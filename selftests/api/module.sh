@@ -148,6 +148,8 @@ fi
 result $none "npt=0 is the same as no nested paging: no VM can be made"
 insmod "$module" mmu=hardware && "$hold" once && rmmod umbra
 result $? "mmu=hardware is taken, and a VM runs"
+insmod "$module" npt=0 mmu=shadow-eager && "$hold" once && rmmod umbra
+result $? "mmu=shadow-eager is taken without nested paging, and a VM runs"
 ! insmod "$module" halt_poll_ns=1000000001 2>"$work/err" && ! loaded
 result $? "halt_poll_ns over a second is refused"
 insmod "$module" halt_poll_ns=0 && "$hold" once &&

@@ -201,11 +201,12 @@ TEST_EACH(raise, "raised in the guest, with its error code: ", raised, r)
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, 0, r->entry);
 
+	/* Whose walk it was tells the error. */
+	bool tcg = on_tcg() && !(r->vector == PF_VECTOR && vm_shadow(&vm));
+
 	vcpu_run_to_end(v);
-	EXPECT_EQ(G(&vm, g_val), r->tcg_vector && on_tcg() ? r->tcg_vector :
-							     r->vector);
-	EXPECT_EQ(G(&vm, g_error), r->tcg_error && on_tcg() ? r->tcg_error :
-							      r->error);
+	EXPECT_EQ(G(&vm, g_val), r->tcg_vector && tcg ? r->tcg_vector : r->vector);
+	EXPECT_EQ(G(&vm, g_error), r->tcg_error && tcg ? r->tcg_error : r->error);
 	if (r->vector == PF_VECTOR)
 		EXPECT_EQ(G(&vm, g_cr2), r->cr2);
 }
@@ -370,6 +371,8 @@ TEST_EACH(double_fault, "a double fault is DF with error code 0: ", doubles, d)
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, 0, d->entry);
 
+	if (on_tcg() && vm_shadow(&vm))
+		ktap_skip("QEMU's CPU forgets that what it delivers was injected");
 	vcpu_run_to_end(v);
 	EXPECT_EQ(G(&vm, g_val), DF_VECTOR);
 	EXPECT_EQ(G(&vm, g_error), 0);

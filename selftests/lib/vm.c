@@ -5,6 +5,7 @@
 
 #include <elf.h>
 #include <fcntl.h>
+#include <linux/umbra.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,15 @@ bool on_tcg(void)
 		return false;
 	cpuid(0x40000000, 0, r);
 	return !memcmp(&r[1], "TCGTCGTCGTCG", 12);
+}
+
+/* Does the CPU walk tables of the hypervisor's, not the guest's own? */
+bool vm_shadow(struct vm *vm)
+{
+	uint32_t mode;
+
+	return on_umbra() && !ioctl(vm->fd, UMBRA_GET_MMU, &mode) &&
+	       (mode == UMBRA_MMU_SHADOW_LAZY || mode == UMBRA_MMU_SHADOW_EAGER);
 }
 
 int dev_cap(int cap)

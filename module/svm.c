@@ -388,6 +388,8 @@ static void take_drs_back(struct umbra_vcpu *vcpu)
 	get_debugreg(regs->dr[1], 1);
 	get_debugreg(regs->dr[2], 2);
 	get_debugreg(regs->dr[3], 3);
+	/* The host's is not among what VMRUN keeps, and stale causes would be those of its own next #DB. */
+	set_debugreg(DR6_RESERVED, 6);
 	regs->dr6 = svm->vmcb->save.dr6;
 	regs->dr7 = svm->vmcb->save.dr7;
 	regs->effective_dr7 = regs->dr7;

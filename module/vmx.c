@@ -645,6 +645,8 @@ static void take_drs_back(struct umbra_vcpu *vcpu)
 	get_debugreg(regs->dr[2], 2);
 	get_debugreg(regs->dr[3], 3);
 	get_debugreg(regs->dr6, 6);
+	/* No exit resets it, and the host takes what it finds there for the causes of its own next #DB. */
+	set_debugreg(DR6_RESERVED, 6);
 	regs->dr7 = vmcs_read(GUEST_DR7);
 	regs->effective_dr7 = regs->dr7;
 	vmx_set_primary(vmx, CPU_BASED_MOV_DR_EXITING, true);

@@ -88,6 +88,30 @@ TEST(host_breakpoint, "a hardware breakpoint of the VMM's hits between the guest
 	close(fd);
 }
 
+static void leaves_step(void)
+{
+	asm volatile("movq %0, %%dr6" : : "r"(0xffff4ff0UL));
+	guest_sync(1);
+	guest_done();
+}
+
+TEST(host_dr6, "a cause that a guest has left in DR6 is none of the VMM's next breakpoint")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, leaves_step);
+	int fd;
+
+	vcpu_run_to_sync(v, 1);
+	fd = watch();
+	if (fd < 0)
+		SKIP("no hardware breakpoints here");
+	/* Were it taken for a single step, SIGTRAP would end us here. */
+	watched = 1;
+	if (!hits(fd))
+		SKIP("hardware breakpoints do not hit here");
+	close(fd);
+}
+
 static void bases_user(void)
 {
 	uint64_t i;

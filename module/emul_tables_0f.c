@@ -204,11 +204,7 @@ static const struct emul_opcode pfx_0f29[4] = {
 static const struct emul_opcode pfx_0f2b[4] = {
 	I(vmov, XRM_XREG(4) | F_MOV | F_ALIGN | F_MEMONLY),
 	I(vmov, XRM_XREG(4) | F_MOV | F_ALIGN | F_MEMONLY),
-	I(vmov, XRM_XREG(2) | F_MOV | F_MEMONLY | F_CPU(SSE4A)),
-	I(vmov, XRM_XREG(3) | F_MOV | F_MEMONLY | F_CPU(SSE4A)),
 };
-/* EXTRQ and INSERTQ. */
-static const struct emul_opcode sse4a_pfx[4] = { UNDEF(0), ONLY(SSE4A), UNDEF(0), ONLY(SSE4A) };
 /* MMX without a prefix. */
 static const struct emul_opcode pfx_0f6e[4] = {
 	I(vmov, F_OP(O_MREG, O_RM) | F_MOV | F_MMX | F_CPU(MMX)),
@@ -296,9 +292,7 @@ const struct emul_opcode emul_opcodes_0f[256] = {
 	[0x6e] = T(MANDATORY, pfx_0f6e, F_MODRM | F_NOREP),
 	[0x6f] = T(MANDATORY, pfx_0f6f, F_MODRM | F_NOREP),
 	[0x77] = T(MANDATORY, pfx_0f77, 0),
-	/* Without a prefix VMREAD and VMWRITE, which belong to VMX. */
-	[0x78] = T(MANDATORY, sse4a_pfx, 0), [0x79] = T(MANDATORY, sse4a_pfx, 0),
-	[0x7a] = UNDEF(0), [0x7b] = UNDEF(0),
+	[0x78] = UNDEF(0), [0x79] = UNDEF(0), [0x7a] = UNDEF(0), [0x7b] = UNDEF(0),
 	[0x7e] = T(MANDATORY, pfx_0f7e, F_MODRM | F_NOREP),
 	[0x7f] = T(MANDATORY, pfx_0f7f, F_MODRM | F_NOREP),
 	[0x80 ... 0x8f] = I(jcc, F_SRC(O_IMM) | F_NEAR),

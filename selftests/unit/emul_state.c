@@ -111,9 +111,6 @@ static void test_features(void)
 		{ "rdpkru", CODE("\x0f\x01\xee"), P32, UMBRA_CPU_PKU, UNKNOWN },
 		{ "rdrand", CODE("\x0f\xc7\xf0"), P32, UMBRA_CPU_RDRAND, UNKNOWN },
 		{ "rdseed", CODE("\x0f\xc7\xf8"), P32, UMBRA_CPU_RDSEED, UNKNOWN },
-		{ "movntss", CODE("\xf3\x0f\x2b\x03"), P32, UMBRA_CPU_SSE4A, OK },
-		{ "extrq", CODE("\x66\x0f\x79\xc1"), P32, UMBRA_CPU_SSE4A, UNKNOWN },
-		{ "insertq", CODE("\xf2\x0f\x78\xc1\x08\x08"), L64, UMBRA_CPU_SSE4A, UNKNOWN },
 		{ "3DNow", CODE("\x0f\x0f\x03\x9e"), P32, UMBRA_CPU_3DNOW, UNKNOWN },
 		{ "XOP", CODE("\x8f\xe9\x78\x01\xcb"), P32, UMBRA_CPU_XOP, UNKNOWN },
 	};

@@ -6,35 +6,12 @@ module=${MODULE:-/umbra/umbra.ko}
 reloads=${RELOADS:-100}
 here=$(dirname "$0")
 hold=$here/../tools/hold
-count=0
-failed=0
-work=$(mktemp -d) || exit 1
+# shellcheck source=selftests/lib/tap.sh
+. "$here/../lib/tap.sh"
 trap 'rm -rf "$work"; unset UMBRA_DEV; loaded || insmod "$module"' EXIT
-
-echo "TAP version 13"
-
-result() {
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count $2"
-	else
-		echo "not ok $count $2"
-		failed=1
-	fi
-}
-
-skip() {
-	count=$((count + 1))
-	echo "ok $count $1 # SKIP $2"
-}
 
 loaded() {
 	grep -q '^umbra ' /proc/modules
-}
-
-finish() {
-	echo "1..$count"
-	exit $failed
 }
 
 if ! loaded || [ ! -e "$module" ] || [ "$(id -u)" -ne 0 ]; then
@@ -49,11 +26,7 @@ hold_on() {
 	"$hold" "$1" <"$work/in" >"$work/out" 2>&1 &
 	holder=$!
 	exec 5>"$work/in"
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		grep -q ready "$work/out" && return 0
-		sleep 0.2
-	done
-	return 1
+	until_true grep -q ready "$work/out"
 }
 
 let_go() {

@@ -1,44 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# Read by the scripts of selftests/runner: results, a directory to work in, and
-# guests of a few instructions. $UMBRA_DEV is the device.
+# Read by the scripts of selftests/runner, after which they have guests of a few
+# instructions too. $UMBRA_DEV is the device.
+# shellcheck source=selftests/lib/tap.sh
+. "$(dirname "$0")/../lib/tap.sh"
 dev=${UMBRA_DEV:-/dev/umbra}
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 chmod 755 "$work"
 [ "$(id -u)" -eq 0 ] || export XDG_RUNTIME_DIR="$work"	# the sockets' directory
-count=0
-failed=0
-
-result() {
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count $2"
-	else
-		echo "not ok $count $2"
-		failed=1
-	fi
-}
-
-finish() {
-	echo "1..$count"
-	exit $failed
-}
-
-skip() {
-	count=$((count + 1))
-	echo "ok $count $1 # SKIP $2"
-}
-
-# until_true COMMAND...: for a minute at most.
-until_true() {
-	tries=0
-	until "$@" >/dev/null 2>&1; do
-		tries=$((tries + 1))
-		[ $tries -lt 600 ] || return 1
-		sleep 0.1
-	done
-}
 
 # state NAME: what `umbra list` says of it.
 state() {

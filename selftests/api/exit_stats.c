@@ -2,6 +2,7 @@
 /* Exit histograms: what is counted, by which name, and read while the guest runs. */
 #include <linux/umbra.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -199,7 +200,7 @@ static const struct {
 	{ "padding", 0, 0, 1, EINVAL },
 };
 
-TEST_EACH(bad_each, "GET_EXIT_STATS", bad, row)
+TEST_EACH(bad_each, "GET_EXIT_STATS refuses ", bad, row)
 {
 	struct umbra_exit_stats s = {
 		.vcpu = row->vcpu, .reason = row->reason, .pad = row->pad,
@@ -255,4 +256,48 @@ TEST(running, "read while the vCPU runs: nobody waits, and no figure goes back")
 	ASSERT(!pthread_join(thread, NULL));
 	s = by_name(&vm, 0, "cpuid");
 	EXPECT_EQ(s.count, timed(&s));
+}
+
+#define PAUSES	20000
+
+static void many_pauses(void)
+{
+	int i;
+
+	for (i = 0; i < PAUSES; i++)
+		asm volatile("pause");
+	guest_done();
+}
+
+/* By a flag of AMD's, or of Intel's VMX. */
+static bool cpu_has(const char *flag)
+{
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	char line[8192];
+	bool found = false;
+
+	ASSERT(f);
+	while (!found && fgets(line, sizeof(line), f))
+		found = strstr(line, flag);
+	fclose(f);
+	return found;
+}
+
+TEST(pauses, "a guest that spins has exits for PAUSE where the CPU filters it, and only there")
+{
+	uint64_t exits;
+	struct vcpu *v;
+	struct vm vm;
+
+	need_umbra();
+	if (cpu_has(" ple"))
+		SKIP("VMX counts only a PAUSE that takes less than 128 cycles");
+	v = vm_long_mode(&vm, 0, many_pauses);
+	vcpu_run_to_end(v);
+	exits = by_name(&vm, 0, "pause").count;
+	ktap_diag("%llu exits", (unsigned long long)exits);
+	if (cpu_has(" pausefilter"))
+		EXPECT(exits > 0 && exits < PAUSES / 100);
+	else
+		EXPECT_EQ(exits, 0);
 }

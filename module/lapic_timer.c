@@ -78,6 +78,9 @@ void umbra_lapic_changed_cpu(struct umbra_vcpu *vcpu)
 		umbra_request(vcpu, UMBRA_REQ_MOVE_TIMER);
 }
 
+/* A deadline nearer than this is waited for: a timer of the host's and its interrupt take longer. */
+#define NEAR_NS		1000
+
 static void start_in(struct umbra_lapic *apic, u64 ns)
 {
 	start_at(apic, ktime_add_ns(ktime_get(), ns));
@@ -208,6 +211,10 @@ void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value)
 	if (!value)
 		return;
 	ns = lapic_deadline_ns(value, umbra_guest_tsc(vcpu), vcpu->time.tsc_khz);
+	while (ns && ns < NEAR_NS) {
+		cpu_relax();
+		ns = lapic_deadline_ns(value, umbra_guest_tsc(vcpu), vcpu->time.tsc_khz);
+	}
 	if (ns) {
 		start_in(apic, ns);
 	} else {

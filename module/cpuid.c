@@ -435,20 +435,14 @@ static u32 bucket(u32 function)
 	return (function + (function >> 28) * 4) % UMBRA_CPUID_BUCKETS;
 }
 
-static bool matches(const struct kvm_cpuid_entry2 *e, u32 function, u32 index)
-{
-	return e->function == function &&
-	       (e->index == index || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX));
-}
-
 static struct kvm_cpuid_entry2 *find(struct umbra_cpuid *c, u32 function, u32 index)
 {
 	u16 i;
 
-	if (c->last < c->nent && matches(&c->entries[c->last], function, index))
+	if (c->last < c->nent && umbra_cpuid_matches(&c->entries[c->last], function, index))
 		return &c->entries[c->last];
 	for (i = c->head[bucket(function)]; i; i = c->next[i - 1]) {
-		if (matches(&c->entries[i - 1], function, index)) {
+		if (umbra_cpuid_matches(&c->entries[i - 1], function, index)) {
 			c->last = i - 1;
 			return &c->entries[i - 1];
 		}
@@ -700,6 +694,7 @@ int umbra_cpuid_set(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u
 	build_index(c);
 	umbra_cpuid_update(vcpu);
 	digest(c);
+	vcpu->msrs.last_row = NULL;
 	umbra_backend->cpuid_changed(vcpu);
 	return 0;
 }

@@ -55,6 +55,21 @@ void umbra_cpuid_update(struct umbra_vcpu *vcpu);
  * as the guest's vendor answers them.
  */
 void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
+/* Does @e speak for this leaf and subleaf? */
+static inline bool umbra_cpuid_matches(const struct kvm_cpuid_entry2 *e, u32 function, u32 index)
+{
+	return e->function == function &&
+	       (e->index == index || !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX));
+}
+
+/* The entry that was found last, where it is asked for again: the usual case. NULL: it is not. */
+static inline const struct kvm_cpuid_entry2 *umbra_cpuid_again(const struct umbra_cpuid *c,
+							       u32 function, u32 index)
+{
+	const struct kvm_cpuid_entry2 *e = &c->entries[c->last];
+
+	return c->last < c->nent && umbra_cpuid_matches(e, function, index) ? e : NULL;
+}
 const struct kvm_cpuid_entry2 *umbra_cpuid_find(struct umbra_vcpu *vcpu, u32 function, u32 index);
 
 /* Bits of CR4 that @vcpu may not set: by its CPUID, or the host's before it has one. */

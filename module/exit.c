@@ -94,7 +94,7 @@ static noinline int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code6
 }
 
 /* Where the instruction that exited ends; false: an exit to userspace is set up. */
-static bool find_end(struct umbra_vcpu *vcpu, int insn, u64 *rip)
+static noinline bool find_end(struct umbra_vcpu *vcpu, int insn)
 {
 	bool code64 = umbra_is_64bit_code(vcpu);
 	const struct umbra_memo *memo = code64 ? umbra_memo_find(vcpu) : NULL;
@@ -102,22 +102,22 @@ static bool find_end(struct umbra_vcpu *vcpu, int insn, u64 *rip)
 
 	if (len <= 0)
 		return false;
-	*rip = umbra_rip(vcpu) + len;
+	vcpu->exit.next_rip = umbra_rip(vcpu) + len;
 	if (!code64)
-		*rip = (u32)*rip;
+		vcpu->exit.next_rip = (u32)vcpu->exit.next_rip;
 	return true;
 }
 
 int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
 {
-	u64 rflags = umbra_rflags(vcpu);
-
-	if (!vcpu->exit.next_rip && !find_end(vcpu, insn, &vcpu->exit.next_rip))
+	if (!vcpu->exit.next_rip && !find_end(vcpu, insn))
 		return 0;
 	umbra_set_rip(vcpu, vcpu->exit.next_rip);
 	umbra_hot(set_interrupt_shadow)(vcpu, 0);
-	if (unlikely(rflags & X86_EFLAGS_RF))
-		umbra_set_rflags(vcpu, rflags & ~X86_EFLAGS_RF);
+	umbra_reg_get(vcpu, UMBRA_REG_RFLAGS);
+	if (likely(!(vcpu->regs.rflags & (X86_EFLAGS_RF | X86_EFLAGS_TF))))
+		return 1;
+	umbra_set_rflags(vcpu, umbra_rflags(vcpu) & ~(u64)X86_EFLAGS_RF);
 	/* A debugger's TF too, which umbra_rflags() hides. */
 	return umbra_after_insn(vcpu, vcpu->regs.rflags & X86_EFLAGS_TF);
 }
@@ -160,7 +160,7 @@ static int handle_shutdown(struct umbra_vcpu *vcpu)
 	return 0;
 }
 
-static int handle_cpuid(struct umbra_vcpu *vcpu)
+static noinline void other_cpuid(struct umbra_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->regs.gpr;
 	u32 eax = gpr[UMBRA_RAX], ebx, ecx = gpr[UMBRA_RCX], edx;
@@ -170,6 +170,22 @@ static int handle_cpuid(struct umbra_vcpu *vcpu)
 	gpr[UMBRA_RBX] = ebx;
 	gpr[UMBRA_RCX] = ecx;
 	gpr[UMBRA_RDX] = edx;
+}
+
+static int handle_cpuid(struct umbra_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->regs.gpr;
+	const struct kvm_cpuid_entry2 *e = umbra_cpuid_again(&vcpu->cpuid, gpr[UMBRA_RAX],
+							     gpr[UMBRA_RCX]);
+
+	if (likely(e)) {
+		gpr[UMBRA_RAX] = e->eax;
+		gpr[UMBRA_RBX] = e->ebx;
+		gpr[UMBRA_RCX] = e->ecx;
+		gpr[UMBRA_RDX] = e->edx;
+	} else {
+		other_cpuid(vcpu);
+	}
 	return umbra_skip_insn(vcpu, UMBRA_INSN_CPUID);
 }
 

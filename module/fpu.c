@@ -23,8 +23,8 @@
 			 XFEATURE_MASK_OPMASK | XFEATURE_MASK_ZMM_Hi256 | \
 			 XFEATURE_MASK_Hi16_ZMM | XFEATURE_MASK_PKRU)
 
-static u64 host_xcr0 __ro_after_init;
-static u64 host_xss __ro_after_init;
+u64 umbra_host_xcr0 __ro_after_init;
+u64 umbra_host_xss __ro_after_init;
 static u64 supported_xcr0 __ro_after_init;
 static u32 uabi_size __ro_after_init;
 
@@ -36,10 +36,10 @@ void __init umbra_fpu_setup(void)
 	uabi_size = sizeof(struct kvm_xsave);
 	if (!boot_cpu_has(X86_FEATURE_XSAVE))
 		return;
-	host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
+	umbra_host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
-		rdmsrl(MSR_IA32_XSS, host_xss);
-	supported_xcr0 = host_xcr0 & GUEST_XFEATURES;
+		rdmsrl(MSR_IA32_XSS, umbra_host_xss);
+	supported_xcr0 = umbra_host_xcr0 & GUEST_XFEATURES;
 	if (!boot_cpu_has(X86_FEATURE_OSPKE))
 		supported_xcr0 &= ~(u64)XFEATURE_MASK_PKRU;
 	for (i = XFEATURE_YMM; i < XFEATURE_MAX; i++) {
@@ -83,21 +83,17 @@ void umbra_fpu_put(struct umbra_vcpu *vcpu)
 	fpu_swap_kvm_fpstate(&vcpu->fpu.guest, false);
 }
 
-void umbra_fpu_enter(struct umbra_vcpu *vcpu)
+void umbra_fpu_switch_in(struct umbra_vcpu *vcpu)
 {
 	struct umbra_fpu *fpu = &vcpu->fpu;
 	u64 cr4 = umbra_cr4(vcpu);
 
-	/* An interrupt may have used the FPU since umbra_fpu_load(). */
-	if (test_thread_flag(TIF_NEED_FPU_LOAD))
-		switch_fpu_return();
-
 	/* A guest without OSXSAVE has no instruction that could tell. */
 	if (cr4 & X86_CR4_OSXSAVE) {
 		fpu->xcrs_switched = true;
-		if (vcpu->regs.xcr0 != host_xcr0)
+		if (vcpu->regs.xcr0 != umbra_host_xcr0)
 			xsetbv(XCR_XFEATURE_ENABLED_MASK, vcpu->regs.xcr0);
-		if (boot_cpu_has(X86_FEATURE_XSAVES) && vcpu->msrs.xss != host_xss)
+		if (boot_cpu_has(X86_FEATURE_XSAVES) && vcpu->msrs.xss != umbra_host_xss)
 			wrmsrl(MSR_IA32_XSS, vcpu->msrs.xss);
 	}
 	if (cpu_feature_enabled(X86_FEATURE_OSPKE) &&
@@ -109,7 +105,7 @@ void umbra_fpu_enter(struct umbra_vcpu *vcpu)
 	}
 }
 
-void umbra_fpu_exit(struct umbra_vcpu *vcpu)
+void umbra_fpu_switch_out(struct umbra_vcpu *vcpu)
 {
 	struct umbra_fpu *fpu = &vcpu->fpu;
 
@@ -122,10 +118,10 @@ void umbra_fpu_exit(struct umbra_vcpu *vcpu)
 	if (fpu->xcrs_switched) {
 		fpu->xcrs_switched = false;
 		/* The guest's own change of either exits first. */
-		if (vcpu->regs.xcr0 != host_xcr0)
-			xsetbv(XCR_XFEATURE_ENABLED_MASK, host_xcr0);
-		if (boot_cpu_has(X86_FEATURE_XSAVES) && vcpu->msrs.xss != host_xss)
-			wrmsrl(MSR_IA32_XSS, host_xss);
+		if (vcpu->regs.xcr0 != umbra_host_xcr0)
+			xsetbv(XCR_XFEATURE_ENABLED_MASK, umbra_host_xcr0);
+		if (boot_cpu_has(X86_FEATURE_XSAVES) && vcpu->msrs.xss != umbra_host_xss)
+			wrmsrl(MSR_IA32_XSS, umbra_host_xss);
 	}
 }
 

@@ -16,7 +16,7 @@ struct kvm_xcrs;
  * struct umbra_fpu - a vCPU's extended state; all of it belongs to the owner
  * @guest: the kernel's container, swapped in while KVM_RUN is under way
  * @loaded: it is
- * @xcrs_switched: XCR0 and XSS are the guest's: between umbra_fpu_enter() and _exit()
+ * @xcrs_switched: XCR0 and XSS are the guest's: between umbra_fpu_switch_in() and _out()
  * @pkru_switched: PKRU is
  * @pkru: the guest's, which its XSAVE area does not hold
  * @host_pkru: the thread's, meanwhile
@@ -39,9 +39,10 @@ void umbra_fpu_reset(struct umbra_vcpu *vcpu, bool init);
 /* KVM_RUN's begin and end; preemption on. */
 void umbra_fpu_load(struct umbra_vcpu *vcpu);
 void umbra_fpu_put(struct umbra_vcpu *vcpu);
-/* Irqs off, next to enter(): XCR0, XSS and PKRU. */
-void umbra_fpu_enter(struct umbra_vcpu *vcpu);
-void umbra_fpu_exit(struct umbra_vcpu *vcpu);
+/* Irqs off, next to enter(): XCR0, XSS and PKRU, where they are not the host's (vcpu.c asks). */
+void umbra_fpu_switch_in(struct umbra_vcpu *vcpu);
+void umbra_fpu_switch_out(struct umbra_vcpu *vcpu);
+extern u64 umbra_host_xcr0, umbra_host_xss;	/* set at load */
 
 /* The emulator's: @n is 16 or 32 bytes of a vector register; while KVM_RUN is under way. -EOPNOTSUPP */
 int umbra_fpu_get_xmm(struct umbra_vcpu *vcpu, unsigned int reg, void *buf, unsigned int n);

@@ -79,7 +79,7 @@ int umbra_ack_irq(struct umbra_vcpu *vcpu);
 /* With a LAPIC: does an interrupt of the PIC reach this CPU? */
 bool umbra_lapic_hears_pic(struct umbra_vcpu *vcpu);
 void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8);
-u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu);
+u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu);	/* of one that has a LAPIC */
 u64 umbra_apic_base(struct umbra_vcpu *vcpu);
 int umbra_set_apic_base(struct umbra_vcpu *vcpu, u64 value, bool host);	/* 0, 1 */
 /* x2APIC MSRs 0x800..0x8ff: 0, 1. */

@@ -903,7 +903,7 @@ void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8)
 
 u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu)
 {
-	return vcpu->lapic ? lapic_reg(vcpu->lapic, APIC_TASKPRI) >> 4 : 0;
+	return lapic_reg(vcpu->lapic, APIC_TASKPRI) >> 4;
 }
 
 /* --- saved state -------------------------------------------------------- */

@@ -677,8 +677,7 @@ static const struct msr_row *find_row(u32 index)
 	return NULL;
 }
 
-/* The row of an MSR that exists for this caller. */
-static const struct msr_row *visible_row(struct umbra_vcpu *vcpu, u32 index, bool host)
+static noinline const struct msr_row *look_for_row(struct umbra_vcpu *vcpu, u32 index, bool host)
 {
 	const struct msr_row *row = find_row(index);
 
@@ -686,7 +685,22 @@ static const struct msr_row *visible_row(struct umbra_vcpu *vcpu, u32 index, boo
 		pr_debug_ratelimited("vCPU %d: no MSR %#x\n", vcpu->id, index);
 		return NULL;
 	}
+	if (!host) {
+		vcpu->msrs.last_row = row;
+		vcpu->msrs.last_index = index;
+	}
 	return row;
+}
+
+/* The row of an MSR that exists for this caller. */
+static __always_inline const struct msr_row *visible_row(struct umbra_vcpu *vcpu, u32 index,
+							 bool host)
+{
+	const struct umbra_msrs *msrs = &vcpu->msrs;
+
+	if (!host && msrs->last_row && msrs->last_index == index)
+		return msrs->last_row;
+	return look_for_row(vcpu, index, host);
 }
 
 int umbra_msr_read(struct umbra_vcpu *vcpu, u32 index, u64 *value, bool host)

@@ -13,10 +13,14 @@ struct kvm_x86_mce;
 #define UMBRA_MCE_CAP		((1ULL << 8) | (1ULL << 24))
 #define UMBRA_MTRR_VARIABLE	8
 
+struct msr_row;
+
 /**
  * struct umbra_msrs - MSRs that no VMCS or VMCB field holds
  * @mtrr_var: base and mask by turns
  * @mce: control, status, address and misc of each bank
+ * @last_row: of @last_index, the MSR that the guest used last: it uses it again.
+ *            NULL: none, or CPUID has changed since
  *
  * TSC, APIC base, kvmclock and the TSC deadline belong to time.c and lapic.c.
  */
@@ -36,6 +40,8 @@ struct umbra_msrs {
 	u64 hwcr, de_cfg;
 	u64 osvw_length, osvw_status;
 	u64 xss;			/* always 0: no supervisor state is offered */
+	const struct msr_row *last_row;
+	u32 last_index;
 };
 
 void umbra_msrs_reset(struct umbra_vcpu *vcpu, bool init);

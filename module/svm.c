@@ -41,6 +41,7 @@ MODULE_PARM_DESC(nrips, "use the next RIP that AMD CPUs save at an exit where th
  * @last_vcpu: &svm_vcpu.id of the guest that ran last
  * @hsave: page where VMRUN keeps the host's state
  * @host: page where VMSAVE keeps the rest of it
+ * @host_pa: its address
  */
 struct svm_cpu {
 	bool enabled;
@@ -48,6 +49,7 @@ struct svm_cpu {
 	u64 last_vcpu;
 	struct page *hsave;
 	struct page *host;
+	u64 host_pa;
 };
 
 static DEFINE_PER_CPU(struct svm_cpu, svm_cpu);
@@ -96,6 +98,7 @@ static int alloc_pages_of_cpus(void)
 		c->host = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
 		if (!c->hsave || !c->host)
 			return -ENOMEM;
+		c->host_pa = page_to_phys(c->host);
 	}
 	return 0;
 }
@@ -328,7 +331,7 @@ static void save_host(struct svm_vcpu *svm, struct svm_cpu *here)
 	asm volatile("sldt %0" : "=rm" (ldt));
 	if (svm->host_saved && !svm->host_had_ldt && !ldt)
 		return;
-	asm volatile("vmsave %0" : : "a" (page_to_phys(here->host)) : "memory");
+	asm volatile("vmsave %0" : : "a" (here->host_pa) : "memory");
 	svm->host_had_ldt = ldt;
 	svm->host_saved = true;
 }
@@ -490,7 +493,7 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 		update_debugctlmsr(0);
 	}
 
-	switch_worlds(vcpu, page_to_phys(here->host), guest_spec, host_spec);
+	switch_worlds(vcpu, here->host_pa, guest_spec, host_spec);
 
 	if (unlikely(debugctl))
 		update_debugctlmsr(debugctl);

@@ -10,6 +10,10 @@
 #include <linux/smp.h>
 #include <linux/task_work.h>
 
+#include <asm/cpufeature.h>
+#include <asm/fpu/api.h>
+#include <asm/fpu/types.h>
+#include <asm/processor-flags.h>
 #include <asm/special_insns.h>
 
 #include "backend.h"
@@ -293,6 +297,19 @@ static bool event_on_its_way(struct umbra_vcpu *vcpu)
 	return ev->irq.injected || ev->exc.pending || ev->exc.injected || ev->nmi_injected;
 }
 
+/* Does the guest run with another XCR0, XSS or PKRU than its host? */
+static __always_inline bool fpu_differs(struct umbra_vcpu *vcpu)
+{
+	u64 cr4 = umbra_cr4(vcpu), xcr0 = vcpu->regs.xcr0;
+
+	/* A guest without OSXSAVE has no instruction that could tell. */
+	if ((cr4 & X86_CR4_OSXSAVE) &&
+	    (xcr0 != umbra_host_xcr0 || vcpu->msrs.xss != umbra_host_xss))
+		return true;
+	return cpu_feature_enabled(X86_FEATURE_OSPKE) &&
+	       ((cr4 & X86_CR4_PKE) || (xcr0 & XFEATURE_MASK_PKRU));
+}
+
 /*
  * One trip into the guest and what its exit means: as umbra_handle_exit().
  * The order is design: see «The way of one exit» in Documentation/architecture.rst.
@@ -332,11 +349,16 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 		return back_out(vcpu);
 
 	umbra_stats_enter(vcpu);
-	umbra_fpu_enter(vcpu);
+	/* An interrupt may have used the FPU since umbra_fpu_load(). */
+	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
+		switch_fpu_return();
+	if (unlikely(fpu_differs(vcpu)))
+		umbra_fpu_switch_in(vcpu);
 	umbra_guest_timing_enter();
 	umbra_hot(enter)(vcpu);
 	smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
-	umbra_fpu_exit(vcpu);
+	if (unlikely(vcpu->fpu.xcrs_switched | vcpu->fpu.pkru_switched))
+		umbra_fpu_switch_out(vcpu);
 	umbra_hot(exit_irqoff)(vcpu);
 	umbra_stats_left(vcpu);
 	/* The interrupt that ended the guest's time is served here, on the guest's bill. */

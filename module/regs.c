@@ -58,18 +58,24 @@ static bool pae_paging(u64 cr0, u64 cr4, u64 efer)
 	return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & EFER_LMA);
 }
 
+static int read_pdptes(struct umbra_vcpu *vcpu, u64 cr3, u64 pdpte[4])
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu), r;
+
+	r = umbra_guest_read(vcpu->vm, cr3 & GENMASK_ULL(31, 5), pdpte, 4 * sizeof(*pdpte));
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}
+
 /* Load the PDPTEs that @cr3 names: 0, or 1 with the old ones kept. */
 static int load_pdptes(struct umbra_vcpu *vcpu, u64 cr3)
 {
 	u64 reserved = GENMASK_ULL(63, umbra_maxphyaddr(vcpu)) | GENMASK_ULL(8, 5) |
 		       GENMASK_ULL(2, 1);
 	u64 pdpte[4];
-	int i, r;
+	int i;
 
-	i = srcu_read_lock(&vcpu->vm->srcu);
-	r = umbra_guest_read(vcpu->vm, cr3 & GENMASK_ULL(31, 5), pdpte, sizeof(pdpte));
-	srcu_read_unlock(&vcpu->vm->srcu, i);
-	if (r)
+	if (read_pdptes(vcpu, cr3, pdpte))
 		return 1;
 	for (i = 0; i < 4; i++) {
 		if ((pdpte[i] & PDPTE_PRESENT) && (pdpte[i] & reserved))
@@ -78,6 +84,21 @@ static int load_pdptes(struct umbra_vcpu *vcpu, u64 cr3)
 	memcpy(vcpu->regs.pdptr, pdpte, sizeof(pdpte));
 	umbra_reg_put(vcpu, UMBRA_REG_PDPTR);
 	return 0;
+}
+
+/**
+ * umbra_reread_pdptes() - PAE paging on a CPU that keeps no PDPTEs
+ * @vcpu: its owner; no spinlock held
+ *
+ * A backend's cache_reg(), where nested paging reads them from memory at each walk
+ * («Legacy PAE Mode»): as they are there, the CPU has judged them.
+ */
+void umbra_reread_pdptes(struct umbra_vcpu *vcpu)
+{
+	if (!pae_paging(umbra_cr0(vcpu), umbra_cr4(vcpu), vcpu->regs.efer))
+		return;
+	if (read_pdptes(vcpu, umbra_cr3(vcpu), vcpu->regs.pdptr))
+		memset(vcpu->regs.pdptr, 0, sizeof(vcpu->regs.pdptr));
 }
 
 static void put_cr0(struct umbra_vcpu *vcpu, u64 cr0)

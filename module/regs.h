@@ -47,6 +47,7 @@ struct umbra_regs {
 };
 
 void umbra_cache_reg(struct umbra_vcpu *vcpu, enum umbra_reg reg);	/* calls the backend */
+void umbra_reread_pdptes(struct umbra_vcpu *vcpu);	/* called by it */
 
 /* The accessors of single registers, and of modes, stand inline in regs_inline.h, which umbra.h includes. */
 

@@ -441,7 +441,7 @@ static void read_vmcb(struct umbra_vcpu *vcpu)
 	/* TS and MP change without an exit while the guest sees what runs. */
 	if (!svm_intercepts(svm, INTERCEPT_CR0_WRITE))
 		regs->cr0 = save->cr0;
-	regs->avail &= ~BIT(UMBRA_REG_CR3);
+	regs->avail &= ~(BIT(UMBRA_REG_CR3) | BIT(UMBRA_REG_PDPTR));
 	svm->clean = SVM_CLEAN_ALL;
 }
 

@@ -15,14 +15,15 @@
 
 void svm_cache_reg(struct umbra_vcpu *vcpu, int reg)
 {
-	/*
-	 * All but CR3 is copied at each exit. PDPTEs are no state of this CPU under
-	 * nested paging: it reads them from memory when it needs them. With a shadow
-	 * the guest's CR3 is nowhere else.
-	 */
-	if (reg == UMBRA_REG_CR3 && !vcpu->mmu.shadow)
-		vcpu->regs.cr3 = to_svm(vcpu)->vmcb->save.cr3;
 	vcpu->regs.avail |= BIT(reg);
+	/* All but these is copied at each exit. With a shadow they are nowhere else. */
+	if (vcpu->mmu.shadow)
+		return;
+	if (reg == UMBRA_REG_CR3)
+		vcpu->regs.cr3 = to_svm(vcpu)->vmcb->save.cr3;
+	/* No state of this CPU under nested paging: it reads them when it needs them. */
+	if (reg == UMBRA_REG_PDPTR)
+		umbra_reread_pdptes(vcpu);
 }
 
 static struct vmcb_seg *segment(struct umbra_vcpu *vcpu, int seg)

@@ -320,7 +320,7 @@ static int open_edu(const char *file, int flags)
 static volatile uint32_t *map_edu(void *at, int prot)
 {
 	int fd = open_edu("enable", O_WRONLY);
-	void *bar;
+	volatile uint32_t *bar;
 
 	if (fd < 0)
 		SKIP("this host has no edu, QEMU's PCI device");
@@ -331,6 +331,9 @@ static volatile uint32_t *map_edu(void *at, int prot)
 	bar = mmap(at, EDU_SIZE, prot, MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
 	ASSERT(bar != MAP_FAILED);
 	close(fd);
+	/* Without ACPI's word on what is whose, Linux has put the BAR on the LAPIC's page. */
+	if (bar[EDU_ID / 4] != EDU_IS)
+		SKIP("the host itself does not reach edu's registers");
 	return bar;
 }
 
@@ -363,7 +366,6 @@ TEST_EACH(pci_bar, "fault: a PCI device's BAR (VM_IO, VM_PFNMAP) as guest memory
 	uint32_t before, written;
 	int i;
 
-	ASSERT(bar[EDU_ID / 4] == EDU_IS);
 	before = bar[EDU_COMPLEMENT / 4];
 	start((void *)bar, EDU_SIZE, b->flags);
 	G(&vm, g_narrow) = true;

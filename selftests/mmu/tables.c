@@ -434,7 +434,7 @@ TEST_MODES(rewritten, "userspace turns a large page into a table and back")
 static volatile uint32_t g_cr3, g_cr4, g_linear, g_entry_at, g_entry, g_new;
 static volatile uint32_t g_first, g_second;
 
-extern char narrow_code[];
+extern char narrow_code[], cr3_code[];
 asm(".text; .code32\n"
     "narrow_code:\n"
     "movl g_cr3, %eax; movl %eax, %cr3\n"
@@ -447,6 +447,15 @@ asm(".text; .code32\n"
     /* and off again */
     "movl %cr0, %eax; andl $0x7fffffff, %eax; movl %eax, %cr0; jmp 2f\n"
     "2: movl $0x5f0, %edx; xorl %eax, %eax; outl %eax, %dx; hlt\n"
+    /* Reads by two tables, by the second with an instruction that an emulator translates for. */
+    "cr3_code:\n"
+    "movl g_cr3, %eax; movl %eax, %cr3\n"
+    "movl g_cr4, %eax; movl %eax, %cr4\n"
+    "movl %cr0, %eax; orl $0x80010000, %eax; movl %eax, %cr0; jmp 1f\n"
+    "1: movl g_linear, %esi; movl (%esi), %eax; movl %eax, g_first\n"
+    "movl g_new, %eax; movl %eax, %cr3\n"
+    "cld; movl $g_second, %edi; movsl\n"
+    "movl $0x5f0, %edx; xorl %eax, %eax; outl %eax, %dx; hlt\n"
     ".code64");
 
 enum width { NARROW, NARROW_LARGE, PAE };
@@ -533,4 +542,33 @@ TEST_MODES(narrow_large, "32-bit paging with 4 MiB pages, likewise")
 TEST_MODES(pae, "PAE paging, likewise")
 {
 	run_width(mode, PAE);
+}
+
+/* The guest's MOV to CR3 exits in no mode but a shadow's. */
+TEST_MODES(pae_cr3, "PAE paging: a device found by the PDPTEs of another CR3")
+{
+	uint64_t pd = GPA_TEST + 0x100000, pt = pd + PAGE;
+	uint32_t data = 0x2222;
+	struct vm vm;
+	struct vcpu *v = start(&vm, mode, (void (*)(void))cr3_code);
+
+	vcpu_prot32(v, (void (*)(void))cr3_code);
+	memset(vm.mem + GPA_PD, 0, 2 * PAGE);
+	memset(vm.mem + GPA_PT, 0, 2 * PAGE);
+	memset(vm.mem + pd, 0, 2 * PAGE);
+	pae_tables(&vm);
+	memset(vm.mem + GPA_PDPT + 32, 0, 32);
+	set_entry(&vm, GPA_PDPT + 32, 0, GPA_PD | PTE_P);
+	set_entry(&vm, GPA_PDPT + 32, 3, pd | PTE_P);
+	set_entry(&vm, pd, LINEAR >> 21 & 511, pt | RWU);
+	set_entry(&vm, pt, LINEAR >> 12 & 511, EXTRA | RWU);
+	G(&vm, g_new) = GPA_PDPT + 32;
+	G(&vm, g_linear) = LINEAR;
+	put32(&vm, GPA_TEST, 0x1111);
+	want_mmio(v, EXTRA, 4, false);
+	memcpy(v->run->mmio.data, &data, sizeof(data));
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_first), 0x1111);
+	EXPECT_EQ(G(&vm, g_second), data);
+	vm_free(&vm);
 }

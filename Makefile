@@ -71,7 +71,7 @@ check-here:
 	@scripts/check-here
 
 soak:
-	@lab/run -n 2 -t 1800 -- 'insmod /umbra/umbra.ko && scripts/storm-tests 12 600'
+	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && scripts/storm-tests 12 600'
 
 fuzz-emul:
 	@scripts/fuzz-emul

@@ -8,6 +8,7 @@
 
 #include <linux/kvm.h>
 #include <linux/kvm_types.h>
+#include <linux/moduleparam.h>
 #include <linux/static_call_types.h>
 #include <linux/types.h>
 #include "missing.h"
@@ -142,6 +143,15 @@ struct umbra_backend_ops {
 	const char *owner_module;
 	UMBRA_BACKEND_OPS(UMBRA_OP_MEMBER, UMBRA_OP_MEMBER)
 };
+
+/*
+ * A parameter by which a backend does without a feature of the CPU's. setup() clears
+ * it where there is none, so that sysfs tells what is used.
+ */
+#define UMBRA_FEATURE_PARAM(name, what)						\
+	static bool name = true;						\
+	module_param(name, bool, 0444);						\
+	MODULE_PARM_DESC(name, "use " what " where there is such a thing (default on)")
 
 extern const struct umbra_backend_ops umbra_svm_ops;
 extern const struct umbra_backend_ops umbra_vmx_ops;

@@ -26,13 +26,8 @@
 #include "svm.h"
 #include "svm_judge.h"
 
-static bool npt = true;
-module_param(npt, bool, 0444);
-MODULE_PARM_DESC(npt, "use AMD's nested paging where the CPU has it (default on)");
-
-static bool nrips = true;
-module_param(nrips, bool, 0444);
-MODULE_PARM_DESC(nrips, "use the next RIP that AMD CPUs save at an exit where they do (default on)");
+UMBRA_FEATURE_PARAM(npt, "AMD's nested paging");
+UMBRA_FEATURE_PARAM(nrips, "the next RIP that AMD CPUs save at an exit");
 
 /**
  * struct svm_cpu - a CPU that runs guests; its own, with preemption off

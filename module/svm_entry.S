@@ -8,22 +8,7 @@
 #include <asm/msr-index.h>
 
 #include "compat.h"
-
-/* Offsets into the array of general registers: their encodings times 8. */
-#define GPR_RCX		(1 * 8)
-#define GPR_RDX		(2 * 8)
-#define GPR_RBX		(3 * 8)
-#define GPR_RBP		(5 * 8)
-#define GPR_RSI		(6 * 8)
-#define GPR_RDI		(7 * 8)
-#define GPR_R8		(8 * 8)
-#define GPR_R9		(9 * 8)
-#define GPR_R10		(10 * 8)
-#define GPR_R11		(11 * 8)
-#define GPR_R12		(12 * 8)
-#define GPR_R13		(13 * 8)
-#define GPR_R14		(14 * 8)
-#define GPR_R15		(15 * 8)
+#include "world_switch.h"
 
 /* What the frame keeps below the saved registers, from RSP up. */
 #define FRAME_GPRS	0
@@ -64,12 +49,7 @@
  * has turned SVM off under us: skip it, the state is lost anyway.
  */
 SYM_FUNC_START(svm_world_switch)
-	pushq	%rbp
-	pushq	%r15
-	pushq	%r14
-	pushq	%r13
-	pushq	%r12
-	pushq	%rbx
+	PUSH_HOST_REGS
 	pushq	%r8			/* FRAME_HOST_SPEC */
 	pushq	%rcx			/* FRAME_SPEC */
 	pushq	%rdx			/* FRAME_HOST */
@@ -88,20 +68,7 @@ SYM_FUNC_START(svm_world_switch)
 	 */
 	sti
 	movq	FRAME_GPRS(%rsp), %rdi
-	movq	GPR_RCX(%rdi), %rcx
-	movq	GPR_RDX(%rdi), %rdx
-	movq	GPR_RBX(%rdi), %rbx
-	movq	GPR_RBP(%rdi), %rbp
-	movq	GPR_RSI(%rdi), %rsi
-	movq	GPR_R8(%rdi), %r8
-	movq	GPR_R9(%rdi), %r9
-	movq	GPR_R10(%rdi), %r10
-	movq	GPR_R11(%rdi), %r11
-	movq	GPR_R12(%rdi), %r12
-	movq	GPR_R13(%rdi), %r13
-	movq	GPR_R14(%rdi), %r14
-	movq	GPR_R15(%rdi), %r15
-	movq	GPR_RDI(%rdi), %rdi
+	LOAD_GUEST_REGS
 
 	/* Clobbers ZF only. */
 	VM_CLEAR_CPU_BUFFERS
@@ -111,20 +78,7 @@ SYM_FUNC_START(svm_world_switch)
 
 	/* RAX and RSP are the host's again, all else is the guest's. */
 	movq	FRAME_GPRS(%rsp), %rax
-	movq	%rcx, GPR_RCX(%rax)
-	movq	%rdx, GPR_RDX(%rax)
-	movq	%rbx, GPR_RBX(%rax)
-	movq	%rbp, GPR_RBP(%rax)
-	movq	%rsi, GPR_RSI(%rax)
-	movq	%rdi, GPR_RDI(%rax)
-	movq	%r8, GPR_R8(%rax)
-	movq	%r9, GPR_R9(%rax)
-	movq	%r10, GPR_R10(%rax)
-	movq	%r11, GPR_R11(%rax)
-	movq	%r12, GPR_R12(%rax)
-	movq	%r13, GPR_R13(%rax)
-	movq	%r14, GPR_R14(%rax)
-	movq	%r15, GPR_R15(%rax)
+	SAVE_GUEST_REGS
 
 	/* FS, GS, TR, LDTR and the MSRs of SYSCALL: the guest's out, the host's in. */
 	movq	FRAME_VMCB(%rsp), %rax
@@ -132,21 +86,8 @@ SYM_FUNC_START(svm_world_switch)
 6:	movq	FRAME_HOST(%rsp), %rax
 7:	vmload	%rax
 8:
-	/* No value of the guest's stays where speculation could use it. */
 	xorl	%ebx, %ebx
-	xorl	%ecx, %ecx
-	xorl	%edx, %edx
-	xorl	%esi, %esi
-	xorl	%edi, %edi
-	xorl	%ebp, %ebp
-	xorl	%r8d, %r8d
-	xorl	%r9d, %r9d
-	xorl	%r10d, %r10d
-	xorl	%r11d, %r11d
-	xorl	%r12d, %r12d
-	xorl	%r13d, %r13d
-	xorl	%r14d, %r14d
-	xorl	%r15d, %r15d
+	CLEAR_GUEST_REGS
 
 	/* The guest's return predictions: before the first RET, and before SPEC_CTRL is back. */
 	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT
@@ -157,12 +98,7 @@ SYM_FUNC_START(svm_world_switch)
 	UMBRA_UNTRAIN_RET
 
 	addq	$FRAME_SIZE, %rsp
-	popq	%rbx
-	popq	%r12
-	popq	%r13
-	popq	%r14
-	popq	%r15
-	popq	%rbp
+	POP_HOST_REGS
 	RET
 
 	_ASM_EXTABLE(1b, 2b)

@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/*
- * Intel's VMX: the machine, its CPUs, the vCPUs' control structures, and the way
- * into the guest and out of it. Titles in «» are sections of the manual, volume 3.
- */
-#define pr_fmt(fmt) "umbra: " fmt
-
+/* Intel's VMX: the CPUs, the vCPUs' control structures, and the host's state around a guest's. */
 #include <linux/atomic.h>
 #include <linux/gfp.h>
 #include <linux/idr.h>
@@ -13,183 +8,25 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
-#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <asm/cpufeature.h>
-#include <asm/debugreg.h>
 #include <asm/desc.h>
-#include <asm/mce.h>
 #include <asm/msr.h>
-#include <asm/mmu_context.h>
 #include <asm/nospec-branch.h>
 #include <asm/perf_event.h>
-#include <asm/spec-ctrl.h>
 #include <asm/tlbflush.h>
-#include <asm/trapnr.h>
 
 #include "backend.h"
-#include "compat.h"
-#include "guest_state.h"
 #include "hardware.h"
 #include "vmx.h"
-#include "vmx_judge.h"
 
-/* The name in the kernel's header has changed. */
-#define SECONDARY_XSAVES	VMCS_CONTROL_BIT(XSAVES)
+DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
-static bool ept = true;
-module_param(ept, bool, 0444);
-MODULE_PARM_DESC(ept, "use Intel's nested paging where the CPU has it (default on)");
-
-static bool vpid = true;
-module_param(vpid, bool, 0444);
-MODULE_PARM_DESC(vpid, "tag translations by guest where Intel CPUs can (default on)");
-
-/**
- * struct vmx_cpu - a CPU that runs guests; its own, with interrupts off
- * @enabled: VMX is on here, by us
- * @vmcss: VMCSs that this CPU may hold, &vmx_vcpu.link
- * @current_vmcs: the one that VMREAD reads
- * @last_vcpu: &vmx_vcpu.id of the guest that ran last
- * @vmxon: what VMXON wants
- */
-struct vmx_cpu {
-	bool enabled;
-	struct list_head vmcss;
-	struct vmx_vcpu *current_vmcs;
-	u64 last_vcpu;
-	void *vmxon;
-};
-
-static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
-
-struct vmx_controls vmx_controls __ro_after_init;
 static DEFINE_IDA(vpids);
 static atomic64_t last_id;
 
 #define VPID_MAX	0xffff
-
-/* ------------------------------ the machine ------------------------------ */
-
-static u32 vmx_probe(void)
-{
-	struct vmx_words words = { .features_ecx = cpuid_ecx(1), .cr4 = __read_cr4() };
-
-	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &words.feature_control))
-		words.feature_control = 0;
-	return vmx_judge(&words);
-}
-
-/*
- * «Reserved Controls and Default Settings»: the low half of a capability MSR has what
- * must be on, the high half what may be. @want must be there; @may is taken where it is.
- */
-static int choose_controls(u32 msr, u32 want, u32 may, u32 *controls)
-{
-	u64 caps;
-	u32 must, can;
-
-	if (rdmsrl_safe(msr, &caps))
-		return -EOPNOTSUPP;
-	must = caps;
-	can = caps >> 32;
-	if (want & ~can) {
-		pr_err("this CPU's VMX lacks controls: MSR 0x%x, bits 0x%x; Umbra needs them\n",
-		       msr, want & ~can);
-		return -EOPNOTSUPP;
-	}
-	*controls = must | want | (may & can);
-	return 0;
-}
-
-#define PIN_WANTED	(PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS)
-#define PRIMARY_WANTED	(CPU_BASED_HLT_EXITING | CPU_BASED_USE_TSC_OFFSETTING |		\
-			 CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |		\
-			 CPU_BASED_RDPMC_EXITING | CPU_BASED_MOV_DR_EXITING |		\
-			 CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_MSR_BITMAPS |	\
-			 CPU_BASED_TPR_SHADOW | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-/* What exits by default and need not: the «true» capability MSRs may let it go. */
-#define PRIMARY_UNWANTED (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |	\
-			  CPU_BASED_INVLPG_EXITING)
-#define SECONDARY_WANTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST)
-#define SECONDARY_MAY	(SECONDARY_EXEC_WBINVD_EXITING | SECONDARY_XSAVES |			\
-			 SECONDARY_EXEC_ENCLS_EXITING)
-#define EXIT_WANTED	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |	\
-			 VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT |			\
-			 VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER)
-#define ENTRY_WANTED	(VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_PAT |		\
-			 VM_ENTRY_LOAD_IA32_EFER)
-
-/* Asked first, of the MSRs that the oldest CPUs have too. */
-static bool may_secondary(u32 bit)
-{
-	u64 primary, secondary;
-
-	if (rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS, &primary) ||
-	    !(primary >> 32 & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS) ||
-	    rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary))
-		return false;
-	return secondary >> 32 & bit;
-}
-
-static int read_controls(void)
-{
-	struct vmx_controls *c = &vmx_controls;
-	u32 may = SECONDARY_MAY;
-	u64 basic;
-	int r;
-
-	if (!may_secondary(SECONDARY_EXEC_UNRESTRICTED_GUEST)) {
-		pr_err("this CPU's VMX has no unrestricted guest: no guest could start in real mode, and no way without it is built\n");
-		return -EOPNOTSUPP;
-	}
-	rdmsrl(MSR_IA32_VMX_BASIC, basic);
-	c->revision = vmx_basic_vmcs_revision_id(basic);
-	if (!(basic & BIT_ULL(55))) {
-		pr_err("this CPU's VMX has no true capability MSRs; Umbra needs them\n");
-		return -EOPNOTSUPP;
-	}
-	if (vpid)
-		may |= SECONDARY_EXEC_ENABLE_VPID;
-	may |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
-	r = choose_controls(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN_WANTED, 0, &c->pin) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY_WANTED, 0, &c->primary) ?:
-	    choose_controls(MSR_IA32_VMX_PROCBASED_CTLS2, SECONDARY_WANTED, may, &c->secondary) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED, 0, &c->exit) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED, 0, &c->entry);
-	if (r)
-		return r;
-	c->pause_loops = c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
-	return 0;
-}
-
-static int read_paging(struct umbra_backend_caps *caps)
-{
-	const u64 single = VMX_EPT_INVEPT_BIT | VMX_EPT_EXTENT_CONTEXT_BIT;
-	const u32 invvpid = VMX_VPID_INVVPID_BIT | VMX_VPID_EXTENT_SINGLE_CONTEXT_BIT;
-	struct vmx_controls *c = &vmx_controls;
-	u64 ept;
-
-	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, ept);
-	if (!(ept & VMX_EPT_PAGE_WALK_4_BIT) || !(ept & VMX_EPTP_WB_BIT) ||
-	    !(ept & VMX_EPT_2MB_PAGE_BIT) || (ept & single) != single) {
-		pr_err("this CPU's EPT lacks 4 levels, write-back, 2M pages or INVEPT; Umbra needs them\n");
-		return -EOPNOTSUPP;
-	}
-	c->invept = VMX_EPT_EXTENT_CONTEXT;
-	c->eptp = VMX_EPTP_MT_WB | VMX_EPTP_PWL_4;
-	if (ept & VMX_EPT_AD_BIT)
-		c->eptp |= VMX_EPTP_AD_ENABLE_BIT;
-	if (((ept >> 32) & invvpid) != invvpid)
-		c->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
-	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
-	vpid = c->vpid;
-	caps->ept = true;
-	caps->paging_levels = 4;
-	caps->gbpages = ept & VMX_EPT_1GB_PAGE_BIT;
-	return 0;
-}
 
 static void vmx_unsetup(void)
 {
@@ -203,19 +40,9 @@ static int vmx_setup(struct umbra_backend_caps *caps)
 {
 	int cpu, r;
 
-	caps->hardware_paging = ept && may_secondary(SECONDARY_EXEC_ENABLE_EPT);
-	ept = caps->hardware_paging;
-	if (!ept)
-		return 0;	/* the choice of a mode says what that means */
-	r = read_controls() ?: read_paging(caps);
-	if (r)
-		return r;
-	caps->next_rip = true;
-	caps->tsc_scaling = false;
-	caps->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
-	/* The guest runs with the host's SPEC_CTRL, and does not see the MSR. */
-	caps->spec_ctrl = 0;
-	rdmsrl(MSR_EFER, caps->host_efer);
+	r = vmx_read_caps(caps);
+	if (r || !caps->hardware_paging)
+		return r;	/* the choice of a mode says what it means that no guest can run */
 
 	for_each_possible_cpu(cpu) {
 		struct vmx_cpu *c = per_cpu_ptr(&vmx_cpu, cpu);
@@ -258,22 +85,6 @@ static void vmptrld(void *vmcs)
 	asm volatile("1: vmptrld %0\n2:\n" _ASM_EXTABLE(1b, 2b) : : "m" (pa) : "cc", "memory");
 }
 
-static void invept(u64 extent, u64 eptp)
-{
-	struct { u64 eptp, zero; } operand = { eptp, 0 };
-
-	asm volatile("1: invept %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b)
-		     : : "m" (operand), "r" (extent) : "cc", "memory");
-}
-
-static void invvpid(u64 extent, u16 id)
-{
-	struct { u64 vpid, address; } operand = { id, 0 };
-
-	asm volatile("1: invvpid %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b)
-		     : : "m" (operand), "r" (extent) : "cc", "memory");
-}
-
 static int vmx_enable_cpu(void)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
@@ -288,7 +99,7 @@ static int vmx_enable_cpu(void)
 		return r;
 	}
 	intel_pt_handle_vmx(1);
-	invept(VMX_EPT_EXTENT_GLOBAL, 0);
+	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
 	c->enabled = true;
 	return 0;
 }
@@ -365,7 +176,7 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 	vmx->vpid = max(id, 0);
 	vmx->id = atomic64_inc_return(&last_id);
 	vmx->cpu = -1;
-	vmx->primary = vmx_controls.primary & ~PRIMARY_UNWANTED;
+	vmx->primary = vmx_controls.primary & ~VMX_PRIMARY_UNWANTED;
 	vmx->secondary = vmx_controls.secondary;
 	if (!vmx->vpid)
 		vmx->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
@@ -423,7 +234,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 		vmcs_write(PLE_GAP, 128);
 		vmcs_write(PLE_WINDOW, 4096);
 	}
-	if (vmx->secondary & SECONDARY_XSAVES)
+	if (vmx->secondary & VMX_SECONDARY_XSAVES)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
 	if (vmx->secondary & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ULL);
@@ -608,224 +419,6 @@ static void vmx_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
 	vmx_set_primary(vmx, CPU_BASED_MOV_DR_EXITING, true);
 	vmx->flush = true;
 	vmx_reset_state(vcpu, init);
-}
-
-/* ------------------------------ in and out ------------------------------ */
-
-/* Does the guest run with breakpoints of its own or of its debugger's? */
-static bool needs_drs(struct umbra_vcpu *vcpu)
-{
-	return to_vmx(vcpu)->dr_guest ||
-	       (vcpu->regs.effective_dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK));
-}
-
-static void load_drs(struct umbra_vcpu *vcpu)
-{
-	const struct umbra_regs *regs = &vcpu->regs;
-	const u64 *dr = regs->guest_debug & KVM_GUESTDBG_USE_HW_BP ? regs->debug_dr : regs->dr;
-
-	/* No breakpoint of the host's may hit on an address of the guest's, or the reverse. */
-	set_debugreg(0, 7);
-	set_debugreg(dr[0], 0);
-	set_debugreg(dr[1], 1);
-	set_debugreg(dr[2], 2);
-	set_debugreg(dr[3], 3);
-	set_debugreg(to_vmx(vcpu)->dr_guest ? regs->dr6 : DR6_RESERVED, 6);
-}
-
-/* The guest's turn with the debug registers ends with the exit. */
-static void take_drs_back(struct umbra_vcpu *vcpu)
-{
-	struct umbra_regs *regs = &vcpu->regs;
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-
-	vmx->dr_guest = false;
-	get_debugreg(regs->dr[0], 0);
-	get_debugreg(regs->dr[1], 1);
-	get_debugreg(regs->dr[2], 2);
-	get_debugreg(regs->dr[3], 3);
-	get_debugreg(regs->dr6, 6);
-	/* No exit resets it, and the host takes what it finds there for the causes of its own next #DB. */
-	set_debugreg(DR6_RESERVED, 6);
-	regs->dr7 = vmcs_read(GUEST_DR7);
-	regs->effective_dr7 = regs->dr7;
-	vmx_set_primary(vmx, CPU_BASED_MOV_DR_EXITING, true);
-}
-
-static u32 *virtual_tpr(struct vmx_vcpu *vmx)
-{
-	return vmx->virtual_apic + APIC_TASKPRI;
-}
-
-#define PENDING_STEP	BIT_ULL(14)	/* as in DR6 */
-
-/*
- * «Checks on Guest Non-Register State»: in an interrupt shadow a step is pending if
- * TF is set, and else not. Outside of one none is: what a step traps behind is either
- * done, and the trap taken, or will be executed again. (Bochs 2.7 saves one at each
- * exit with TF set.)
- */
-static void write_pending_debug(struct vmx_vcpu *vmx, u64 rflags)
-{
-	u64 pending = vmx->pending_debug & ~PENDING_STEP;
-
-	if (rflags & X86_EFLAGS_TF && vmx->interruptibility & VMX_SHADOW)
-		pending |= PENDING_STEP;
-	if (pending == vmx->pending_debug)
-		return;
-	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
-	vmx->pending_debug = pending;
-}
-
-static void write_vmcs(struct umbra_vcpu *vcpu)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	const struct umbra_regs *regs = &vcpu->regs;
-	u64 rip = regs->rip - vmx->soft;
-	u64 cr3 = __get_current_cr3_fast(), cr4 = cr4_read_shadow();
-
-	if (rip != vmx->rip)
-		vmcs_write(GUEST_RIP, rip);
-	if (regs->rflags != vmx->rflags)
-		vmcs_write(GUEST_RFLAGS, regs->rflags);
-	write_pending_debug(vmx, regs->rflags);
-	if (regs->avail & BIT(UMBRA_REG_RSP))
-		vmcs_write(GUEST_RSP, regs->gpr[UMBRA_RSP]);
-	if (regs->dirty & BIT(UMBRA_REG_PDPTR))
-		vmx_write_pdptrs(vcpu);
-	if (vmx->secondary != vmx->written_secondary)
-		vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx->secondary);
-	if (vmx->tsc_offset != vmx->written_offset)
-		vmcs_write(TSC_OFFSET, vmx->tsc_offset);
-	vmx->written_secondary = vmx->secondary;
-	vmx->written_offset = vmx->tsc_offset;
-	if (cr3 != vmx->host_cr3)
-		vmcs_write(HOST_CR3, cr3);
-	if (cr4 != vmx->host_cr4)
-		vmcs_write(HOST_CR4, cr4);
-	vmx->host_cr3 = cr3;
-	vmx->host_cr4 = cr4;
-
-	vmx->tpr = umbra_cr8(vcpu) & 0xf;
-	*virtual_tpr(vmx) = vmx->tpr << 4;
-	/* Without a LAPIC here userspace wants to know of each lowering. */
-	vmx_set_primary(vmx, CPU_BASED_CR8_LOAD_EXITING,
-			vcpu->lapic ? vmx->tpr_intercept : vmx->tpr);
-}
-
-static void read_vmcs(struct umbra_vcpu *vcpu)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	struct umbra_regs *regs = &vcpu->regs;
-
-	vmx->rip = vmcs_read(GUEST_RIP);
-	vmx->rflags = vmcs_read(GUEST_RFLAGS);
-	vmx->interruptibility = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
-	vmx->pending_debug = 0;
-	if (unlikely(vmx->rflags & X86_EFLAGS_TF || vmx->interruptibility & VMX_SHADOW))
-		vmx->pending_debug = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
-	regs->rip = vmx->rip;
-	regs->rflags = vmx->rflags;
-	regs->avail &= ~(BIT(UMBRA_REG_RSP) | BIT(UMBRA_REG_CR3) | BIT(UMBRA_REG_PDPTR));
-	regs->dirty = 0;
-}
-
-static void flush_guest(struct vmx_vcpu *vmx)
-{
-	vmx->flush = false;
-	invept(vmx_controls.invept, vmx->eptp);
-	if (vmx->vpid)
-		invvpid(VMX_VPID_EXTENT_SINGLE_CONTEXT, vmx->vpid);
-}
-
-/*
- * An NMI that came while the guest ran has been taken by the exit; no other comes
- * before it is served. Its handler must not find itself in what still counts as guest.
- */
-static noinstr void switch_worlds(struct umbra_vcpu *vcpu)
-{
-	const u32 nmi = INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR;
-	struct vmx_vcpu *vmx = vcpu->hw;
-	u32 reason;
-
-	umbra_guest_state_enter();
-	native_write_cr2(vcpu->regs.cr2);
-	vmx->failed = vmx_world_switch(vcpu->regs.gpr, vmx->launched, &vmx->host_rsp);
-	/* The guest runs with the host's value, but on these CPUs an exit wants it written anew. */
-	if (cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS))
-		native_wrmsrl(MSR_IA32_SPEC_CTRL, this_cpu_read(x86_spec_ctrl_current));
-	vcpu->regs.cr2 = native_read_cr2();
-	umbra_guest_state_exit();
-	if (unlikely(vmx->failed))
-		return;
-	reason = vmcs_read(VM_EXIT_REASON);
-	vmx->reason = reason;
-	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
-		return;
-	vmx->launched = true;
-	if (reason == EXIT_REASON_EXCEPTION_NMI &&
-	    (vmcs_read(VM_EXIT_INTR_INFO) & (nmi | INTR_INFO_INTR_TYPE_MASK)) == nmi)
-		vmx_serve_nmi();
-}
-
-static void vmx_enter(struct umbra_vcpu *vcpu)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u64 debugctl;
-	u16 ldt;
-
-	/* A reboot has turned VMX off: to the VMM that is a failed entry. */
-	if (unlikely(!this_cpu_read(vmx_cpu.enabled))) {
-		vmx->failed = true;
-		return;
-	}
-	if (vmx->flush)
-		flush_guest(vmx);
-	write_vmcs(vcpu);
-	if (unlikely(needs_drs(vcpu)))
-		load_drs(vcpu);
-	if (boot_cpu_has_bug(X86_BUG_L1TF) && boot_cpu_has(X86_FEATURE_FLUSH_L1D))
-		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
-	/* Each exit takes the LDT away; another thread may have made one since the last. */
-	store_ldt(ldt);
-	if (unlikely(ldt))
-		vmx->host_ldt = ldt;
-	/* The exit clears it; the host's own is brought back. */
-	debugctl = get_debugctlmsr();
-
-	switch_worlds(vcpu);
-
-	if (unlikely(debugctl))
-		update_debugctlmsr(debugctl);
-	if (unlikely(vmx->failed))
-		return;
-	if (unlikely(vmx->dr_guest))
-		take_drs_back(vcpu);
-	if (hw_breakpoint_active())
-		hw_breakpoint_restore();
-	read_vmcs(vcpu);
-}
-
-/* Interrupts that ended the guest's time come by themselves once they are enabled. */
-static void vmx_exit_irqoff(struct umbra_vcpu *vcpu)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 info;
-
-	if (vmx->failed)
-		return;
-	if (vmx->reason == EXIT_REASON_EXCEPTION_NMI) {
-		info = vmcs_read(VM_EXIT_INTR_INFO);
-		if ((info & (INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)) ==
-		    (INTR_TYPE_HARD_EXCEPTION | X86_TRAP_MC)) {
-			/* To the handler it came from userspace: the kernel itself is not hurt. */
-			struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
-
-			do_machine_check(&regs);
-		}
-	}
-	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
-		this_cpu_write(x86_ibpb_exit_to_user, true);
 }
 
 static void vmx_load_root(struct umbra_vcpu *vcpu, hpa_t root, int level)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Intel's VMX, shared by the files of the backend: vmx.c (machine, CPUs, vCPUs,
- * the way in and out), vmx_exit.c (decoding, events), vmx_regs.c (registers).
+ * Intel's VMX, shared by the files of the backend: vmx_caps.c (the machine), vmx.c
+ * (CPUs, vCPUs, the host's state), vmx_enter.c (the way in and out), vmx_exit.c
+ * (decoding, events), vmx_regs.c (registers).
  * Titles in «» are sections of Intel's manual, volume 3.
  */
 #ifndef UMBRA_VMX_H
@@ -13,6 +14,7 @@
 #include <asm/asm.h>
 #include <asm/vmx.h>
 
+#include "backend.h"
 #include "umbra.h"
 
 /* «VM-Entry Controls for MSRs»: an entry of the lists that the CPU loads and stores. */
@@ -49,6 +51,24 @@ struct vmx_controls {
 };
 
 extern struct vmx_controls vmx_controls;
+
+/**
+ * struct vmx_cpu - a CPU that runs guests; its own, with interrupts off
+ * @enabled: VMX is on here, by us
+ * @vmcss: VMCSs that this CPU may hold, &vmx_vcpu.link
+ * @current_vmcs: the one that VMREAD reads
+ * @last_vcpu: &vmx_vcpu.id of the guest that ran last
+ * @vmxon: what VMXON wants
+ */
+struct vmx_cpu {
+	bool enabled;
+	struct list_head vmcss;
+	struct vmx_vcpu *current_vmcs;
+	u64 last_vcpu;
+	void *vmxon;
+};
+
+DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
 /**
  * struct vmx_vcpu - vcpu->hw; all of it belongs to the vCPU's owner
@@ -115,6 +135,12 @@ static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
 	return vcpu->hw;
 }
 
+/* What exits by default and need not: the «true» capability MSRs may let it go. */
+#define VMX_PRIMARY_UNWANTED (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |	\
+			      CPU_BASED_INVLPG_EXITING)
+/* The name in the kernel's header has changed. */
+#define VMX_SECONDARY_XSAVES	VMCS_CONTROL_BIT(XSAVES)
+
 /* The bits of interruptibility that are an interrupt shadow. */
 #define VMX_SHADOW	(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
 
@@ -135,6 +161,14 @@ static __always_inline void vmcs_write(unsigned long field, u64 value)
 {
 	asm volatile("1: vmwrite %1, %0\n2:\n" _ASM_EXTABLE(1b, 2b)
 		     : : "r" (field), "r" (value) : "cc", "memory");
+}
+
+static inline void vmx_invept(u64 extent, u64 eptp)
+{
+	struct { u64 eptp, zero; } operand = { eptp, 0 };
+
+	asm volatile("1: invept %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : : "m" (operand), "r" (extent) : "cc", "memory");
 }
 
 static inline void vmx_set_primary(struct vmx_vcpu *vmx, u32 bits, bool on)
@@ -159,6 +193,14 @@ static inline void vmx_set_interruptibility(struct vmx_vcpu *vmx, u32 value)
 	vmx->interruptibility = value;
 	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, value);
 }
+
+/* vmx_caps.c */
+u32 vmx_probe(void);
+int vmx_read_caps(struct umbra_backend_caps *caps);
+
+/* vmx_enter.c */
+void vmx_enter(struct umbra_vcpu *vcpu);
+void vmx_exit_irqoff(struct umbra_vcpu *vcpu);
 
 /* vmx_exit.c */
 void vmx_decode(struct umbra_vcpu *vcpu);

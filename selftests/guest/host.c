@@ -112,6 +112,44 @@ TEST(host_dr6, "a cause that a guest has left in DR6 is none of the VMM's next b
 	close(fd);
 }
 
+/*
+ * An event that «Checks on VMX Controls» refuses: a #GP comes with an error code. The
+ * debugger's breakpoint has been put into the CPU by then.
+ */
+TEST(host_refused, "a hardware breakpoint of the VMM's hits behind an entry that the CPU refuses")
+{
+	struct kvm_vcpu_events events = { .exception = { .injected = 1, .nr = GP_VECTOR } };
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { [0] = GPA_HOLE, [7] = 0x402 },
+	};
+	struct vm vm;
+	struct vcpu *v;
+	uint64_t before;
+	int fd = watch();
+
+	if (fd < 0)
+		SKIP("no hardware breakpoints here");
+	if (!cpu_is_intel())
+		SKIP("SVM has no such check");
+	watched = 1;
+	before = hits(fd);
+	if (!before)
+		SKIP("hardware breakpoints do not hit here");
+	v = vm_long_mode(&vm, 0, leaves_step);
+	ASSERT(!ioctl(v->fd, KVM_SET_GUEST_DEBUG, &debug));
+	ASSERT(!ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events));
+	ASSERT(vcpu_run(v) == KVM_EXIT_FAIL_ENTRY);
+	EXPECT_EQ(v->run->fail_entry.hardware_entry_failure_reason, 7);
+	watched = 2;
+	EXPECT_EQ(hits(fd), before + 1);
+	/* Without it the guest runs on. */
+	events.exception.injected = 0;
+	ASSERT(!ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events));
+	vcpu_run_to_sync(v, 1);
+	close(fd);
+}
+
 static void bases_user(void)
 {
 	uint64_t i;

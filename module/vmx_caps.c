@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* VMX: whether this machine has it, what it can do, and what of that is used. */
+#define pr_fmt(fmt) "umbra: " fmt
+
+#include <linux/module.h>
+#include <asm/cpufeature.h>
+#include <asm/msr.h>
+
+#include "backend.h"
+#include "vmx.h"
+#include "vmx_judge.h"
+
+UMBRA_FEATURE_PARAM(ept, "Intel's nested paging");
+UMBRA_FEATURE_PARAM(vpid, "translations that Intel CPUs tag by guest");
+
+struct vmx_controls vmx_controls __ro_after_init;
+
+u32 vmx_probe(void)
+{
+	struct vmx_words words = { .features_ecx = cpuid_ecx(1), .cr4 = __read_cr4() };
+
+	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &words.feature_control))
+		words.feature_control = 0;
+	return vmx_judge(&words);
+}
+
+/*
+ * «Reserved Controls and Default Settings»: the low half of a capability MSR has what
+ * must be on, the high half what may be. @want must be there; @may is taken where it is.
+ */
+static int choose_controls(u32 msr, u32 want, u32 may, u32 *controls)
+{
+	u64 caps;
+	u32 must, can;
+
+	if (rdmsrl_safe(msr, &caps))
+		return -EOPNOTSUPP;
+	must = caps;
+	can = caps >> 32;
+	if (want & ~can) {
+		pr_err("this CPU's VMX lacks controls: MSR 0x%x, bits 0x%x; Umbra needs them\n",
+		       msr, want & ~can);
+		return -EOPNOTSUPP;
+	}
+	*controls = must | want | (may & can);
+	return 0;
+}
+
+#define PIN_WANTED	(PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS)
+#define PRIMARY_WANTED	(CPU_BASED_HLT_EXITING | CPU_BASED_USE_TSC_OFFSETTING |		\
+			 CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |		\
+			 CPU_BASED_RDPMC_EXITING | CPU_BASED_MOV_DR_EXITING |		\
+			 CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_MSR_BITMAPS |	\
+			 CPU_BASED_TPR_SHADOW | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
+#define SECONDARY_WANTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST)
+#define SECONDARY_MAY	(SECONDARY_EXEC_WBINVD_EXITING | VMX_SECONDARY_XSAVES |			\
+			 SECONDARY_EXEC_ENCLS_EXITING)
+#define EXIT_WANTED	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |	\
+			 VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT |			\
+			 VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER)
+#define ENTRY_WANTED	(VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_PAT |		\
+			 VM_ENTRY_LOAD_IA32_EFER)
+
+/* Asked first, of the MSRs that the oldest CPUs have too. */
+static bool may_secondary(u32 bit)
+{
+	u64 primary, secondary;
+
+	if (rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS, &primary) ||
+	    !(primary >> 32 & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS) ||
+	    rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary))
+		return false;
+	return secondary >> 32 & bit;
+}
+
+static int read_controls(void)
+{
+	struct vmx_controls *c = &vmx_controls;
+	u32 may = SECONDARY_MAY;
+	u64 basic;
+	int r;
+
+	if (!may_secondary(SECONDARY_EXEC_UNRESTRICTED_GUEST)) {
+		pr_err("this CPU's VMX has no unrestricted guest: no guest could start in real mode, and no way without it is built\n");
+		return -EOPNOTSUPP;
+	}
+	rdmsrl(MSR_IA32_VMX_BASIC, basic);
+	c->revision = vmx_basic_vmcs_revision_id(basic);
+	if (!(basic & BIT_ULL(55))) {
+		pr_err("this CPU's VMX has no true capability MSRs; Umbra needs them\n");
+		return -EOPNOTSUPP;
+	}
+	if (vpid)
+		may |= SECONDARY_EXEC_ENABLE_VPID;
+	may |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	r = choose_controls(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN_WANTED, 0, &c->pin) ?:
+	    choose_controls(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY_WANTED, 0, &c->primary) ?:
+	    choose_controls(MSR_IA32_VMX_PROCBASED_CTLS2, SECONDARY_WANTED, may, &c->secondary) ?:
+	    choose_controls(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED, 0, &c->exit) ?:
+	    choose_controls(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED, 0, &c->entry);
+	if (r)
+		return r;
+	c->pause_loops = c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	return 0;
+}
+
+static int read_paging(struct umbra_backend_caps *caps)
+{
+	const u64 single = VMX_EPT_INVEPT_BIT | VMX_EPT_EXTENT_CONTEXT_BIT;
+	const u32 invvpid = VMX_VPID_INVVPID_BIT | VMX_VPID_EXTENT_SINGLE_CONTEXT_BIT;
+	struct vmx_controls *c = &vmx_controls;
+	u64 ept;
+
+	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, ept);
+	if (!(ept & VMX_EPT_PAGE_WALK_4_BIT) || !(ept & VMX_EPTP_WB_BIT) ||
+	    !(ept & VMX_EPT_2MB_PAGE_BIT) || (ept & single) != single) {
+		pr_err("this CPU's EPT lacks 4 levels, write-back, 2M pages or INVEPT; Umbra needs them\n");
+		return -EOPNOTSUPP;
+	}
+	c->invept = VMX_EPT_EXTENT_CONTEXT;
+	c->eptp = VMX_EPTP_MT_WB | VMX_EPTP_PWL_4;
+	if (ept & VMX_EPT_AD_BIT)
+		c->eptp |= VMX_EPTP_AD_ENABLE_BIT;
+	if (((ept >> 32) & invvpid) != invvpid)
+		c->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
+	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
+	vpid = c->vpid;
+	caps->ept = true;
+	caps->paging_levels = 4;
+	caps->gbpages = ept & VMX_EPT_1GB_PAGE_BIT;
+	return 0;
+}
+
+int vmx_read_caps(struct umbra_backend_caps *caps)
+{
+	caps->hardware_paging = ept && may_secondary(SECONDARY_EXEC_ENABLE_EPT);
+	ept = caps->hardware_paging;
+	if (!ept)
+		return 0;
+	caps->next_rip = true;
+	caps->tsc_scaling = false;
+	caps->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
+	/* The guest runs with the host's SPEC_CTRL, and does not see the MSR. */
+	caps->spec_ctrl = 0;
+	rdmsrl(MSR_EFER, caps->host_efer);
+	return read_controls() ?: read_paging(caps);
+}

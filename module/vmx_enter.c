@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* VMX: the way into the guest and out of it. */
+#include <linux/sched.h>
+#include <asm/cpufeature.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/mce.h>
+#include <asm/mmu_context.h>
+#include <asm/msr.h>
+#include <asm/nospec-branch.h>
+#include <asm/spec-ctrl.h>
+#include <asm/tlbflush.h>
+#include <asm/trapnr.h>
+
+#include "backend.h"
+#include "guest_state.h"
+#include "vmx.h"
+
+/* Does the guest run with breakpoints of its own or of its debugger's? */
+static bool needs_drs(struct umbra_vcpu *vcpu)
+{
+	return to_vmx(vcpu)->dr_guest ||
+	       (vcpu->regs.effective_dr7 & (DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK));
+}
+
+static void load_drs(struct umbra_vcpu *vcpu)
+{
+	const struct umbra_regs *regs = &vcpu->regs;
+	const u64 *dr = regs->guest_debug & KVM_GUESTDBG_USE_HW_BP ? regs->debug_dr : regs->dr;
+
+	/* No breakpoint of the host's may hit on an address of the guest's, or the reverse. */
+	set_debugreg(0, 7);
+	set_debugreg(dr[0], 0);
+	set_debugreg(dr[1], 1);
+	set_debugreg(dr[2], 2);
+	set_debugreg(dr[3], 3);
+	set_debugreg(to_vmx(vcpu)->dr_guest ? regs->dr6 : DR6_RESERVED, 6);
+}
+
+/* The guest's turn with the debug registers ends with the exit. */
+static void take_drs_back(struct umbra_vcpu *vcpu)
+{
+	struct umbra_regs *regs = &vcpu->regs;
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx->dr_guest = false;
+	get_debugreg(regs->dr[0], 0);
+	get_debugreg(regs->dr[1], 1);
+	get_debugreg(regs->dr[2], 2);
+	get_debugreg(regs->dr[3], 3);
+	get_debugreg(regs->dr6, 6);
+	/* No exit resets it, and the host takes what it finds there for the causes of its own next #DB. */
+	set_debugreg(DR6_RESERVED, 6);
+	regs->dr7 = vmcs_read(GUEST_DR7);
+	regs->effective_dr7 = regs->dr7;
+	vmx_set_primary(vmx, CPU_BASED_MOV_DR_EXITING, true);
+}
+
+static u32 *virtual_tpr(struct vmx_vcpu *vmx)
+{
+	return vmx->virtual_apic + APIC_TASKPRI;
+}
+
+#define PENDING_STEP	BIT_ULL(14)	/* as in DR6 */
+
+/*
+ * «Checks on Guest Non-Register State»: in an interrupt shadow a step is pending if
+ * TF is set, and else not. Outside of one none is: what a step traps behind is either
+ * done, and the trap taken, or will be executed again. (Bochs 2.7 saves one at each
+ * exit with TF set.)
+ */
+static void write_pending_debug(struct vmx_vcpu *vmx, u64 rflags)
+{
+	u64 pending = vmx->pending_debug & ~PENDING_STEP;
+
+	if (rflags & X86_EFLAGS_TF && vmx->interruptibility & VMX_SHADOW)
+		pending |= PENDING_STEP;
+	if (pending == vmx->pending_debug)
+		return;
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
+	vmx->pending_debug = pending;
+}
+
+static void write_vmcs(struct umbra_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	const struct umbra_regs *regs = &vcpu->regs;
+	u64 rip = regs->rip - vmx->soft;
+	u64 cr3 = __get_current_cr3_fast(), cr4 = cr4_read_shadow();
+
+	if (rip != vmx->rip)
+		vmcs_write(GUEST_RIP, rip);
+	if (regs->rflags != vmx->rflags)
+		vmcs_write(GUEST_RFLAGS, regs->rflags);
+	write_pending_debug(vmx, regs->rflags);
+	if (regs->avail & BIT(UMBRA_REG_RSP))
+		vmcs_write(GUEST_RSP, regs->gpr[UMBRA_RSP]);
+	if (regs->dirty & BIT(UMBRA_REG_PDPTR))
+		vmx_write_pdptrs(vcpu);
+	if (vmx->secondary != vmx->written_secondary)
+		vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx->secondary);
+	if (vmx->tsc_offset != vmx->written_offset)
+		vmcs_write(TSC_OFFSET, vmx->tsc_offset);
+	vmx->written_secondary = vmx->secondary;
+	vmx->written_offset = vmx->tsc_offset;
+	if (cr3 != vmx->host_cr3)
+		vmcs_write(HOST_CR3, cr3);
+	if (cr4 != vmx->host_cr4)
+		vmcs_write(HOST_CR4, cr4);
+	vmx->host_cr3 = cr3;
+	vmx->host_cr4 = cr4;
+
+	vmx->tpr = umbra_cr8(vcpu) & 0xf;
+	*virtual_tpr(vmx) = vmx->tpr << 4;
+	/* Without a LAPIC here userspace wants to know of each lowering. */
+	vmx_set_primary(vmx, CPU_BASED_CR8_LOAD_EXITING,
+			vcpu->lapic ? vmx->tpr_intercept : vmx->tpr);
+}
+
+static void read_vmcs(struct umbra_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct umbra_regs *regs = &vcpu->regs;
+
+	vmx->rip = vmcs_read(GUEST_RIP);
+	vmx->rflags = vmcs_read(GUEST_RFLAGS);
+	vmx->interruptibility = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	vmx->pending_debug = 0;
+	if (unlikely(vmx->rflags & X86_EFLAGS_TF || vmx->interruptibility & VMX_SHADOW))
+		vmx->pending_debug = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
+	regs->rip = vmx->rip;
+	regs->rflags = vmx->rflags;
+	regs->avail &= ~(BIT(UMBRA_REG_RSP) | BIT(UMBRA_REG_CR3) | BIT(UMBRA_REG_PDPTR));
+	regs->dirty = 0;
+}
+
+static void invvpid(u64 extent, u16 id)
+{
+	struct { u64 vpid, address; } operand = { id, 0 };
+
+	asm volatile("1: invvpid %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : : "m" (operand), "r" (extent) : "cc", "memory");
+}
+
+static void flush_guest(struct vmx_vcpu *vmx)
+{
+	vmx->flush = false;
+	vmx_invept(vmx_controls.invept, vmx->eptp);
+	if (vmx->vpid)
+		invvpid(VMX_VPID_EXTENT_SINGLE_CONTEXT, vmx->vpid);
+}
+
+/*
+ * An NMI that came while the guest ran has been taken by the exit; no other comes
+ * before it is served. Its handler must not find itself in what still counts as guest.
+ */
+static noinstr void switch_worlds(struct umbra_vcpu *vcpu)
+{
+	const u32 nmi = INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR;
+	struct vmx_vcpu *vmx = vcpu->hw;
+	u32 reason;
+
+	umbra_guest_state_enter();
+	native_write_cr2(vcpu->regs.cr2);
+	vmx->failed = vmx_world_switch(vcpu->regs.gpr, vmx->launched, &vmx->host_rsp);
+	/* The guest runs with the host's value, but on these CPUs an exit wants it written anew. */
+	if (cpu_feature_enabled(X86_FEATURE_KERNEL_IBRS))
+		native_wrmsrl(MSR_IA32_SPEC_CTRL, this_cpu_read(x86_spec_ctrl_current));
+	vcpu->regs.cr2 = native_read_cr2();
+	umbra_guest_state_exit();
+	if (unlikely(vmx->failed))
+		return;
+	reason = vmcs_read(VM_EXIT_REASON);
+	vmx->reason = reason;
+	if (unlikely(reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		return;
+	vmx->launched = true;
+	if (reason == EXIT_REASON_EXCEPTION_NMI &&
+	    (vmcs_read(VM_EXIT_INTR_INFO) & (nmi | INTR_INFO_INTR_TYPE_MASK)) == nmi)
+		vmx_serve_nmi();
+}
+
+void vmx_enter(struct umbra_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u64 debugctl;
+	u16 ldt;
+
+	/* A reboot has turned VMX off: to the VMM that is a failed entry. */
+	if (unlikely(!this_cpu_read(vmx_cpu.enabled))) {
+		vmx->failed = true;
+		return;
+	}
+	if (vmx->flush)
+		flush_guest(vmx);
+	write_vmcs(vcpu);
+	if (unlikely(needs_drs(vcpu)))
+		load_drs(vcpu);
+	if (boot_cpu_has_bug(X86_BUG_L1TF) && boot_cpu_has(X86_FEATURE_FLUSH_L1D))
+		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+	/* Each exit takes the LDT away; another thread may have made one since the last. */
+	store_ldt(ldt);
+	if (unlikely(ldt))
+		vmx->host_ldt = ldt;
+	/* The exit clears it; the host's own is brought back. */
+	debugctl = get_debugctlmsr();
+
+	switch_worlds(vcpu);
+
+	if (unlikely(debugctl))
+		update_debugctlmsr(debugctl);
+	if (unlikely(vmx->dr_guest))
+		take_drs_back(vcpu);
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+	if (likely(!vmx->failed))
+		read_vmcs(vcpu);
+}
+
+/* Interrupts that ended the guest's time come by themselves once they are enabled. */
+void vmx_exit_irqoff(struct umbra_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 info;
+
+	if (vmx->failed)
+		return;
+	if (vmx->reason == EXIT_REASON_EXCEPTION_NMI) {
+		info = vmcs_read(VM_EXIT_INTR_INFO);
+		if ((info & (INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)) ==
+		    (INTR_TYPE_HARD_EXCEPTION | X86_TRAP_MC)) {
+			/* To the handler it came from userspace: the kernel itself is not hurt. */
+			struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+			do_machine_check(&regs);
+		}
+	}
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+}

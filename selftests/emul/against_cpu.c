@@ -132,6 +132,10 @@ static void print_outcomes(const struct difference *d)
 		print_value("a data segment", n->seg[i], e->seg[i]);
 	for (i = 0; i < 32; i++)
 		print_value("a vector register's half", n->xmm[i], e->xmm[i]);
+	for (i = 0; i < FX_SIZE; i++)
+		if (n->fx[i] != e->fx[i])
+			printf("#   FXSAVE's byte %u: native %#x, emulated %#x\n", i, n->fx[i],
+			       e->fx[i]);
 	for (i = 0; i < NR_SYSTEM; i++)
 		print_value("a system register", n->system[i], e->system[i]);
 	if (d->memory != NO_DIFFERENCE)
@@ -407,6 +411,16 @@ static bool load_module(void)
 	return system(command) == 0;
 }
 
+static const char *row_name(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < gen_nr_leaves; i++)
+		if (!strcmp(gen_name(gen_leaves[i].op->exec), name))
+			return gen_name(gen_leaves[i].op->exec);
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -414,6 +428,7 @@ int main(int argc, char **argv)
 		{ "first", required_argument, NULL, 'f' },
 		{ "all", no_argument, NULL, 'a' },
 		{ "print", required_argument, NULL, 'p' },
+		{ "only", required_argument, NULL, 'o' },
 		{ "random", no_argument, NULL, 'r' },
 		{ "seed", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
@@ -438,6 +453,14 @@ int main(int argc, char **argv)
 		case 'a':
 			gen_all = true;
 			break;
+		case 'o':
+			gen_tables();
+			gen_only = row_name(optarg);
+			if (!gen_only) {
+				fprintf(stderr, "against_cpu: no row is called %s\n", optarg);
+				return 64;
+			}
+			break;
 		case 'r':
 			seed = now_ns();
 			break;
@@ -446,10 +469,11 @@ int main(int argc, char **argv)
 			break;
 		default:
 			printf("Usage: against_cpu [--count N] [--seed S | --random] [--first INDEX]\n"
-			       "                   [--all] [--print N]\n"
+			       "                   [--all] [--only NAME] [--print N]\n"
 			       "N generated instructions, natively and emulated. Loads the module with\n"
 			       "force_emulation_prefix=1 if it is not loaded; MODULE= names umbra.ko.\n"
 			       "--seed: 1 by default, so that two runs are alike; --random: the time.\n"
+			       "--only: rows of one handler alone, as a report names it.\n"
 			       "--print: as many differences of a row of the tables, 2 by default.\n"
 			       "--all: also rows whose differences from QEMU's CPU are not sorted out.\n");
 			return c == 'h' ? 0 : 64;

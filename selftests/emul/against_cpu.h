@@ -7,17 +7,20 @@
 
 #define NO_DIFFERENCE	~0u
 #define NR_SYSTEM	12
+#define FX_SIZE		160	/* of FXSAVE's image, up to the XMM registers */
 
 /**
  * struct outcome - what a run left
  * @system: CR0, CR3, CR4, CR8, the MSR in rCX, then DR0 to DR3, DR6 and DR7, the size of the IDT
  *	and of the GDT; those that were looked at
+ * @fx: the x87's state as FXSAVE stores it, but for pointers and the opcode
  * @dirty: a bit for each data page that was written
  */
 struct outcome {
 	u64 gpr[16], rip, rflags, cs, ss, vector, error, cr2;
 	u64 xmm[32], system[NR_SYSTEM];
 	u16 seg[4], dirty;
+	u8 fx[FX_SIZE];
 };
 
 struct difference {

@@ -36,6 +36,7 @@ const struct gen_segment gen_gdt[NR_DESC] = {
 
 u8 gen_data[DATA_PAGES * 4096];
 bool gen_strict, gen_all;
+const char *gen_only;
 
 static u64 state;
 
@@ -277,8 +278,9 @@ static void draw_prefixes(struct gen_build *b)
 		b->c->code[b->n++] = p[i];
 		p[i] = p[--n];
 	}
+	/* QEMU takes four bits for the number of an MMX register. */
 	if (b->c->mode == UMBRA_EMUL_LONG64 && gen_chance(2))
-		b->c->code[b->n++] = 0x40 | (gen_random() & 15);
+		b->c->code[b->n++] = 0x40 | (gen_random() & (!gen_strict && l->flags & F_MMX ? 10 : 15));
 }
 
 /* The three-byte form, or the two-byte one where it can say the same. */
@@ -293,6 +295,11 @@ static void draw_vex(struct gen_build *b)
 	if (l->prefix >= 0)
 		last = (last & ~3) | l->prefix;
 	if (!(l->flags & F_VVVV) && !gen_chance(8))
+		last |= 0x78;
+	/* Where there are eight registers QEMU takes all four bits of vvvv; and for RORX any. */
+	if (!gen_strict && b->c->mode != UMBRA_EMUL_LONG64)
+		last |= 0x40;
+	if (!gen_strict && l->op->exec == emul_op_rorx)
 		last |= 0x78;
 	if (!(r & 3) && l->map == (GEN_VEX | 1)) {
 		code[b->n++] = 0xc5;
@@ -315,7 +322,8 @@ static void draw_modrm(struct gen_build *b)
 	 * registers where only memory can be. */
 	if (!gen_strict && l->mod < 0 && (l->flags & F_UNDEF))
 		mod = 3;
-	if (!gen_strict && mod == 3 && l->mod < 0 && (l->flags & F_SSE) && (l->op->flags & F_MEMONLY))
+	if (!gen_strict && mod == 3 && l->mod < 0 && (l->flags & (F_SSE | F_MMX)) &&
+	    (l->op->flags & F_MEMONLY))
 		mod = 0;
 	if (l->reg >= 0)
 		reg = l->reg;
@@ -545,6 +553,8 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index)
 	memset(c, 0, sizeof(*c));
 	c->leaf = index % gen_nr_leaves;
 	b.leaf = &gen_leaves[c->leaf];
+	if (gen_excluded(b.leaf))
+		return false;
 	b.c = c;
 	b.n = 0;
 	draw_mode(c, b.leaf);

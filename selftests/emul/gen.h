@@ -35,7 +35,7 @@ struct gen_leaf {
 struct gen_patch {
 	u32 offset;		/* in the data pages */
 	u8 n;
-	u8 bytes[16];
+	u8 bytes[40];
 };
 
 /**
@@ -53,6 +53,7 @@ struct gen_patch {
  * @time: EAX and EDX will be the time
  * @faulty: partial effects of a fault may be in memory
  * @writes: it reads the operand in memory that it writes
+ * @fxsave: the data pages hold an image whose reserved bytes may be anything
  * @loose, @nr_loose: bytes of the data pages that the manuals leave undefined
  * @patch: what the data pages hold apart from the pattern
  */
@@ -60,7 +61,7 @@ struct gen_case {
 	u32 leaf;
 	u8 code[GEN_CODE];
 	u8 len, mode, cpl;
-	bool step, time, faulty, writes, debug, msr;
+	bool step, time, faulty, writes, debug, msr, fxsave;
 	u8 nr_loose;
 	u32 loose;
 	u16 sel[6];
@@ -93,6 +94,8 @@ const char *gen_excluded(const struct gen_leaf *l);
 extern bool gen_strict;
 /* Rows too whose differences are not sorted out. */
 extern bool gen_all;
+/* If not NULL, only the rows of this handler, which gen_name() has as it is here. */
+extern const char *gen_only;
 const char *gen_name(emul_exec_t exec);
 
 #endif

@@ -280,20 +280,99 @@ CARE(sti)
 	return true;
 }
 
+CARE(sysret)
+{
+	/* QEMU takes VM from R11 too, which nobody takes away any more, and not VIF and VIP. */
+	if (!gen_strict)
+		b->c->gpr[11] &= ~(EMUL_VM | EMUL_VIF | EMUL_VIP);
+	return true;
+}
+
+/* QEMU has SYSENTER and SYSEXIT in compatibility mode, as Intel's CPUs have, whatever it is. */
+CARE(sysenter)
+{
+	return gen_strict || in_long(b);
+}
+
+/* QEMU finds the level before it finds that there is no OSXSAVE. */
+CARE(xsetbv)
+{
+	return gen_strict || !b->c->cpl;
+}
+
+CARE(fldcw)
+{
+	/* QEMU keeps bits that do not exist. */
+	u16 cw = (gen_random() & 0x1f7f) | 0x40;
+
+	if (b->target == NO_TARGET)
+		return gen_strict;
+	gen_patch(b->c, b->target, &cw, 2);
+	return true;
+}
+
+CARE(emms)
+{
+	/* QEMU leaves TOP alone; it is made of RSI. */
+	if (!gen_strict)
+		b->c->gpr[EMUL_RSI] &= ~7ull;
+	return true;
+}
+
+CARE(monitor)
+{
+	u32 seg = b->e.seg_override != EMUL_NR_SEGS ? b->e.seg_override : EMUL_DS;
+
+	/* QEMU does not look at the address. */
+	gen_set(b->c, EMUL_RAX, b->e.adsize, gen_offset(b->c, seg, gen_strict ? gen_target() :
+							gen_plain_target()));
+	/* Extensions and hints that some CPUs have. */
+	if (gen_chance(2))
+		gen_set(b->c, EMUL_RCX, 8, 0);
+	return (b->c->gpr[EMUL_RCX] & 0xffffffff) != 1;
+}
+
+#define MXCSR_DEFINED	0xffff
+
+/* QEMU takes all bits of MXCSR. */
+CARE(ldmxcsr)
+{
+	if (!gen_strict || gen_chance(2))
+		set_source(b, gen_random() & MXCSR_DEFINED);
+	return gen_strict || b->target != NO_TARGET;
+}
+
+/* QEMU stores piece by piece, and no reserved bytes. */
+CARE(fxsave)
+{
+	b->c->faulty = true;
+	b->c->fxsave = true;
+	b->c->loose = b->target;
+	return gen_strict || b->target != NO_TARGET;
+}
+
+CARE(fxrstor)
+{
+	u32 mxcsr = gen_random() & MXCSR_DEFINED;
+
+	b->c->faulty = true;
+	if (b->target != NO_TARGET && (!gen_strict || gen_chance(2)))
+		gen_patch(b->c, b->target + 24, &mxcsr, 4);
+	return gen_strict || b->target != NO_TARGET;
+}
+
+CARE(lss)
+{
+	/* QEMU holds back a single step behind LSS as behind MOV SS. */
+	b->c->step &= gen_strict;
+	return true;
+}
+
 CARE(pause)
 {
 	/* QEMU forgets the step over a PAUSE. */
 	if (b->e.rep == 0xf3)
 		b->c->step &= gen_strict;
-	return true;
-}
-
-CARE(interrupt)
-{
-	static const u8 vector[] = { 3, 4, 0x20, 0x2f, 0x30, 0x3f, 0x40, 0xff };
-
-	/* Not one whose handler would take an error code from the stack. */
-	b->c->code[b->n] = vector[gen_random() & 7];
 	return true;
 }
 
@@ -326,7 +405,8 @@ CARE(rotate_carry)
 	return true;
 }
 
-CARE(movbe)
+/* MOVBE and CRC32 */
+CARE(data_prefix)
 {
 	/* QEMU takes 66 for 16 bits in 16-bit mode and besides REX.W too. */
 	return gen_strict || (b->e.opsize == 2) == has_prefix(b, 0x66);
@@ -360,6 +440,31 @@ CARE(partial)
 	return true;
 }
 
+CARE(interrupt)
+{
+	return gen_interrupt(b);
+}
+
+CARE(iret)
+{
+	return gen_iret(b);
+}
+
+CARE(retf)
+{
+	return gen_retf(b);
+}
+
+CARE(far)
+{
+	return gen_far(b);
+}
+
+CARE(far_mem)
+{
+	return gen_far_mem(b);
+}
+
 #define C(name, care) { emul_op_##name, care_##care }
 static const struct {
 	emul_exec_t exec;
@@ -375,9 +480,14 @@ static const struct {
 	C(mov_to_sreg, selector), C(pop_sreg, selector),
 	C(call_abs, target), C(jmp_abs, target), C(ret, ret),
 	C(cmpxchg, cmpxchg), C(cmpxchg8b, cmpxchg8b), C(div, divide), C(idiv, divide),
-	C(int, interrupt), C(clflush, clflush), C(sti, sti), C(xchg_acc, pause),
+	C(int, interrupt), C(clflush, clflush), C(sti, sti), C(lss, lss),
+	C(sysret, sysret), C(sysenter, sysenter), C(sysexit, sysenter),
+	C(monitor, monitor), C(mwait, monitor), C(xsetbv, xsetbv), C(fldcw, fldcw), C(emms, emms),
+	C(iret, iret), C(retf, retf), C(call_far, far), C(jmp_far, far), C(call_far_mem, far_mem),
+	C(jmp_far_mem, far_mem), C(ldmxcsr, ldmxcsr), C(fxsave, fxsave),
+	C(fxrstor, fxrstor), C(xchg_acc, pause),
 	C(shld, double_shift), C(shrd, double_shift), C(bswap, bswap), C(xlat, xlat),
-	C(rcl, rotate_carry), C(rcr, rotate_carry), C(movbe, movbe), C(push_sreg, push_sreg), C(popa, popa), C(enter, enter), C(pusha, partial),
+	C(rcl, rotate_carry), C(rcr, rotate_carry), C(movbe, data_prefix), C(crc32, data_prefix), C(push_sreg, push_sreg), C(popa, popa), C(enter, enter), C(pusha, partial),
 };
 
 bool gen_care(struct gen_build *b)
@@ -390,48 +500,54 @@ bool gen_care(struct gen_build *b)
 	return true;
 }
 
-/* Handlers whose differences from QEMU's CPU are known and sorted out. */
-#define X(name) emul_op_##name,
-static const emul_exec_t sorted[] = {
-	X(add) X(or) X(adc) X(sbb) X(and) X(sub) X(xor) X(cmp) X(test) X(inc) X(dec) X(not) X(neg)
-	X(mov) X(movsx) X(xchg) X(xadd) X(xchg_acc) X(cmpxchg) X(cmpxchg8b) X(bswap) X(movbe)
-	X(setcc) X(cmov) X(rol) X(ror) X(rcl) X(rcr) X(shl) X(shr) X(sar) X(shld) X(shrd)
-	X(bt) X(bts) X(btr) X(btc) X(bsf) X(bsr) X(mul) X(imul) X(imul3) X(div) X(idiv)
-	X(cwde) X(cdq) X(daa) X(das) X(aaa) X(aas) X(aam) X(aad) X(clc) X(stc) X(cmc) X(cld)
-	X(std) X(lahf) X(sahf) X(salc) X(push) X(pop) X(pusha) X(popa) X(pushf) X(popf)
-	X(push_sreg) X(pop_sreg) X(enter) X(leave) X(lea) X(nop) X(jmp) X(jmp_abs) X(jcc)
-	X(jcxz) X(loop) X(call) X(call_abs) X(ret) X(cli) X(sti) X(xlat) X(mov_from_sreg)
-	X(mov_to_sreg) X(bound) X(movs) X(stos) X(lods) X(cmps) X(scas) X(ins) X(outs) X(in)
-	X(out) X(hlt) X(cpuid) X(rdmsr) X(wrmsr) X(rdtsc) X(rdtscp) X(clts) X(smsw) X(lmsw)
-	X(invlpg) X(wbinvd) X(mov_from_cr) X(mov_to_cr) X(mov_from_dr) X(mov_to_dr) X(sgdt)
-	X(sidt) X(lgdt) X(lidt) X(sldt) X(str) X(clflush) X(vmov) X(vmov_low) X(vmov_high)
+/* Handlers whose differences from QEMU's CPU are not sorted out: LTR of nothing ends it. */
+static const emul_exec_t waiting[] = {
+	emul_op_ltr, emul_op_lldt,
 };
-#undef X
 
 static bool is_sorted(const struct gen_leaf *l)
 {
 	u32 i;
 
-	if (l->map & GEN_VEX || l->flags & F_MMX)
-		return false;
-	if (l->flags & F_UNDEF)
-		return !l->map || (l->map == 1 && (l->opcode == 0x0b || l->opcode == 0xb9 ||
-						   l->opcode == 0xba || l->opcode == 0xff));
-	for (i = 0; i < sizeof(sorted) / sizeof(sorted[0]); i++)
-		if (sorted[i] == l->op->exec)
-			return true;
-	return false;
+	for (i = 0; i < sizeof(waiting) / sizeof(waiting[0]); i++)
+		if (waiting[i] == l->op->exec)
+			return false;
+	return true;
+}
+
+/* What QEMU 7.2 does otherwise than the manuals say, whatever the operands. */
+static const char *qemu_excludes(const struct gen_leaf *l)
+{
+	bool undefined = l->flags & F_UNDEF;
+
+	if (!l->map && (l->opcode & 0xfe) == 0xf6 && l->reg == 1)
+		return "QEMU does not know the second encoding of TEST, F6 /1 and F7 /1";
+	if (!l->map && (l->opcode & 0xfe) == 0xc6 && l->reg > 0)
+		return "QEMU takes C6 and C7 for MOV whatever the reg field says";
+	if (l->op->exec == emul_op_int1)
+		return "QEMU does not know INT1";
+	if (l->op->exec == emul_op_adcx || l->op->exec == emul_op_adox)
+		return "QEMU leaves in RFLAGS what it was to add, behind ADCX and ADOX";
+	if (l->map == 1 && l->opcode == 0x77 && undefined)
+		return "QEMU takes EMMS with any prefix";
+	if (l->map == 1 && (l->opcode & 0xfe) == 0x78 && undefined)
+		return "QEMU takes EXTRQ and INSERTQ with any prefix";
+	if (l->map == 1 && l->opcode == 0xae && undefined)
+		return "QEMU takes the group 0F AE with any prefix";
+	return NULL;
 }
 
 const char *gen_excluded(const struct gen_leaf *l)
 {
+	if (gen_only && gen_only != gen_name(l->op->exec))
+		return "not asked for";
 	if (!gen_all && !is_sorted(l))
 		return "left to --all: what QEMU's CPU does otherwise is not sorted out yet";
-	if (!gen_strict && !l->map && (l->opcode & 0xfe) == 0xf6 && l->reg == 1)
-		return "QEMU does not know the second encoding of TEST, F6 /1 and F7 /1";
-	if (!gen_strict && !l->map && (l->opcode & 0xfe) == 0xc6 && l->reg > 0)
-		return "QEMU takes C6 and C7 for MOV whatever the reg field says";
-	return NULL;
+	if (l->op->exec == emul_op_vmcall)
+		return "a call of the hypervisor does what the hypervisor wants";
+	if (l->map == 1 && l->opcode == 1 && l->reg == 3 && l->mod == 1)
+		return "a guest of SVM has its instructions, but for an intercept behind other checks";
+	return gen_strict ? NULL : qemu_excludes(l);
 }
 
 /* Before anything is decoded. */
@@ -444,7 +560,12 @@ bool gen_allowed(const struct gen_build *b)
 		return false;
 	if (!gen_strict && l->map == 1 && l->opcode == 0x18 && b->c->code[b->modrm_at] >= 0xc0)
 		return false;
-	if (gen_excluded(l))
+	/* QEMU takes prefixes where they are undefined. */
+	if (!gen_strict && (l->flags & F_NODATA66) &&
+	    (has_prefix(b, 0x66) || has_prefix(b, 0xf2) || has_prefix(b, 0xf3)))
+		return false;
+	/* To QEMU 16-bit code has no VEX. */
+	if (!gen_strict && (l->map & GEN_VEX) && b->c->mode == UMBRA_EMUL_PROT16)
 		return false;
 	/* QEMU takes an ES in 64-bit mode behind FS or GS. */
 	if (!gen_strict && in_long(b) && (has_prefix(b, 0x64) || has_prefix(b, 0x65)) &&
@@ -512,6 +633,11 @@ static const struct {
 	U(mul, EMUL_SF | EMUL_ZF | EMUL_AF | EMUL_PF),
 	U(imul, EMUL_SF | EMUL_ZF | EMUL_AF | EMUL_PF),
 	U(imul3, EMUL_SF | EMUL_ZF | EMUL_AF | EMUL_PF),
+	/* On a CPU that lacks BMI1 TZCNT is BSF. */
+	U(tzcnt, EMUL_ARITH & ~EMUL_ZF), U(lzcnt, EMUL_ARITH & ~EMUL_ZF),
+	U(andn, EMUL_AF | EMUL_PF), U(blsr, EMUL_AF | EMUL_PF), U(blsmsk, EMUL_AF | EMUL_PF),
+	U(blsi, EMUL_AF | EMUL_PF), U(bzhi, EMUL_AF | EMUL_PF),
+	U(bextr, EMUL_SF | EMUL_AF | EMUL_PF),
 	U(div, EMUL_ARITH), U(idiv, EMUL_ARITH),
 	U(daa, EMUL_OF), U(das, EMUL_OF),
 	U(aaa, EMUL_OF | EMUL_SF | EMUL_ZF | EMUL_PF),
@@ -524,6 +650,12 @@ u64 gen_undefined(const struct umbra_emul *e)
 	emul_exec_t x = e->op->exec;
 	u64 count = e->src.kind == K_IMM ? e->src.val : 0;
 	u32 i;
+
+	/* QEMU has BLSI's carry the other way round, and none of these flags behind SYSCALL. */
+	if (x == emul_op_blsi && !gen_strict)
+		return EMUL_AF | EMUL_PF | EMUL_CF;
+	if (x == emul_op_syscall && !gen_strict)
+		return EMUL_ARITH | EMUL_DF;
 
 	if (x == emul_op_rol || x == emul_op_ror || x == emul_op_rcl || x == emul_op_rcr)
 		return shift_undefined(e, count, true, false);

@@ -46,4 +46,11 @@ bool gen_string(struct gen_build *b);
 bool gen_care(struct gen_build *b);
 u64 gen_undefined(const struct umbra_emul *e);
 
+/* gen_far.c: far transfers, each with somewhere to go. */
+bool gen_iret(struct gen_build *b);
+bool gen_retf(struct gen_build *b);
+bool gen_far(struct gen_build *b);
+bool gen_far_mem(struct gen_build *b);
+bool gen_interrupt(struct gen_build *b);
+
 #endif

@@ -426,7 +426,6 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "count", required_argument, NULL, 'c' },
 		{ "first", required_argument, NULL, 'f' },
-		{ "all", no_argument, NULL, 'a' },
 		{ "print", required_argument, NULL, 'p' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "random", no_argument, NULL, 'r' },
@@ -450,9 +449,6 @@ int main(int argc, char **argv)
 		case 'p':
 			max_a_row = strtoul(optarg, NULL, 0);
 			break;
-		case 'a':
-			gen_all = true;
-			break;
 		case 'o':
 			gen_tables();
 			gen_only = row_name(optarg);
@@ -469,13 +465,12 @@ int main(int argc, char **argv)
 			break;
 		default:
 			printf("Usage: against_cpu [--count N] [--seed S | --random] [--first INDEX]\n"
-			       "                   [--all] [--only NAME] [--print N]\n"
+			       "                   [--only NAME] [--print N]\n"
 			       "N generated instructions, natively and emulated. Loads the module with\n"
 			       "force_emulation_prefix=1 if it is not loaded; MODULE= names umbra.ko.\n"
 			       "--seed: 1 by default, so that two runs are alike; --random: the time.\n"
 			       "--only: rows of one handler alone, as a report names it.\n"
-			       "--print: as many differences of a row of the tables, 2 by default.\n"
-			       "--all: also rows whose differences from QEMU's CPU are not sorted out.\n");
+			       "--print: as many differences of a row of the tables, 2 by default.\n");
 			return c == 'h' ? 0 : 64;
 		}
 	}

@@ -6,13 +6,13 @@
 #include "gen.h"
 
 #define NO_DIFFERENCE	~0u
-#define NR_SYSTEM	12
+#define NR_SYSTEM	14
 #define FX_SIZE		160	/* of FXSAVE's image, up to the XMM registers */
 
 /**
  * struct outcome - what a run left
  * @system: CR0, CR3, CR4, CR8, the MSR in rCX, then DR0 to DR3, DR6 and DR7, the size of the IDT
- *	and of the GDT; those that were looked at
+ *	and of the GDT, those that were looked at; LDTR and TR
  * @fx: the x87's state as FXSAVE stores it, but for pointers and the opcode
  * @dirty: a bit for each data page that was written
  */
@@ -36,6 +36,8 @@ struct difference {
 enum {
 	MASK_READ_FIRST,
 	MASK_CANONICAL_STACK,
+	MASK_ABSENT_STACK,
+	MASK_PARTIAL_RESTORE,
 	NR_MASKS
 };
 extern const char *const mask_reasons[NR_MASKS];

@@ -13,6 +13,7 @@
 #define FLAT32	0xc00
 #define DATA	0x93
 #define CODE	0x9b
+#define TSS_LA	(HIGH_LA + HIGH_TSS * 4096)
 
 const struct gen_segment gen_gdt[NR_DESC] = {
 	[SEL_K64 / 8]		= DESC(0, 0xfffff, CODE | 0xa00),
@@ -32,10 +33,12 @@ const struct gen_segment gen_gdt[NR_DESC] = {
 	[SEL_CONF / 8]		= DESC(0, 0xfffff, 0x9f | FLAT32),
 	[SEL_ABSENT / 8]	= DESC(0, 0xfffff, 0x13 | DPL3 | FLAT32),
 	[SEL_SYSTEM / 8]	= DESC(DATA_LA, 0xfff, 0x82),
+	[SEL_IDLE_TSS / 8]		= DESC(TSS_LA & 0xffffffff, 103, 0x89),
+	[SEL_IDLE_TSS / 8 + 1]	= { .descriptor = TSS_LA >> 32 },
 };
 
 u8 gen_data[DATA_PAGES * 4096];
-bool gen_strict, gen_all;
+bool gen_strict;
 const char *gen_only;
 
 static u64 state;
@@ -481,6 +484,8 @@ static bool within_limits(struct gen_build *b)
 		return false;
 	/* Nothing can be written to a code segment, but for QEMU. */
 	if (!gen_strict && c->mode != UMBRA_EMUL_LONG64 && o && e->seg == EMUL_CS)
+		return false;
+	if (e->op->exec == emul_op_monitor && !inside_limit(c, src, c->gpr[EMUL_RAX], mask))
 		return false;
 	if (e->op->exec == emul_op_xlat && !inside_limit(c, src, c->gpr[EMUL_RBX] + 255, mask))
 		return false;

@@ -92,8 +92,6 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index);
 const char *gen_excluded(const struct gen_leaf *l);
 /* The CPU under test is not QEMU's, which does not look at all that it should. */
 extern bool gen_strict;
-/* Rows too whose differences are not sorted out. */
-extern bool gen_all;
 /* If not NULL, only the rows of this handler, which gen_name() has as it is here. */
 extern const char *gen_only;
 const char *gen_name(emul_exec_t exec);

@@ -4,8 +4,6 @@
 #include "gen_priv.h"
 #include "guest.h"
 
-#define PTE_A		BIT(5)
-#define PTE_D		BIT(6)
 #define BATCH		4096	/* cases with the same pattern in memory */
 #define FORCED		5	/* bytes of the prefix */
 
@@ -22,6 +20,10 @@ const char *const mask_reasons[NR_MASKS] = {
 		"QEMU reads the operand it is to write as if that were all, so that #PF says so",
 	[MASK_CANONICAL_STACK] =
 		"QEMU raises #GP where a stack address is not canonical, and not #SS",
+	[MASK_ABSENT_STACK] =
+		"QEMU raises #NP where the stack to return to is absent, and not #SS",
+	[MASK_PARTIAL_RESTORE] =
+		"QEMU has restored a part of the state when FXRSTOR faults",
 };
 
 /* Of stub.S */
@@ -85,6 +87,28 @@ static void load_tables(void)
 	  idt = { NR_VECTORS * 16 - 1, HIGH_LA + HIGH_IDT * 4096 };
 
 	asm volatile("lgdt %0; lidt %1" : : "m"(gdt), "m"(idt) : "memory");
+	asm volatile("ltr %w0" : : "r"(SEL_TR) : "memory");
+}
+
+static volatile u8 *gdt_type(u16 sel)
+{
+	return (volatile u8 *)(HIGH_LA + HIGH_GDT * 4096) + sel + 5;
+}
+
+/* LDTR and TR, which nothing but LLDT and LTR can change. */
+static void take_tables(u64 *r)
+{
+	u16 ldt, tr;
+
+	asm volatile("sldt %w0; str %w1" : "=r"(ldt), "=r"(tr));
+	r[0] = ldt;
+	r[1] = tr | *gdt_type(SEL_IDLE_TSS) << 16;
+	if (ldt)
+		asm volatile("lldt %w0" : : "r"(0));
+	if (tr == SEL_TR)
+		return;
+	*gdt_type(SEL_IDLE_TSS) &= ~2;
+	*gdt_type(SEL_TR) &= ~2;
 	asm volatile("ltr %w0" : : "r"(SEL_TR) : "memory");
 }
 
@@ -176,6 +200,7 @@ static void take_system(const struct gen_case *c, struct outcome *o, u64 msr)
 	asm volatile("sgdt %0; sidt %1" : "=m"(gdt), "=m"(idt));
 	o->system[10] = gdt[0] | gdt[1] << 8;
 	o->system[11] = idt[0] | idt[1] << 8;
+	take_tables(o->system + 12);
 	if (c->debug)
 		read_drs(o->system + 4);
 	if (gen_leaves[c->leaf].op->exec == emul_op_mov_to_cr) {
@@ -338,6 +363,36 @@ static void mask_mmx(struct outcome *n, struct outcome *e, bool trap)
 		n->fx[i + 8] = n->fx[i + 9] = e->fx[i + 8] = e->fx[i + 9] = 0;
 }
 
+/* Where QEMU's CPU is wrong in a way that can be seen in what it did. */
+static void apply_qemu_masks(const struct gen_case *c, struct difference *d, bool trap)
+{
+	const struct gen_leaf *l = &gen_leaves[c->leaf];
+	struct outcome *n = &d->native, *e = &d->emulated;
+
+	if (c->writes && n->vector == PF_VECTOR && n->error == (e->error & ~PFERR_W) &&
+	    n->error != e->error) {
+		e->error = n->error;
+		g_masked[MASK_READ_FIRST]++;
+	}
+	if (c->mode == UMBRA_EMUL_LONG64 && e->vector == SS_VECTOR && !e->error &&
+	    n->vector == GP_VECTOR && !n->error) {
+		e->vector = GP_VECTOR;
+		g_masked[MASK_CANONICAL_STACK]++;
+	}
+	if ((l->op->exec == emul_op_iret || l->op->exec == emul_op_retf) &&
+	    n->vector == NP_VECTOR && e->vector == SS_VECTOR) {
+		e->vector = NP_VECTOR;
+		g_masked[MASK_ABSENT_STACK]++;
+	}
+	if (l->op->exec == emul_op_fxrstor && !trap) {
+		memcpy(n->fx, e->fx, FX_SIZE);
+		memcpy(n->xmm, e->xmm, sizeof(n->xmm));
+		g_masked[MASK_PARTIAL_RESTORE]++;
+	}
+	if (l->flags & F_MMX)
+		mask_mmx(n, e, trap);
+}
+
 /* Take away what need not be equal. */
 static void apply_masks(const struct gen_case *c, struct difference *d)
 {
@@ -360,18 +415,8 @@ static void apply_masks(const struct gen_case *c, struct difference *d)
 		d->memory = NO_DIFFERENCE;
 		e->cr2 = n->cr2;
 	}
-	if (g_tcg && c->writes && n->vector == PF_VECTOR && n->error == (e->error & ~PFERR_W) &&
-	    n->error != e->error) {
-		e->error = n->error;
-		g_masked[MASK_READ_FIRST]++;
-	}
-	if (g_tcg && c->mode == UMBRA_EMUL_LONG64 && e->vector == SS_VECTOR && !e->error &&
-	    n->vector == GP_VECTOR && !n->error) {
-		e->vector = GP_VECTOR;
-		g_masked[MASK_CANONICAL_STACK]++;
-	}
-	if (g_tcg && gen_leaves[c->leaf].flags & F_MMX)
-		mask_mmx(n, e, trap);
+	if (g_tcg)
+		apply_qemu_masks(c, d, trap);
 	n->dirty = e->dirty = 0;
 }
 

@@ -56,6 +56,7 @@
 #define SEL_ABSENT	0x80
 #define SEL_SYSTEM	0x88	/* an LDT's descriptor, 16 bytes */
 #define SEL_TR		0x98	/* 16 bytes */
-#define NR_DESC		21
+#define SEL_IDLE_TSS	0xa8	/* a TSS that is not busy, 16 bytes */
+#define NR_DESC		23
 
 #endif

@@ -99,7 +99,6 @@ int main(int argc, char **argv)
 	gen_tables();
 	gen_pattern(seed);
 	gen_strict = true;
-	gen_all = true;
 	for (i = 0; i < NR_DESC; i++)
 		memcpy(gdt + i * 8, &gen_gdt[i].descriptor, 8);
 	for (i = 0; i < count && !bad; i++) {

@@ -559,12 +559,14 @@ static int finish_fault(struct umbra_vcpu *vcpu, struct umbra_emul *e)
 	commit(vcpu, e);
 	/* It has moved where a new task faults in its first moment. */
 	umbra_set_rip(vcpu, e->rip);
-	if (x->vector == X86_TRAP_PF)
+	if (x->vector == X86_TRAP_PF) {
+		umbra_mmu_flush_gva(vcpu, x->cr2);
 		umbra_queue_page_fault(vcpu, x->cr2, x->error_code);
-	else if (x->has_error_code)
+	} else if (x->has_error_code) {
 		umbra_queue_exception_e(vcpu, x->vector, x->error_code);
-	else
+	} else {
 		umbra_queue_exception(vcpu, x->vector);
+	}
 	return 1;
 }
 

@@ -183,7 +183,7 @@ int umbra_emul_invpcid(struct umbra_emul *e, unsigned int type, u16 pcid, u64 la
 
 	if (type == 0 && pcid == (umbra_cr3(vcpu) & GENMASK_ULL(11, 0)))
 		return umbra_emul_invlpg(e, la);
-	umbra_backend->flush_all(vcpu);
+	umbra_mmu_flush_guest(vcpu);
 	return UMBRA_EMUL_OK;
 }
 

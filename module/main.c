@@ -22,7 +22,7 @@ UMBRA_HOT_OPS(DEFINE_HOT)
 
 static char *mmu = "auto";
 module_param(mmu, charp, 0444);
-MODULE_PARM_DESC(mmu, "how the memory of a new VM is virtualized: auto, hardware, shadow-eager (default auto)");
+MODULE_PARM_DESC(mmu, "how the memory of a new VM is virtualized: auto, hardware, shadow-lazy, shadow-eager (default auto)");
 
 /* Asked in this order; the first whose machine this is serves it. */
 static const struct umbra_backend_ops * const backends[] __initconst = {
@@ -89,12 +89,12 @@ static int __init choose_mode(void)
 		pr_err("%s has no nested paging (%s) here, or it is switched off (%s=0), and %s\n",
 		       umbra_backend->name, umbra_backend->paging_name,
 		       umbra_backend->paging_param, umbra_caps.shadow_paging ?
-		       "mmu=shadow-eager was not asked for" : "no mode without it is built");
+		       "mmu=shadow-lazy was not asked for" : "no mode without it is built");
 		return -EOPNOTSUPP;
 	}
 	pr_err("mmu=%s: no such mode here; choose auto%s%s\n", mmu,
 	       umbra_caps.hardware_paging ? ", hardware" : "",
-	       umbra_caps.shadow_paging ? ", shadow-eager" : "");
+	       umbra_caps.shadow_paging ? ", shadow-lazy, shadow-eager" : "");
 	return -EINVAL;
 }
 

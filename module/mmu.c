@@ -232,6 +232,8 @@ const struct umbra_mmu_ops *umbra_mmu_default;
 /** umbra_mmu_find() - a mode by name, if this machine can do it; else NULL */
 const struct umbra_mmu_ops *umbra_mmu_find(const char *name)
 {
+	if (umbra_caps.shadow_paging && sysfs_streq(name, umbra_mmu_shadow_lazy.name))
+		return &umbra_mmu_shadow_lazy;
 	if (umbra_caps.shadow_paging && sysfs_streq(name, umbra_mmu_shadow_eager.name))
 		return &umbra_mmu_shadow_eager;
 	if (umbra_caps.hardware_paging && (!strcmp(name, "auto") || umbra_mmu_is_hardware(name)))
@@ -243,7 +245,8 @@ const struct umbra_mmu_ops *umbra_mmu_find(const char *name)
 u32 umbra_mmu_modes(void)
 {
 	return (umbra_caps.hardware_paging ? BIT(UMBRA_MMU_AUTO) | BIT(UMBRA_MMU_HARDWARE) : 0) |
-	       (umbra_caps.shadow_paging ? BIT(UMBRA_MMU_SHADOW_EAGER) : 0);
+	       (umbra_caps.shadow_paging ?
+		BIT(UMBRA_MMU_SHADOW_LAZY) | BIT(UMBRA_MMU_SHADOW_EAGER) : 0);
 }
 
 /**
@@ -262,7 +265,9 @@ int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id)
 		return -EINVAL;
 	if (!(umbra_mmu_modes() & BIT(id)))
 		return -EOPNOTSUPP;
-	if (id == UMBRA_MMU_SHADOW_EAGER)
+	if (id == UMBRA_MMU_SHADOW_LAZY)
+		new = &umbra_mmu_shadow_lazy;
+	else if (id == UMBRA_MMU_SHADOW_EAGER)
 		new = &umbra_mmu_shadow_eager;
 	if (new == old)
 		return 0;
@@ -273,7 +278,9 @@ int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id)
 	write_lock(&vm->mmu_lock);
 	vm->mmu.ops = new;
 	write_unlock(&vm->mmu_lock);
-	old->vm_destroy(vm);
+	/* The shadow modes have the same tables. */
+	if (old->vm_destroy != new->vm_destroy)
+		old->vm_destroy(vm);
 	return 0;
 }
 
@@ -342,6 +349,13 @@ void umbra_mmu_flush_gva(struct umbra_vcpu *vcpu, gva_t gva)
 		umbra_backend->flush_gva(vcpu, gva);
 	else
 		umbra_backend->flush_all(vcpu);
+}
+
+void umbra_mmu_flush_guest(struct umbra_vcpu *vcpu)
+{
+	if (vcpu->mmu.shadow)
+		umbra_mmu_paging_changed(vcpu);
+	umbra_backend->flush_all(vcpu);
 }
 
 void umbra_mmu_tables_set(struct umbra_vcpu *vcpu)

@@ -152,6 +152,7 @@ struct umbra_mmu_ops {
 void umbra_ept_setup(void);
 
 extern const struct umbra_mmu_ops umbra_mmu_hardware;
+extern const struct umbra_mmu_ops umbra_mmu_shadow_lazy;
 extern const struct umbra_mmu_ops umbra_mmu_shadow_eager;
 
 /* By name, if this machine can do it: "auto", a mode's name, or its paging's ("npt"). Else NULL. */
@@ -182,6 +183,8 @@ bool umbra_mmu_let_write(struct umbra_vcpu *vcpu);
 void umbra_mmu_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len);
 /* The guest's INVLPG: forget its translations of @gva. In vm->srcu. */
 void umbra_mmu_flush_gva(struct umbra_vcpu *vcpu, gva_t gva);
+/* The guest's INVPCID: forget all its translations, those of this address space at least. */
+void umbra_mmu_flush_guest(struct umbra_vcpu *vcpu);
 /* regs.c's: userspace has set the control registers, and may have written the tables. */
 void umbra_mmu_tables_set(struct umbra_vcpu *vcpu);
 /* regs.c's: CR0, CR3, CR4 or EFER changed what translates. */

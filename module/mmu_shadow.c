@@ -118,7 +118,7 @@ static void free_table(struct shadow *m, struct shadow_page *sp)
 static void flush(struct shadow *m)
 {
 	umbra_mmu_flush_remote(vm_of(m));
-	m->flush = false;
+	m->flush = m->stale = false;
 }
 
 static const struct shadow_ops core_ops = {
@@ -249,6 +249,17 @@ static void put_roots(struct umbra_vm *vm, struct shadow_page **root, unsigned i
 	}
 }
 
+/* Whatever made the guest load a root has flushed what it had of it. */
+static void sync_roots(struct umbra_vm *vm, const struct umbra_vcpu_shadow *sv)
+{
+	unsigned int i;
+
+	for (i = 0; i < sv->roots; i++) {
+		if (sv->root[i])
+			shadow_sync(core_of(vm), sv->root[i]);
+	}
+}
+
 static int shadow_load_root(struct umbra_vcpu *vcpu)
 {
 	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
@@ -271,6 +282,7 @@ static int shadow_load_root(struct umbra_vcpu *vcpu)
 	memcpy(old, sv->root, sizeof(old));
 	roots = sv->roots;
 	take_roots(vcpu);
+	sync_roots(vm, sv);
 	put_roots(vm, old, roots);
 	settle(vm);
 	write_unlock(&vm->mmu_lock);
@@ -342,14 +354,14 @@ static int must_emulate(struct umbra_vcpu *vcpu)
 	return shadow_let_write(vcpu) ? UMBRA_FAULT_DONE : UMBRA_FAULT_MMIO;
 }
 
-static bool is_tracked(struct umbra_vm *vm, gfn_t gfn)
+static bool sees_writes(struct umbra_vm *vm, gfn_t gfn)
 {
-	bool tracked;
+	bool seen;
 
 	read_lock(&vm->mmu_lock);
-	tracked = shadow_tracks(core_of(vm), gfn);
+	seen = shadow_sees_writes(core_of(vm), gfn);
 	read_unlock(&vm->mmu_lock);
-	return tracked;
+	return seen;
 }
 
 /* mmu_lock held for writing, in vm->srcu. */
@@ -422,9 +434,25 @@ static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 	found_access(vcpu, walk->gpa, error);
 	if (!slot || (map.write && slot->flags & KVM_MEM_READONLY))
 		return UMBRA_FAULT_MMIO;
-	if (map.write && is_tracked(vcpu->vm, gfn))
+	if (map.write && sees_writes(vcpu->vm, gfn))
 		return must_emulate(vcpu);
 	return map_page(vcpu, &map, slot, gfn, seq);
+}
+
+/* The guest takes a #PF, and the CPU would have nothing cached for @gva. */
+static void shadow_gva_faulted(struct umbra_vcpu *vcpu, gva_t gva)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	struct shadow_page *root;
+
+	if (!core_of(vm)->lazy)
+		return;
+	write_lock(&vm->mmu_lock);
+	root = root_of(vcpu, gva);
+	if (root && !root->dead)
+		shadow_faulted(core_of(vm), root, gva);
+	settle(vm);
+	write_unlock(&vm->mmu_lock);
 }
 
 static int shadow_fault(struct umbra_vcpu *vcpu, u64 gva, u64 error)
@@ -442,6 +470,7 @@ static int shadow_fault(struct umbra_vcpu *vcpu, u64 gva, u64 error)
 	case UMBRA_GWALK_OK:
 		return allowed_fault(vcpu, gva, error, &walk);
 	case UMBRA_GWALK_FAULT:
+		shadow_gva_faulted(vcpu, gva);
 		umbra_queue_page_fault(vcpu, gva, walk.error_code);
 		return UMBRA_FAULT_DONE;
 	case UMBRA_GWALK_RACE:
@@ -485,7 +514,8 @@ static bool pass_on_flush(struct umbra_vm *vm)
 {
 	bool due = flush_is_due(vm);
 
-	core_of(vm)->flush = false;
+	if (due)
+		core_of(vm)->flush = core_of(vm)->stale = false;
 	return due;
 }
 
@@ -531,14 +561,21 @@ static void free_shadow(struct umbra_vm_shadow *s)
 	kfree(s);
 }
 
-static int shadow_vm_init(struct umbra_vm *vm)
+static int shadow_vm_init(struct umbra_vm *vm, bool lazy)
 {
-	struct umbra_vm_shadow *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	struct umbra_vm_shadow *s = vm->mmu.shadow;
 
+	/* It was the other shadow mode, and has no vCPU yet. */
+	if (s) {
+		s->core.lazy = lazy;
+		return 0;
+	}
+	s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
 	if (!s)
 		return -ENOMEM;
 	s->vm = vm;
 	s->core.ops = &core_ops;
+	s->core.lazy = lazy;
 	s->core.quota = QUOTA_LEAST;
 	s->core.longest = LONGEST_CHAIN;
 	s->core.hash = kvcalloc(1 << SHADOW_HASH_BITS, sizeof(*s->core.hash), GFP_KERNEL_ACCOUNT);
@@ -549,6 +586,16 @@ static int shadow_vm_init(struct umbra_vm *vm)
 	}
 	vm->mmu.shadow = s;
 	return 0;
+}
+
+static int eager_vm_init(struct umbra_vm *vm)
+{
+	return shadow_vm_init(vm, false);
+}
+
+static int lazy_vm_init(struct umbra_vm *vm)
+{
+	return shadow_vm_init(vm, true);
 }
 
 static void shadow_vm_destroy(struct umbra_vm *vm)
@@ -600,22 +647,33 @@ static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu)
 	vcpu->mmu.shadow = NULL;
 }
 
+/* What the two have in common. */
+#define SHADOW_MODE					\
+	.max_gfn = shadow_max_gfn,			\
+	.vm_destroy = shadow_vm_destroy,		\
+	.vcpu_init = shadow_vcpu_init,			\
+	.vcpu_destroy = shadow_vcpu_destroy,		\
+	.load_root = shadow_load_root,			\
+	.fault = shadow_fault,				\
+	.let_write = shadow_let_write,			\
+	.written = shadow_was_written,			\
+	.flush_gva = shadow_gva_flushed,		\
+	.tables_set = shadow_tables_set,		\
+	.zap = shadow_ops_zap,				\
+	.age = shadow_ops_age,				\
+	.write_protect = shadow_write_protect,		\
+	.start_log = shadow_start_log
+
+const struct umbra_mmu_ops umbra_mmu_shadow_lazy = {
+	.name = "shadow-lazy",
+	.id = UMBRA_MMU_SHADOW_LAZY,
+	.vm_init = lazy_vm_init,
+	SHADOW_MODE,
+};
+
 const struct umbra_mmu_ops umbra_mmu_shadow_eager = {
 	.name = "shadow-eager",
 	.id = UMBRA_MMU_SHADOW_EAGER,
-	.max_gfn = shadow_max_gfn,
-	.vm_init = shadow_vm_init,
-	.vm_destroy = shadow_vm_destroy,
-	.vcpu_init = shadow_vcpu_init,
-	.vcpu_destroy = shadow_vcpu_destroy,
-	.load_root = shadow_load_root,
-	.fault = shadow_fault,
-	.let_write = shadow_let_write,
-	.written = shadow_was_written,
-	.flush_gva = shadow_gva_flushed,
-	.tables_set = shadow_tables_set,
-	.zap = shadow_ops_zap,
-	.age = shadow_ops_age,
-	.write_protect = shadow_write_protect,
-	.start_log = shadow_start_log,
+	.vm_init = eager_vm_init,
+	SHADOW_MODE,
 };

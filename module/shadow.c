@@ -1,39 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The core of the shadow engine, for guest tables whose writes are all seen. The
- * rules that keep it true:
+ * The core of the shadow engine. The rules that keep it true:
  *
  * - a table of ours is found by the guest's frame and by all of its role;
- * - a frame of the guest's that has such a table is writable nowhere. Who makes one
- *   takes the right away and has the CPUs flush, and only then believes an entry;
+ * - a frame of the guest's that has such a table is writable nowhere, unless the table
+ *   is unsynced. Who makes one takes the right away and has the CPUs flush, and only
+ *   then believes an entry;
  * - rights are those of the whole way and stand in the leaf;
  * - every leaf is in the chain of its frame, every other entry in that of the
  *   table it points to, so that either can be taken away from there.
  */
-#include "shadow.h"
-#include "shadow_env.h"
-
-#define GPTE_W		(1ULL << 1)
-#define GPTE_U		(1ULL << 2)
-#define GPTE_A		(1ULL << 5)
-#define GPTE_D		(1ULL << 6)
-#define GPTE_NX		(1ULL << 63)
+#include "shadow_priv.h"
 
 #define PKEY_BITS	(0xfULL << 59)
-
-/* Writes to a table, without a use of it, that make it none. */
-#define MANY_WRITES	4
-
-static unsigned int index_of(u64 gva, int level)
-{
-	return (gva >> (12 + 9 * (level - 1))) & (SHADOW_ENTRIES - 1);
-}
 
 static u64 level_pages(int level)
 {
 	return 1ULL << (9 * (level - 1));
 }
 
+/* Where tables and leaves are found by frame. */
 static unsigned int hash(u64 gfn, unsigned int bits)
 {
 	return (gfn * 0x9e3779b97f4a7c15ULL) >> (64 - bits);
@@ -47,42 +33,6 @@ static struct shadow_page **page_chain(const struct shadow *m, u64 gfn)
 static u64 **rmap_chain(const struct shadow *m, u64 gfn)
 {
 	return &m->rmap[hash(gfn, SHADOW_RMAP_BITS)];
-}
-
-static unsigned int entry_index(const u64 *sptep)
-{
-	return ((unsigned long)sptep & 4095) / sizeof(*sptep);
-}
-
-static struct shadow_page *child_of(u64 spte)
-{
-	return shadow_owner(shadow_table_of(spte & SHADOW_ADDR));
-}
-
-/* Did the guest's entry lose or change anything on its way from @old to @now? */
-static bool gpte_differs(u64 old, u64 now)
-{
-	return ((old ^ now) & ~(GPTE_A | GPTE_D)) || (old & ~now);
-}
-
-static unsigned int gpte_size(const struct shadow_page *sp)
-{
-	return sp->role.narrow ? 4 : 8;
-}
-
-/* Which of the guest's entries is the @i-th of ours made of? Of 32-bit directories two are of one. */
-static unsigned int gpte_index(const struct shadow_page *sp, unsigned int i)
-{
-	if (!sp->role.narrow)
-		return i;
-	i += sp->role.quadrant * SHADOW_ENTRIES;
-	return sp->role.level == 2 ? i / 2 : i;
-}
-
-static int read_gpte(struct shadow *m, const struct shadow_page *sp, unsigned int i, u64 *gpte)
-{
-	return m->ops->read_gpte(m, (sp->gfn << 12) + gpte_index(sp, i) * gpte_size(sp), gpte,
-				 gpte_size(sp));
 }
 
 /* ------------------------------ chains ------------------------------ */
@@ -108,8 +58,7 @@ static void chain_del(u64 **head, u64 *sptep)
 	*head = shadow_owner(sptep)->next[entry_index(sptep)];
 }
 
-/* Take a present entry away. */
-static void drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
+void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
 {
 	u64 *sptep = &sp->spt[i];
 
@@ -120,7 +69,15 @@ static void drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
 	else
 		chain_del(&child_of(*sptep)->parents, sptep);
 	WRITE_ONCE(*sptep, 0);
-	m->flush = true;
+	clear_mark(sp->present, i);
+	m->stale = true;
+}
+
+/* A new entry. */
+static void put(struct shadow_page *sp, unsigned int i, u64 spte)
+{
+	WRITE_ONCE(sp->spt[i], spte);
+	set_mark(sp->present, i);
 }
 
 /*
@@ -136,7 +93,7 @@ static void chain_grow(struct shadow *m, u64 **head, u64 *sptep)
 	for (p = *head; p; p = next) {
 		next = shadow_owner(p)->next[entry_index(p)];
 		if (n++ > m->longest)
-			drop(m, shadow_owner(p), entry_index(p));
+			shadow_drop(m, shadow_owner(p), entry_index(p));
 	}
 }
 
@@ -160,27 +117,13 @@ static bool in_chain(struct shadow *m, u64 *sptep, u64 start, u64 end, leaf_fn f
 	return any;
 }
 
-static bool each_leaf(struct shadow *m, u64 start, u64 end, leaf_fn fn, bool clear)
-{
-	bool any = false;
-	unsigned int i;
-
-	if (end - start < 1U << SHADOW_RMAP_BITS) {
-		for (; start < end; start++)
-			any |= in_chain(m, *rmap_chain(m, start), start, start + 1, fn, clear);
-		return any;
-	}
-	for (i = 0; i < 1U << SHADOW_RMAP_BITS; i++)
-		any |= in_chain(m, m->rmap[i], start, end, fn, clear);
-	return any;
-}
-
 /* ------------------------------ taking away ------------------------------ */
 
 static bool drop_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
 {
 	(void)clear;
-	drop(m, sp, i);
+	shadow_drop(m, sp, i);
+	m->flush = true;
 	return true;
 }
 
@@ -207,6 +150,24 @@ static bool age_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, b
 	return true;
 }
 
+static bool each_leaf(struct shadow *m, u64 start, u64 end, leaf_fn fn, bool clear)
+{
+	bool any = false;
+	unsigned int i;
+
+	/* What was dropped for the guest's sake is in no chain, and in a CPU perhaps. */
+	if (fn != age_leaf && m->stale)
+		m->flush = true;
+	if (end - start < 1U << SHADOW_RMAP_BITS) {
+		for (; start < end; start++)
+			any |= in_chain(m, *rmap_chain(m, start), start, start + 1, fn, clear);
+		return any;
+	}
+	for (i = 0; i < 1U << SHADOW_RMAP_BITS; i++)
+		any |= in_chain(m, m->rmap[i], start, end, fn, clear);
+	return any;
+}
+
 void shadow_protect(struct shadow *m, u64 start, u64 end)
 {
 	each_leaf(m, start, end, protect_leaf, false);
@@ -215,6 +176,23 @@ void shadow_protect(struct shadow *m, u64 start, u64 end)
 bool shadow_age(struct shadow *m, u64 start, u64 end, bool clear)
 {
 	return each_leaf(m, start, end, age_leaf, clear);
+}
+
+static struct shadow_page *skip_others(struct shadow_page *sp, u64 gfn)
+{
+	while (sp && (sp->gfn != gfn || sp->role.direct))
+		sp = sp->hash_next;
+	return sp;
+}
+
+struct shadow_page *shadow_first_of(const struct shadow *m, u64 gfn)
+{
+	return skip_others(*page_chain(m, gfn), gfn);
+}
+
+struct shadow_page *shadow_next_of(const struct shadow_page *sp)
+{
+	return skip_others(sp->hash_next, sp->gfn);
 }
 
 static void unlist(struct shadow *m, struct shadow_page *sp)
@@ -243,23 +221,24 @@ static void enlist(struct shadow *m, struct shadow_page *sp)
 }
 
 /* Nothing leads to @sp or away from it afterwards. A root in use is freed by its last user. */
-static void zap_page(struct shadow *m, struct shadow_page *sp)
+void shadow_zap_page(struct shadow *m, struct shadow_page *sp)
 {
 	struct shadow_page **p = page_chain(m, sp->gfn);
-	unsigned int i;
+	unsigned int i = 0;
 
-	for (i = 0; i < SHADOW_ENTRIES; i++)
-		drop(m, sp, i);
+	while ((i = next_mark(sp->present, i)) < SHADOW_ENTRIES)
+		shadow_drop(m, sp, i);
 	while (sp->parents)
-		drop(m, shadow_owner(sp->parents), entry_index(sp->parents));
+		shadow_drop(m, shadow_owner(sp->parents), entry_index(sp->parents));
 	while (*p != sp)
 		p = &(*p)->hash_next;
 	*p = sp->hash_next;
 	unlist(m, sp);
 	sp->dead = true;
+	/* A CPU may have cached what led here, also what was taken away before. */
+	m->flush = true;
 	if (sp->roots) {
 		m->reload = true;
-		m->flush = true;
 		return;
 	}
 	m->ops->free(m, sp);
@@ -267,12 +246,11 @@ static void zap_page(struct shadow *m, struct shadow_page *sp)
 
 void shadow_untrack(struct shadow *m, u64 gfn)
 {
-	struct shadow_page *sp = *page_chain(m, gfn), *next;
+	struct shadow_page *sp = shadow_first_of(m, gfn), *next;
 
 	for (; sp; sp = next) {
-		next = sp->hash_next;
-		if (sp->gfn == gfn && !sp->role.direct)
-			zap_page(m, sp);
+		next = shadow_next_of(sp);
+		shadow_zap_page(m, sp);
 	}
 }
 
@@ -290,14 +268,14 @@ void shadow_zap(struct shadow *m, u64 start, u64 end)
 	for (sp = m->oldest; sp; sp = next) {
 		next = sp->newer;
 		if (!sp->role.direct && sp->gfn >= start && sp->gfn < end)
-			zap_page(m, sp);
+			shadow_zap_page(m, sp);
 	}
 }
 
 void shadow_zap_oldest(struct shadow *m, unsigned int count)
 {
 	for (; m->oldest && count; count--)
-		zap_page(m, m->oldest);
+		shadow_zap_page(m, m->oldest);
 }
 
 void shadow_make_room(struct shadow *m)
@@ -307,7 +285,7 @@ void shadow_make_room(struct shadow *m)
 	for (sp = m->oldest; sp && m->nr + SHADOW_LEVELS > m->quota; sp = next) {
 		next = sp->newer;
 		if (!sp->roots)
-			zap_page(m, sp);
+			shadow_zap_page(m, sp);
 	}
 }
 
@@ -315,13 +293,7 @@ void shadow_make_room(struct shadow *m)
 
 bool shadow_tracks(const struct shadow *m, u64 gfn)
 {
-	const struct shadow_page *sp;
-
-	for (sp = *page_chain(m, gfn); sp; sp = sp->hash_next) {
-		if (sp->gfn == gfn && !sp->role.direct)
-			return true;
-	}
-	return false;
+	return shadow_first_of(m, gfn);
 }
 
 static struct shadow_page *find(const struct shadow *m, u64 gfn, union shadow_role role)
@@ -335,19 +307,6 @@ static struct shadow_page *find(const struct shadow *m, u64 gfn, union shadow_ro
 	return NULL;
 }
 
-/* Is a present entry still what the guest's says? */
-static void check_entry(struct shadow *m, struct shadow_page *sp, unsigned int i)
-{
-	u64 now;
-
-	if (!(sp->spt[i] & SHADOW_P))
-		return;
-	if (read_gpte(m, sp, i, &now) < 0 || gpte_differs(sp->gpte[i], now))
-		drop(m, sp, i);
-	else
-		sp->gpte[i] = now;
-}
-
 /*
  * Memory may have been changed unseen since @sp was used. What it leads to is to be
  * looked at as well, so that it is found anew by the next faults.
@@ -356,11 +315,11 @@ static void refresh(struct shadow *m, struct shadow_page *sp)
 {
 	unsigned int i;
 
-	for (i = 0; i < SHADOW_ENTRIES; i++) {
+	for (i = 0; (i = next_mark(sp->present, i)) < SHADOW_ENTRIES; i++) {
 		if (sp->role.level > 1)
-			drop(m, sp, i);
+			shadow_drop(m, sp, i);
 		else if (!sp->role.direct)
-			check_entry(m, sp, i);
+			shadow_check_entry(m, sp, i);
 	}
 	sp->epoch = m->epoch;
 }
@@ -387,7 +346,9 @@ static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool,
 	sp->role = role;
 	sp->epoch = m->epoch;
 	shadow_set_owner(sp->spt, sp);
-	if (!role.direct)
+	if (shadow_is_unsync(m, gfn) && !role.direct)
+		shadow_sync_frame(m, gfn);
+	else if (!role.direct)
 		shadow_protect(m, gfn, gfn + 1);
 	sp->hash_next = *chain;
 	*chain = sp;
@@ -478,7 +439,15 @@ static struct shadow_page *next_table(struct shadow *m, struct shadow_pool *pool
 	return get_table(m, pool, walk->table_gpa[level - 2] >> 12, role);
 }
 
-/* Find or make all tables of the way; false: the pool is empty. */
+static bool leads_to(const struct shadow_page *sp, unsigned int i, const struct shadow_page *child)
+{
+	return has_mark(sp->present, i) && child_of(sp->spt[i]) == child;
+}
+
+/*
+ * Find or make all tables of the way; false: the pool is empty. The guest need not flush
+ * to use what was not there: what is not linked yet must say nothing old.
+ */
 static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
 		     const struct shadow_map *map, struct way *way)
 {
@@ -496,6 +465,8 @@ static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_p
 		sp = next_table(m, pool, sp, map, way->access);
 		if (!sp)
 			return false;
+		if (!leads_to(way->sp[level], index_of(map->gva, level), sp))
+			shadow_sync(m, sp);
 	}
 }
 
@@ -532,9 +503,9 @@ static void link_tables(struct shadow *m, const struct shadow_map *map, const st
 		unsigned int i = index_of(map->gva, level);
 
 		sp->writes = 0;
-		if (!(sp->spt[i] & SHADOW_P) || child_of(sp->spt[i]) != child) {
-			drop(m, sp, i);
-			WRITE_ONCE(sp->spt[i], shadow_entry_of(child->spt) | SHADOW_TABLE);
+		if (!leads_to(sp, i, child)) {
+			shadow_drop(m, sp, i);
+			put(sp, i, shadow_entry_of(child->spt) | SHADOW_TABLE);
 			chain_grow(m, &child->parents, &sp->spt[i]);
 		}
 		if (!sp->role.direct)
@@ -542,20 +513,28 @@ static void link_tables(struct shadow *m, const struct shadow_map *map, const st
 	}
 }
 
-static u64 make_leaf(const struct shadow_map *map, const struct shadow_page *sp,
-		     unsigned int access, bool writable)
-{
-	u64 leaf = map->entry | SHADOW_P | SHADOW_A;
+/* The bits of a leaf that are rights. */
+#define RIGHTS	(SHADOW_W | SHADOW_D | SHADOW_U | SHADOW_NX)
 
-	if (access & SHADOW_MAY_USER)
-		leaf |= SHADOW_U;
-	if (writable && access & SHADOW_MAY_WRITE)
-		leaf |= SHADOW_W | SHADOW_D;
-	if (sp->role.nx && !(access & SHADOW_MAY_EXEC))
-		leaf |= SHADOW_NX;
-	if (sp->role.wide)
-		leaf |= (u64)map->walk->pkey << 59;
-	return leaf;
+static u64 rights_bits(const struct shadow_page *sp, unsigned int access, bool writable)
+{
+	return (access & SHADOW_MAY_USER ? SHADOW_U : 0) |
+	       (writable && access & SHADOW_MAY_WRITE ? SHADOW_W | SHADOW_D : 0) |
+	       (sp->role.nx && !(access & SHADOW_MAY_EXEC) ? SHADOW_NX : 0);
+}
+
+u64 shadow_narrow_leaf(const struct shadow_page *sp, u64 leaf, u64 now)
+{
+	unsigned int access = sp->role.access & gpte_rights(now, sp->role.narrow);
+
+	access = leaf_rights(access, now & GPTE_D, sp->role.wp);
+	return (leaf & ~RIGHTS) | rights_bits(sp, access, leaf & SHADOW_W);
+}
+
+bool shadow_loses(u64 old, u64 leaf)
+{
+	return old & ~leaf & (SHADOW_W | SHADOW_U) || leaf & ~old & SHADOW_NX ||
+	       (old ^ leaf) & PKEY_BITS;
 }
 
 /* Put the leaf in, whatever was there. */
@@ -567,16 +546,15 @@ static void set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 
 	if (old & SHADOW_P && leaf_gfn(sp, i) == gfn && !((old ^ leaf) & SHADOW_ADDR)) {
 		/* More rights need no flush: who lacks them faults. */
-		if (old & ~leaf & (SHADOW_W | SHADOW_U) || (old ^ leaf) & leaf & SHADOW_NX ||
-		    (old ^ leaf) & PKEY_BITS)
-			m->flush = true;
+		if (shadow_loses(old, leaf))
+			m->stale = true;
 	} else {
-		drop(m, sp, i);
+		shadow_drop(m, sp, i);
 		grown = true;
 	}
 	if (!sp->role.direct)
 		sp->gpte[i] = gpte;
-	WRITE_ONCE(sp->spt[i], leaf);
+	put(sp, i, leaf);
 	if (grown)
 		chain_grow(m, rmap_chain(m, gfn), &sp->spt[i]);
 }
@@ -604,67 +582,13 @@ enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct
 	access = sp->role.direct ? sp->role.access :
 		 leaf_rights(way.access, map->walk->dirty, map->mode.wp);
 	/* What can be written already need not wait for another first write. */
-	writable = !shadow_tracks(m, gfn) &&
-		   (map->writable || (sp->spt[i] & SHADOW_W && leaf_gfn(sp, i) == gfn &&
-				      !((sp->spt[i] ^ map->entry) & SHADOW_ADDR)));
-	leaf = make_leaf(map, sp, access, writable);
+	writable = map->writable || (sp->spt[i] & SHADOW_W && leaf_gfn(sp, i) == gfn &&
+				     !((sp->spt[i] ^ map->entry) & SHADOW_ADDR));
+	if (shadow_tracks(m, gfn) && !shadow_is_unsync(m, gfn))
+		writable = map->write && access & SHADOW_MAY_WRITE && shadow_unsync(m, gfn);
+	leaf = map->entry | SHADOW_P | SHADOW_A | rights_bits(sp, access, writable);
+	if (sp->role.wide)
+		leaf |= (u64)map->walk->pkey << 59;
 	set_leaf(m, sp, i, gfn, way.gpte[1], leaf);
 	return map->write && !(leaf & SHADOW_W) ? SHADOW_EMULATE : SHADOW_MAPPED;
-}
-
-/* ------------------------------ changes of the guest's tables ------------------------------ */
-
-static void check_written(struct shadow *m, struct shadow_page *sp, unsigned int offset,
-			  unsigned int len)
-{
-	unsigned int first = offset / gpte_size(sp), last = (offset + len - 1) / gpte_size(sp);
-
-	if (sp->role.narrow) {
-		unsigned int base = sp->role.quadrant * SHADOW_ENTRIES;
-
-		if (sp->role.level == 2) {
-			first *= 2;
-			last = last * 2 + 1;
-		}
-		if (last < base || first >= base + SHADOW_ENTRIES)
-			return;
-		first = first < base ? 0 : first - base;
-		last -= base;
-	}
-	for (; first <= last && first < SHADOW_ENTRIES; first++)
-		check_entry(m, sp, first);
-}
-
-void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int len)
-{
-	struct shadow_page *sp = *page_chain(m, gfn), *next;
-
-	for (; sp; sp = next) {
-		next = sp->hash_next;
-		if (sp->gfn != gfn || sp->role.direct)
-			continue;
-		if (!sp->roots && ++sp->writes > MANY_WRITES)
-			zap_page(m, sp);
-		else
-			check_written(m, sp, offset, len);
-	}
-}
-
-void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva)
-{
-	struct shadow_page *sp = root;
-	unsigned int i;
-
-	for (;; sp = child_of(sp->spt[i])) {
-		i = index_of(gva, sp->role.level);
-		if (!sp->role.direct)
-			check_entry(m, sp, i);
-		if (!(sp->spt[i] & SHADOW_P) || sp->role.level == 1)
-			return;
-	}
-}
-
-void shadow_distrust(struct shadow *m)
-{
-	m->epoch++;
 }

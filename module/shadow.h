@@ -71,7 +71,11 @@ union shadow_role {
  * @epoch: when it was last compared with the guest's table
  * @roots: vCPUs that have it as their root
  * @dead: it was zapped; it goes with its last @roots
+ * @unsync: the guest writes its table unseen; so it is for all tables of a frame
  * @writes: to the guest's table since the shadow was last used to map something
+ * @to_compare: another that is about to be compared with the guest's
+ * @present: entries of @spt
+ * @marked: those of them that lead to what is unsynced, and others
  * @spt: the entries
  * @gpte: the guest's entry that each present one was made of; NULL: direct
  * @next: the entry that follows each in its chain: of the leaves that map a frame,
@@ -85,8 +89,11 @@ struct shadow_page {
 	union shadow_role role;
 	u32 epoch;
 	u32 roots;
-	bool dead;
+	bool dead, unsync;
 	u8 writes;
+	struct shadow_page *to_compare;
+	u64 present[SHADOW_ENTRIES / 64];
+	u64 marked[SHADOW_ENTRIES / 64];
 	u64 *spt;
 	u64 *gpte;
 	u64 **next;
@@ -118,7 +125,8 @@ struct shadow;
  *	in memory that the guest can't write; negative: not now
  * @free: a table is in no use any more. A CPU may walk its @spt until it has flushed
  * @made: a table was taken from a pool
- * @flush: no CPU uses what it has cached when this returns; clears &shadow.flush
+ * @flush: no CPU uses what it has cached when this returns; clears &shadow.flush and
+ *	&shadow.stale
  */
 struct shadow_ops {
 	int (*read_gpte)(struct shadow *m, u64 gpa, u64 *value, unsigned int size);
@@ -140,7 +148,10 @@ struct shadow_ops {
  * @quota: how many there may be, roots in use apart
  * @longest: entries of a chain; at most so many map one frame
  * @epoch: counts the times when memory may have been changed unseen
- * @flush: something was taken away that a CPU may have cached: the caller flushes and clears it
+ * @lazy: the guest may write tables of its last level unseen
+ * @flush: the host or we rely on no CPU having something cached: the caller flushes and
+ *	clears it, and @stale
+ * @stale: CPUs may have cached what the guest will flush, and what is in no chain any more
  * @reload: roots in use were zapped: the caller makes their vCPUs load others, and clears it
  */
 struct shadow {
@@ -151,7 +162,7 @@ struct shadow {
 	unsigned long nr, quota;
 	unsigned int longest;
 	u32 epoch;
-	bool flush, reload;
+	bool lazy, flush, stale, reload;
 };
 
 /**
@@ -191,6 +202,8 @@ enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct
 			      const struct shadow_map *map);
 /* Is @gfn a table of the guest's that has a shadow? */
 bool shadow_tracks(const struct shadow *m, u64 gfn);
+/* And one whose writes must be told? */
+bool shadow_sees_writes(const struct shadow *m, u64 gfn);
 /*
  * [offset, offset + len) of frame @gfn was written. After too many writes without a use
  * it is taken for a table no more.
@@ -200,6 +213,13 @@ void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int
 void shadow_untrack(struct shadow *m, u64 gfn);
 /* The guest has flushed @gva: what leads there by @root must be what memory says. */
 void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva);
+/* So it has by a #PF for @gva, but what is told of is as ever. */
+void shadow_faulted(struct shadow *m, struct shadow_page *root, u64 gva);
+/*
+ * The guest has flushed all that @sp leads to: it and all tables below say what memory
+ * says, and writes to them are seen.
+ */
+void shadow_sync(struct shadow *m, struct shadow_page *sp);
 /* What leads away from roots that are got from now on must be what memory says. */
 void shadow_distrust(struct shadow *m);
 /* Forget all mappings of [start, end), and tables of the guest's that lie there. */

@@ -13,7 +13,7 @@ _umbra() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--mmu) words="auto hardware npt ept" ;;
+	--mmu) words="auto hardware npt ept shadow-lazy shadow-eager" ;;
 	--console) words="stdio pty file=" ;;
 	--append | --memory | --cpus | --name | --vcpu) return ;;
 	*)

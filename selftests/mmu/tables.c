@@ -207,6 +207,94 @@ TEST_MODES(recursive, "a root that maps itself")
 	vm_free(&vm);
 }
 
+#define STORES	100
+#define ROUNDS	5
+
+/* Each entry is written, its bits cleared, and its page used; then all is flushed. */
+static void store_cost_guest(void)
+{
+	unsigned int round, i;
+
+	small_pages(GPA_PT);
+	for (round = 0; round < ROUNDS; round++) {
+		write_cr3(read_cr3());
+		guest_sync(1);
+		for (i = 0; i < STORES; i++) {
+			at(GPA_PT)[i] = (GPA_TEST + i * PAGE) | RWU;
+			GUEST_ASSERT(*at(GPA_TEST + i * PAGE) == i);
+		}
+		guest_sync(2);
+	}
+	guest_done();
+}
+
+/* Exits that a guest's tables, or their shadow, can be the cause of. */
+static uint64_t faults_of(struct vm *vm)
+{
+	struct umbra_exit_stats s = { 0 };
+	uint64_t sum = 0;
+
+	for (; !ioctl(vm->fd, UMBRA_GET_EXIT_STATS, &s); s.reason++) {
+		if (!strcmp(s.name, "exception") || !strcmp(s.name, "page_fault"))
+			sum += s.count;
+	}
+	return sum;
+}
+
+TEST_MODES(store_cost, "a store to a table in use: no exit, lazy the first after a flush, eager each")
+{
+	uint64_t least = -1ULL, before, n;
+	struct vm vm;
+	struct vcpu *v = start(&vm, mode, store_cost_guest);
+	int round;
+
+	if (!on_umbra())
+		SKIP("the count is Umbra's own");
+	/* The host may take memory away in one round, hardly in all. */
+	for (round = 0; round < ROUNDS; round++) {
+		vcpu_run_to_sync(v, 1);
+		before = faults_of(&vm);
+		vcpu_run_to_sync(v, 2);
+		n = faults_of(&vm) - before;
+		least = n < least ? n : least;
+	}
+	vcpu_run_to_end(v);
+	if (mode == UMBRA_MMU_SHADOW_EAGER)
+		EXPECT(least >= STORES);
+	else
+		EXPECT_EQ(least, mode == UMBRA_MMU_SHADOW_LAZY);
+	vm_free(&vm);
+}
+
+/* A right is lowered, which shows at the latest when the address is flushed, and raised. */
+static void invlpg_guest(void)
+{
+	unsigned int i;
+
+	small_pages(GPA_PT);
+	for (i = 0; i < 8; i++) {
+		at(GPA_PT)[i] = (GPA_TEST + (i + 8) * PAGE) | RWU;
+		invlpg(GPA_TEST + i * PAGE);
+		GUEST_ASSERT(*at(GPA_TEST + i * PAGE) == i + 8);
+	}
+	/* Without one: from not present to present there is nothing to be flushed. */
+	for (i = 16; i < 24; i++) {
+		at(GPA_PT)[i] = 0;
+		invlpg(GPA_TEST + i * PAGE);
+		at(GPA_PT)[i] = (GPA_TEST + (i + 8) * PAGE) | RWU;
+		GUEST_ASSERT(*at(GPA_TEST + i * PAGE) == i + 8);
+	}
+	guest_done();
+}
+
+TEST_MODES(invlpg, "what INVLPG flushes, and what need not be")
+{
+	struct vm vm;
+
+	vcpu_run_to_end(start(&vm, mode, invlpg_guest));
+	vm_free(&vm);
+}
+
 /* A table is changed while nothing leads to it; then something does, without a flush. */
 static void unlinked_guest(void)
 {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The core of the shadow engine against a model of a machine: guest memory with random
- * page tables in it, a CPU that walks the shadow and has a TLB, a host that takes pages
- * away. What an access yields must be what a walk of the guest's own tables yields; an
- * auditor looks at every table of the shadow in between.
+ * page tables in it, CPUs that walk the shadow and have TLBs, a host that takes pages
+ * away. What an access yields must be what a walk of the guest's own tables yields, with
+ * each entry as it is or was at a time since the CPU has flushed what it has of that
+ * address; an auditor looks at every table of the shadow in between.
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "shadow.h"
-#include "shadow_env.h"
+#include "shadow_priv.h"
 #include "tap.h"
 
 #define CR0_WP		(1ull << 16)
@@ -47,6 +47,7 @@ struct cpu {
 	union shadow_role mode;
 	struct shadow_page *root[4];
 	int roots;
+	u64 flushed;
 };
 
 /* A translation that a CPU may have cached. */
@@ -88,14 +89,60 @@ static u64 frame_of(u64 gfn)
 	return gfn < FRAMES ? gfn : TABLES + gfn % (FRAMES - TABLES);
 }
 
-static u8 *mem(u64 gpa)
-{
-	return &memory[frame_of(gpa >> 12)][gpa & 4095];
-}
-
 static bool is_rom(u64 gpa)
 {
 	return gpa >> 12 == ROM;
+}
+
+/* ------------------------------ what memory was ------------------------------ */
+
+/* A word of memory before it was changed. */
+struct change {
+	u64 time;
+	u64 at;
+	u64 old;
+};
+
+#define CHANGES	(1u << 15)
+
+static struct change changes[CHANGES];
+static unsigned long nr_changes;
+static u64 now;
+
+/* When a CPU has flushed a page, where that was not long ago. */
+#define FLUSHES	256
+static struct flush {
+	u64 page, time;
+} flushes[NR_CPUS][FLUSHES];
+
+static void flushed_page(const struct cpu *c, u64 gva)
+{
+	flushes[c - cpus][(gva >> 12) % FLUSHES] = (struct flush){ gva >> 12, now };
+	tlb[c - cpus][(gva >> 12) % TLB].valid = false;
+}
+
+/* Everything that a CPU knows of @gva is of a time since then. */
+static u64 flushed_at(const struct cpu *c, u64 gva)
+{
+	const struct flush *f = &flushes[c - cpus][(gva >> 12) % FLUSHES];
+
+	return f->page == gva >> 12 && f->time > c->flushed ? f->time : c->flushed;
+}
+
+/* Every write to memory while CPUs run. */
+static void poke(u64 gpa, const void *data, unsigned int len)
+{
+	u64 at;
+
+	now++;
+	for (at = gpa & ~7ull; at < gpa + len; at += 8) {
+		struct change *ch = &changes[nr_changes++ % CHANGES];
+
+		ch->time = now;
+		ch->at = at;
+		memcpy(&ch->old, &memory[at >> 12][at & 4095], 8);
+	}
+	memcpy(&memory[gpa >> 12][gpa & 4095], data, len);
 }
 
 static void fail(const char *what)
@@ -121,6 +168,17 @@ static u64 frame_entry(u64 gfn)
 	return (gfn + 0x1000000) << 12;
 }
 
+static bool frame_is_unsync(u64 gfn)
+{
+	const struct shadow_page *sp;
+
+	for (sp = m.oldest; sp; sp = sp->newer) {
+		if (sp->gfn == gfn && !sp->role.direct && sp->unsync)
+			return true;
+	}
+	return false;
+}
+
 /* An entry is believed only when no CPU can write it unseen any more. */
 static int core_read(struct shadow *s, u64 gpa, u64 *value, unsigned int size)
 {
@@ -131,7 +189,7 @@ static int core_read(struct shadow *s, u64 gpa, u64 *value, unsigned int size)
 		for (i = 0; i < TLB; i++) {
 			const struct tlb *t = &tlb[cpu][i];
 
-			if (t->valid && t->spte & SHADOW_W &&
+			if (t->valid && t->spte & SHADOW_W && !frame_is_unsync(gpa >> 12) &&
 			    (t->spte & ADDR) == frame_entry(gpa >> 12))
 				fail("a table is read that a CPU can write unseen");
 		}
@@ -173,7 +231,7 @@ static void core_made(struct shadow *s, struct shadow_page *sp)
 static void core_flush(struct shadow *s)
 {
 	flush_all_tlbs();
-	s->flush = false;
+	s->flush = s->stale = false;
 }
 
 static const struct shadow_ops core_ops = { core_read, core_free, core_made, core_flush };
@@ -207,15 +265,20 @@ static void put_roots(struct shadow_page **root, int roots)
 static void load_roots(struct cpu *c)
 {
 	struct shadow_page *old[4];
-	int roots = c->roots;
+	int roots = c->roots, i;
 
 	memcpy(old, c->root, sizeof(old));
 	fill_pool(&pool);
 	shadow_make_room(&m);
 	get_roots(c, c->root, &c->roots);
+	for (i = 0; i < c->roots; i++) {
+		if (c->root[i])
+			shadow_sync(&m, c->root[i]);
+	}
 	put_roots(old, roots);
 	/* The load itself flushes the CPU that does it. */
 	memset(tlb[c - cpus], 0, sizeof(tlb[0]));
+	c->flushed = now;
 }
 
 /* What mmu_shadow.c does at the end of each change. */
@@ -256,16 +319,16 @@ static int walk_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, uns
 static int walk_cmpxchg(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 old, u64 new,
 			unsigned int size)
 {
-	u64 now;
+	u64 entry;
 
 	(void)ctx;
 	if (is_rom(gpa))
 		return 0;
-	if (read_entry(gpa, &now, size))
+	if (read_entry(gpa, &entry, size))
 		return -1;
-	if (now != old)
+	if (entry != old)
 		return 1;
-	memcpy(&memory[gpa >> 12][gpa & 4095], &new, size);
+	poke(gpa, &new, size);
 	guest_wrote(gpa, size);
 	return 0;
 }
@@ -392,7 +455,7 @@ static bool other_cpu_interferes(const struct umbra_gwalk *walk)
 	if (read_entry(at, &e, size) || is_rom(at))
 		return false;
 	e &= below(2) ? ~A : below(2) ? ~D : ~W;
-	memcpy(&memory[at >> 12][at & 4095], &e, size);
+	poke(at, &e, size);
 	guest_wrote(at, size);
 	return true;
 }
@@ -419,6 +482,9 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 		}
 		r = umbra_gwalk(&c->ctx, gva, access, &walk);
 		if (r == UMBRA_GWALK_FAULT) {
+			/* Which flushes the address. */
+			if (root_of(c, gva))
+				shadow_faulted(&m, root_of(c, gva), gva);
 			*error = walk.error_code;
 			return 1;
 		}
@@ -430,7 +496,7 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 		map.write = access & UMBRA_GWALK_WRITE;
 		if (gfn == HOLE || (map.write && gfn == ROM))
 			return -1;
-		if (map.write && shadow_tracks(&m, gfn)) {
+		if (map.write && shadow_sees_writes(&m, gfn)) {
 			if (interfered)
 				continue;
 			return 2;
@@ -503,7 +569,7 @@ static void audit_leaf(const struct shadow_page *sp, unsigned int i, u64 gpte)
 		fail("a leaf maps another frame than the guest says");
 	if (!in_chain(head, &sp->spt[i]))
 		fail("a leaf is not in the chain of its frame");
-	if (spte & SHADOW_W && shadow_tracks(&m, gfn))
+	if (spte & SHADOW_W && shadow_tracks(&m, gfn) && !frame_is_unsync(gfn))
 		fail("a table of the guest's is writable");
 	if (sp->role.wide &&
 	    (spte & KEY) != (sp->role.direct ? (u64)sp->role.pkey << 59 : gpte & KEY))
@@ -520,6 +586,27 @@ static void audit_leaf(const struct shadow_page *sp, unsigned int i, u64 gpte)
 		fail("a page is executable that the guest has not");
 }
 
+/* Each way down to an unsynced table is marked, and all tables of its frame are unsynced. */
+static void audit_unsync(const struct shadow_page *sp)
+{
+	const struct shadow_page *other;
+	u64 *p;
+
+	if (sp->unsync && (sp->role.level > 1 || sp->role.direct))
+		fail("a table is unsynced that is not of the last level");
+	for (other = m.oldest; other; other = other->newer) {
+		if (!sp->role.direct && !other->role.direct && other->gfn == sp->gfn &&
+		    other->unsync != sp->unsync)
+			fail("of two tables of a frame one is unsynced");
+	}
+	if (!sp->unsync && next_mark(sp->marked, 0) == 512)
+		return;
+	for (p = sp->parents; p; p = shadow_owner(p)->next[entry_index(p)]) {
+		if (!has_mark(shadow_owner(p)->marked, entry_index(p)))
+			fail("a way to an unsynced table is not marked");
+	}
+}
+
 static void audit(void)
 {
 	struct shadow_page *sp, *child;
@@ -530,14 +617,20 @@ static void audit(void)
 	for (sp = m.oldest; sp; sp = sp->newer, nr++) {
 		if (shadow_owner(sp->spt) != sp)
 			fail("a table has another owner");
+		audit_unsync(sp);
 		/* One that was not compared since memory changed unseen leads nobody anywhere. */
 		for (i = 0; sp->epoch == m.epoch && i < 512; i++) {
 			u64 gpte = 0;
 
+			if (!(sp->spt[i] & SHADOW_P) != !has_mark(sp->present, i))
+				fail("an entry is wrongly taken for present");
 			if (!(sp->spt[i] & SHADOW_P))
 				continue;
 			if (!sp->role.direct) {
 				gpte = gpte_of(sp, i, &r);
+				/* Of an unsynced table: what the guest could have cached. */
+				if (sp->unsync)
+					gpte = sp->gpte[i];
 				if (r || !(gpte & P) || (!(gpte & A) && !is_rom(sp->gfn << 12)))
 					fail("an entry of what the guest has not");
 			}
@@ -602,6 +695,15 @@ static u64 random_gva(enum mode mode)
 	return (u64)((int64_t)(gva << level) >> level);
 }
 
+/* Addresses that were mapped not long ago are used again, and their entries changed. */
+#define RECENT	8
+static u64 recent[RECENT];
+
+static u64 some_gva(enum mode mode)
+{
+	return below(4) ? recent[below(RECENT)] : random_gva(mode);
+}
+
 static void random_tables(unsigned int size)
 {
 	unsigned int frame, n;
@@ -618,6 +720,8 @@ static void random_tables(unsigned int size)
 	}
 }
 
+static unsigned long faults, mapped, emulated, unseen, old;
+
 /* A write of the guest's to memory, which goes the way that any access goes. */
 static void guest_store(struct cpu *c, u64 gva, const void *data, unsigned int len)
 {
@@ -628,18 +732,99 @@ static void guest_store(struct cpu *c, u64 gva, const void *data, unsigned int l
 	if (r != 0 && r != 2)
 		return;
 	gfn = ((entry & ADDR) >> 12) - 0x1000000;
-	if (!r && shadow_tracks(&m, gfn))
-		fail("the CPU writes to a table unseen");
+	if (!r && shadow_tracks(&m, gfn)) {
+		if (!frame_is_unsync(gfn))
+			fail("the CPU writes to a table unseen");
+		unseen++;
+	}
 	if (len > 4096 - (gva & 4095))
 		len = 4096 - (gva & 4095);
-	memcpy(mem(gfn << 12 | (gva & 4095)), data, len);
+	poke(frame_of(gfn) << 12 | (gva & 4095), data, len);
 	if (r == 2)
 		guest_wrote(gfn << 12 | (gva & 4095), len);
 }
 
-static unsigned long faults, mapped, emulated;
+/*
+ * The walk of a CPU that has cached what it pleases: each entry that it reads is as it is
+ * now, or was since @past_since. past_choice[] says which, for each read of a walk.
+ */
+#define CHOICES	16
+static u64 past_since;
+static unsigned int past_choice[8], past_choices[8], past_reads;
 
-/* One access of each CPU by the shadow must be what the guest's tables say. */
+static int past_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, unsigned int size)
+{
+	unsigned int n = 1, i;
+	u64 found[CHOICES];
+	unsigned long c;
+
+	(void)ctx;
+	if (read_entry(gpa, &found[0], size))
+		return -1;
+	for (c = nr_changes; c && nr_changes - c < CHANGES && n < CHOICES; c--) {
+		const struct change *ch = &changes[(c - 1) % CHANGES];
+
+		if (ch->time <= past_since)
+			break;
+		if (ch->at != (gpa & ~7ull))
+			continue;
+		found[n] = size == 8 ? ch->old : (u32)(ch->old >> 8 * (gpa & 4));
+		for (i = 0; i < n && found[i] != found[n]; i++)
+			;
+		n += i == n;
+	}
+	past_choices[past_reads] = n;
+	*value = found[past_choice[past_reads++]];
+	return 0;
+}
+
+/* The next way to choose; false: all were tried. */
+static bool choose_next(void)
+{
+	while (past_reads--) {
+		if (++past_choice[past_reads] < past_choices[past_reads])
+			return true;
+		past_choice[past_reads] = 0;
+	}
+	return false;
+}
+
+static bool has_bits(const struct umbra_gwalk *walk, unsigned int access)
+{
+	u64 needed = access & UMBRA_GWALK_WRITE ? A | D : A;
+
+	/* Tables in ROM have none. */
+	return !walk->level || is_rom(walk->table_gpa[walk->level - 1]) ||
+	       !(needed & ~walk->gpte[walk->level - 1]);
+}
+
+/* Could the guest's tables have given @r, with that error code or frame? */
+static bool could_be(const struct cpu *c, u64 gva, unsigned int access, int r, u64 entry, u32 error)
+{
+	static const struct umbra_gwalk_ops past_ops = { past_read, walk_cmpxchg };
+	struct umbra_gwalk_ctx ctx = c->ctx;
+	struct umbra_gwalk want;
+	bool first = true;
+	int got;
+
+	ctx.ops = &past_ops;
+	past_since = flushed_at(c, gva);
+	memset(past_choice, 0, sizeof(past_choice));
+	do {
+		past_reads = 0;
+		got = umbra_gwalk(&ctx, gva, access | UMBRA_GWALK_NO_AD, &want);
+		if (r == 1 ? got == UMBRA_GWALK_FAULT && error == want.error_code :
+		    got == UMBRA_GWALK_OK && has_bits(&want, access) &&
+		    entry == (frame_entry(want.gpa >> 12) | (u64)want.pkey << 59)) {
+			old += !first;
+			return true;
+		}
+		first = false;
+	} while (choose_next());
+	return false;
+}
+
+/* One access of a CPU by the shadow must be what the guest's tables say. */
 static void check_access(struct cpu *c, u64 gva)
 {
 	static const unsigned int kinds[] = {
@@ -647,109 +832,158 @@ static void check_access(struct cpu *c, u64 gva)
 		UMBRA_GWALK_USER | UMBRA_GWALK_WRITE, UMBRA_GWALK_USER | UMBRA_GWALK_EXEC,
 	};
 	unsigned int access = kinds[below(6)];
-	struct umbra_gwalk want;
 	u64 entry = 0;
 	u32 error = 0;
 	int r = access_by_shadow(c, gva, access, &entry, &error);
-	int expected = umbra_gwalk(&c->ctx, gva, access | UMBRA_GWALK_NO_AD, &want);
 
 	if (r < 0)
 		return;
-	if (r == 1) {
-		faults++;
-		if (expected != UMBRA_GWALK_FAULT || error != want.error_code)
-			fail("a fault that the guest's tables do not give");
-		return;
-	}
-	if (expected != UMBRA_GWALK_OK)
-		fail("an access that the guest's tables refuse");
-	if (entry != (frame_entry(want.gpa >> 12) | (u64)want.pkey << 59))
-		fail("another frame than the guest's tables give");
+	if (!could_be(c, gva, access, r, entry, error))
+		fail(r == 1 ? "a fault that the guest's tables do not give" :
+		     "an access that the guest's tables do not allow, or not there");
+	faults += r == 1;
 	mapped += !r;
+	if (!r)
+		recent[below(RECENT)] = gva;
 	emulated += r == 2;
-	/* The bits that it needs are there now, unless the tables are ROM. */
-	expected = umbra_gwalk(&c->ctx, gva, access | UMBRA_GWALK_NO_AD, &want);
-	if (expected == UMBRA_GWALK_OK && want.level &&
-	    !is_rom(want.table_gpa[want.level - 1]) &&
-	    (!(want.gpte[want.level - 1] & A) ||
-	     (access & UMBRA_GWALK_WRITE && !(want.gpte[want.level - 1] & D))))
-		fail("an access without its accessed and dirty bits");
+	if (r == 1)
+		flushed_page(c, gva);
+}
+
+/* An entry of the way of an address, or any; false: where nobody can write. */
+static bool choose_entry(struct cpu *c, enum mode mode, unsigned int size, u64 *at)
+{
+	struct umbra_gwalk walk;
+	unsigned int level;
+
+	*at = (u64)below(TABLES) << 12 | random_index(4096 / size) * size;
+	if (mode != NOPAGING && below(8)) {
+		umbra_gwalk(&c->ctx, some_gva(mode), UMBRA_GWALK_NO_AD, &walk);
+		level = walk.level;
+		if (level < walk.top_level && !below(8))
+			level++;
+		/* PDPTEs are in registers. */
+		if (level && level <= walk.top_level && !(level == 3 && mode == MPAE))
+			*at = walk.table_gpa[level - 1];
+	}
+	return *at >> 12 < FRAMES && *at >> 12 != HOLE && !is_rom(*at);
+}
+
+/* Mostly some rights change, or bits that the CPU sets. */
+static u64 changed_entry(u64 at, unsigned int size)
+{
+	static const u64 bits[] = { P, W, U, A, D, A | D, 1ull << 9, NX };
+	u64 entry;
+
+	if (!below(4))
+		return random_entry(size);
+	read_entry(at, &entry, size);
+	return entry ^ bits[below(size == 8 ? 8 : 7)];
+}
+
+/* By the emulator, or unseen where that can be. */
+static void change_entry(struct cpu *c, enum mode mode, unsigned int size)
+{
+	u64 at, entry;
+
+	if (!choose_entry(c, mode, size, &at))
+		return;
+	entry = changed_entry(at, size);
+	if (shadow_tracks(&m, at >> 12) && !below(3))
+		shadow_unsync(&m, at >> 12);
+	poke(at, &entry, size);
+	if (frame_is_unsync(at >> 12) && below(4))
+		unseen++;
+	else
+		guest_wrote(at, size);
+}
+
+/* By a device, which tells nobody; then all CPUs flush. */
+static void change_behind(struct cpu *c, enum mode mode, unsigned int size)
+{
+	u64 at, entry;
+	int i;
+
+	if (!choose_entry(c, mode, size, &at))
+		return;
+	entry = changed_entry(at, size);
+	poke(at, &entry, size);
+	shadow_distrust(&m);
+	for (i = 0; i < NR_CPUS; i++)
+		load_roots(&cpus[i]);
+	settle();
+}
+
+/* Bytes that no entry's borders are those of. */
+static void change_bytes(void)
+{
+	u64 data[2] = { rnd(), rnd() };
+	unsigned int frame = below(TABLES), len = 1 + below(16), n = below(4096 - 16);
+
+	if (frame == ROM || frame == HOLE)
+		return;
+	poke((u64)frame << 12 | n, data, len);
+	guest_wrote((u64)frame << 12 | n, len);
+}
+
+static void flush_gva(struct cpu *c, u64 gva)
+{
+	if (root_of(c, gva))
+		shadow_flush_gva(&m, root_of(c, gva), gva);
+	settle();
+	flushed_page(c, gva);
 }
 
 static void change_something(struct cpu *c, enum mode mode)
 {
-	unsigned int size = mode == M32 ? 4 : 8, frame = below(TABLES), n;
+	unsigned int size = mode == M32 ? 4 : 8, frame = below(TABLES);
 	u64 data[2] = { random_entry(size), random_entry(size) };
 
-	switch (below(12)) {
-	case 0 ... 3:	/* an entry, through whatever maps it, or by the emulator */
-		n = random_index(4096 / size) * size;
-		if (frame == ROM || frame == HOLE)
-			return;
-		memcpy(&memory[frame][n], data, size);
-		guest_wrote((u64)frame << 12 | n, size);
+	switch (below(64)) {
+	case 0 ... 27:
+		change_entry(c, mode, size);
 		return;
-	case 4:		/* bytes that no entry's borders are those of */
-		n = below(4096 - 16);
-		if (frame == ROM || frame == HOLE)
-			return;
-		memcpy(&memory[frame][n], data, 1 + below(16));
-		guest_wrote((u64)frame << 12 | n, 16);
+	case 28 ... 39:
+		flush_gva(c, some_gva(mode));
 		return;
-	case 5 ... 6:
-		guest_store(c, random_gva(mode), data, 1 << below(5));
+	case 40 ... 51:
+		guest_store(c, some_gva(mode), data, 1 << below(5));
 		return;
-	case 7:		/* unseen, then flushed */
-	{
-		u64 gva = random_gva(mode);
-		struct umbra_gwalk walk;
-
-		umbra_gwalk(&c->ctx, gva, UMBRA_GWALK_NO_AD, &walk);
-		if (walk.level && walk.level <= walk.top_level && mode != NOPAGING) {
-			u64 at = walk.table_gpa[walk.level - 1];
-
-			if (walk.level == 3 && mode == MPAE)
-				return;
-			if (at >> 12 >= FRAMES || at >> 12 == HOLE || is_rom(at))
-				return;
-			memcpy(&memory[at >> 12][at & 4095], data, size);
-			/* Others that use the entry flush as well: here, all. */
-			shadow_distrust(&m);
-			for (n = 0; n < NR_CPUS; n++)
-				load_roots(&cpus[n]);
-			settle();
-		}
+	case 52:
+		change_bytes();
 		return;
-	}
-	case 8:		/* the host takes memory */
+	case 53:
+		change_behind(c, mode, size);
+		return;
+	case 54:	/* the host takes memory */
 		shadow_zap(&m, frame, frame + 1 + below(4));
-		settle();
-		return;
-	case 9:
+		break;
+	case 55 ... 56:
 		host_writable[below(FRAMES)] ^= true;
 		shadow_protect(&m, frame, frame + 8);
-		settle();
-		return;
-	case 10:
+		break;
+	case 57:
 		shadow_age(&m, 0, below(2) ? FRAMES : 1ull << 40, below(2));
 		if (below(50) == 0)
 			shadow_zap(&m, 0, 1ull << 40);
-		settle();
-		return;
+		break;
+	case 58:
+		shadow_untrack(&m, frame);
+		break;
 	default:
-		if (below(2) && c->root[0])
-			shadow_flush_gva(&m, c->root[0], random_gva(mode));
 		if (below(8) == 0)
 			set_mode(c, mode);
 		else
 			c->ctx.cr3 = below(4) << 12;
 		load_roots(c);
-		settle();
+		break;
 	}
+	settle();
 }
 
-static void run(enum mode mode, unsigned long count)
+static void run(enum mode mode, bool lazy, unsigned long count)
 {
+	const char *kind = lazy ? "lazy" : "eager";
 	unsigned long n;
 	int i;
 
@@ -762,7 +996,8 @@ static void run(enum mode mode, unsigned long count)
 	m.rmap = rmap_heads;
 	m.quota = 64;
 	m.longest = 8;
-	faults = mapped = emulated = 0;
+	m.lazy = lazy;
+	faults = mapped = emulated = unseen = old = 0;
 	random_tables(mode == M32 ? 4 : 8);
 	for (i = 0; i < NR_CPUS; i++) {
 		set_mode(&cpus[i], mode);
@@ -775,7 +1010,7 @@ static void run(enum mode mode, unsigned long count)
 		if (below(4) == 0)
 			change_something(c, mode);
 		else
-			check_access(c, random_gva(mode));
+			check_access(c, some_gva(mode));
 		if (n % 64 == 0)
 			audit();
 		if (n % 4096 == 4095)
@@ -785,10 +1020,10 @@ static void run(enum mode mode, unsigned long count)
 		put_roots(cpus[i].root, cpus[i].roots);
 	shadow_zap_oldest(&m, -1);
 	core_flush(&m);
-	tap_ok(!live && !m.nr && !m.oldest, "%s: no table is left", mode_name[mode]);
-	tap_ok(mapped && (mode == NOPAGING || (faults && emulated)),
-	       "%s: %lu accesses mapped, %lu refused, %lu emulated, as the guest's tables say",
-	       mode_name[mode], mapped, faults, emulated);
+	tap_ok(!live && !m.nr && !m.oldest, "%s, %s: no table is left", mode_name[mode], kind);
+	tap_ok(mapped && (mode == NOPAGING || (faults && emulated && old && lazy == !!unseen)),
+	       "%s, %s: %lu accesses mapped, %lu refused, %lu emulated, %lu of them by entries that were cached; %lu writes unseen",
+	       mode_name[mode], kind, mapped, faults, emulated, old, unseen);
 }
 
 int main(int argc, char **argv)
@@ -798,8 +1033,10 @@ int main(int argc, char **argv)
 
 	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 0x5eed;
 	tap_begin();
-	for (mode = NOPAGING; mode < NR_MODES; mode++)
-		run(mode, count);
+	for (mode = NOPAGING; mode < NR_MODES; mode++) {
+		run(mode, false, count);
+		run(mode, true, count);
+	}
 	while (pool.tables)
 		free(pool.table[--pool.tables]);
 	while (pool.pages)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the two halves of the shadow engine's core share: shadow.c, which maps and takes
+ * away, and shadow_sync.c, which follows the guest's changes to its tables.
+ */
+#ifndef UMBRA_SHADOW_PRIV_H
+#define UMBRA_SHADOW_PRIV_H
+
+#include "shadow.h"
+#include "shadow_env.h"
+
+#define GPTE_W		(1ULL << 1)
+#define GPTE_U		(1ULL << 2)
+#define GPTE_A		(1ULL << 5)
+#define GPTE_D		(1ULL << 6)
+#define GPTE_NX		(1ULL << 63)
+/* Global, and what software keeps there. */
+#define GPTE_IGNORED	(0xfULL << 8)
+
+static inline unsigned int index_of(u64 gva, int level)
+{
+	return (gva >> (12 + 9 * (level - 1))) & (SHADOW_ENTRIES - 1);
+}
+
+static inline unsigned int entry_index(const u64 *sptep)
+{
+	return ((unsigned long)sptep & 4095) / sizeof(*sptep);
+}
+
+static inline struct shadow_page *child_of(u64 spte)
+{
+	return shadow_owner(shadow_table_of(spte & SHADOW_ADDR));
+}
+
+static inline unsigned int gpte_size(const struct shadow_page *sp)
+{
+	return sp->role.narrow ? 4 : 8;
+}
+
+/* Which of the guest's entries is the @i-th of ours made of? Of 32-bit directories two are of one. */
+static inline unsigned int gpte_index(const struct shadow_page *sp, unsigned int i)
+{
+	if (!sp->role.narrow)
+		return i;
+	i += sp->role.quadrant * SHADOW_ENTRIES;
+	return sp->role.level == 2 ? i / 2 : i;
+}
+
+static inline int read_gpte(struct shadow *m, const struct shadow_page *sp, unsigned int i,
+			    u64 *gpte)
+{
+	return m->ops->read_gpte(m, (sp->gfn << 12) + gpte_index(sp, i) * gpte_size(sp), gpte,
+				 gpte_size(sp));
+}
+
+/* Bits for the entries of a table. */
+
+static inline void set_mark(u64 *map, unsigned int i)
+{
+	map[i / 64] |= 1ULL << (i % 64);
+}
+
+static inline void clear_mark(u64 *map, unsigned int i)
+{
+	map[i / 64] &= ~(1ULL << (i % 64));
+}
+
+static inline bool has_mark(const u64 *map, unsigned int i)
+{
+	return map[i / 64] >> (i % 64) & 1;
+}
+
+/* The first mark from @i on, or SHADOW_ENTRIES. */
+static inline unsigned int next_mark(const u64 *map, unsigned int i)
+{
+	while (i < SHADOW_ENTRIES) {
+		u64 rest = map[i / 64] >> (i % 64);
+
+		if (rest)
+			return i + __builtin_ctzll(rest);
+		i = (i | 63) + 1;
+	}
+	return SHADOW_ENTRIES;
+}
+
+/* shadow.c */
+
+/* Tables of the guest's frame @gfn: the first, and the one after @sp. */
+struct shadow_page *shadow_first_of(const struct shadow *m, u64 gfn);
+struct shadow_page *shadow_next_of(const struct shadow_page *sp);
+/* Take an entry away, if it is present. */
+void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i);
+void shadow_zap_page(struct shadow *m, struct shadow_page *sp);
+/* What remains of a leaf of @sp whose guest's entry becomes @now, of the same frame. */
+u64 shadow_narrow_leaf(const struct shadow_page *sp, u64 leaf, u64 now);
+/* Does a leaf that becomes @leaf lose anything that a CPU may have cached of @old? */
+bool shadow_loses(u64 old, u64 leaf);
+
+/* shadow_sync.c */
+
+/* Is a present entry still what the guest's says? What is not is taken away. */
+void shadow_check_entry(struct shadow *m, struct shadow_page *sp, unsigned int i);
+/* Is the frame one of those that the guest writes unseen? */
+bool shadow_is_unsync(const struct shadow *m, u64 gfn);
+/* From now on it is none: its tables say what it says. */
+void shadow_sync_frame(struct shadow *m, u64 gfn);
+/* Let the guest write @gfn, a table of its, unseen; false: that can't be. */
+bool shadow_unsync(struct shadow *m, u64 gfn);
+
+#endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How the shadow follows the guest's changes to its tables. Where the guest can't write
+ * a table unseen each write is told, and what it changed is taken away at once.
+ *
+ * A lazy shadow lets the guest write tables of the last level unseen, from their first
+ * write on: such a frame is unsynced, and with it all tables of ours that are made of
+ * it. What they say the guest could have cached since it flushed last. When it flushes,
+ * or such a table is to be linked anew, they are compared with the frame, which is
+ * made read-only again first. To find them, each entry on a way to one is marked.
+ */
+#include "shadow_priv.h"
+
+/* Writes to a table, without a use of it, that make it none. */
+#define MANY_WRITES	4
+
+/* The bits that leave a leaf at its place, with other rights. */
+static u64 soft_bits(const struct shadow_page *sp)
+{
+	return GPTE_W | GPTE_U | GPTE_A | GPTE_D | GPTE_IGNORED |
+	       (sp->role.nx && !sp->role.narrow ? GPTE_NX : 0);
+}
+
+/* Does it lead elsewhere now, or lack a bit that the next access has to set? */
+static bool is_other(const struct shadow_page *sp, u64 old, u64 now)
+{
+	if (sp->role.level == 1)
+		return (old ^ now) & ~soft_bits(sp) || old & ~now & GPTE_A;
+	return (old ^ now) & ~(GPTE_A | GPTE_D) || old & ~now;
+}
+
+/* The guest's entry is @now. */
+static void update_entry(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 now)
+{
+	u64 leaf;
+
+	if (sp->gpte[i] == now)
+		return;
+	if (is_other(sp, sp->gpte[i], now)) {
+		shadow_drop(m, sp, i);
+		return;
+	}
+	sp->gpte[i] = now;
+	if (sp->role.level > 1)
+		return;
+	leaf = shadow_narrow_leaf(sp, sp->spt[i], now);
+	if (shadow_loses(sp->spt[i], leaf))
+		m->stale = true;
+	WRITE_ONCE(sp->spt[i], leaf);
+}
+
+void shadow_check_entry(struct shadow *m, struct shadow_page *sp, unsigned int i)
+{
+	u64 now;
+
+	if (!has_mark(sp->present, i))
+		return;
+	if (read_gpte(m, sp, i, &now) < 0)
+		shadow_drop(m, sp, i);
+	else
+		update_entry(m, sp, i, now);
+}
+
+/* ------------------------------ what is seen ------------------------------ */
+
+static void check_written(struct shadow *m, struct shadow_page *sp, unsigned int offset,
+			  unsigned int len)
+{
+	unsigned int first = offset / gpte_size(sp), last = (offset + len - 1) / gpte_size(sp);
+
+	if (sp->role.narrow) {
+		unsigned int base = sp->role.quadrant * SHADOW_ENTRIES;
+
+		if (sp->role.level == 2) {
+			first *= 2;
+			last = last * 2 + 1;
+		}
+		if (last < base || first >= base + SHADOW_ENTRIES)
+			return;
+		first = first < base ? 0 : first - base;
+		last -= base;
+	}
+	for (; first <= last && first < SHADOW_ENTRIES; first++)
+		shadow_check_entry(m, sp, first);
+}
+
+void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int len)
+{
+	struct shadow_page *sp = shadow_first_of(m, gfn), *next;
+
+	for (; sp && !sp->unsync; sp = next) {
+		next = shadow_next_of(sp);
+		if (!sp->roots && ++sp->writes > MANY_WRITES)
+			shadow_zap_page(m, sp);
+		else
+			check_written(m, sp, offset, len);
+	}
+}
+
+void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva)
+{
+	struct shadow_page *sp = root;
+	unsigned int i;
+
+	for (;; sp = child_of(sp->spt[i])) {
+		i = index_of(gva, sp->role.level);
+		if (!sp->role.direct)
+			shadow_check_entry(m, sp, i);
+		if (!(sp->spt[i] & SHADOW_P) || sp->role.level == 1)
+			return;
+	}
+}
+
+void shadow_faulted(struct shadow *m, struct shadow_page *root, u64 gva)
+{
+	struct shadow_page *sp = root;
+	unsigned int i = index_of(gva, sp->role.level);
+
+	/* Unsynced tables of the last level alone can say what is no more. */
+	for (; sp->role.level > 1; i = index_of(gva, sp->role.level)) {
+		if (!has_mark(sp->marked, i) || !has_mark(sp->present, i))
+			return;
+		sp = child_of(sp->spt[i]);
+	}
+	if (sp->unsync)
+		shadow_check_entry(m, sp, i);
+}
+
+void shadow_distrust(struct shadow *m)
+{
+	m->epoch++;
+}
+
+/* ------------------------------ what is not ------------------------------ */
+
+bool shadow_is_unsync(const struct shadow *m, u64 gfn)
+{
+	const struct shadow_page *sp = shadow_first_of(m, gfn);
+
+	return sp && sp->unsync;
+}
+
+/* Only of the last level: it has no mark of its own, and what it leads to is memory. */
+static bool can_unsync(const struct shadow *m, u64 gfn)
+{
+	const struct shadow_page *sp;
+
+	for (sp = shadow_first_of(m, gfn); sp; sp = shadow_next_of(sp)) {
+		if (sp->role.level > 1)
+			return false;
+	}
+	return m->lazy;
+}
+
+bool shadow_sees_writes(const struct shadow *m, u64 gfn)
+{
+	return shadow_tracks(m, gfn) && !can_unsync(m, gfn);
+}
+
+/* Mark what leads to @sp, up to where all is marked already. */
+static void mark_way(struct shadow_page *sp)
+{
+	u64 *p;
+
+	for (p = sp->parents; p; p = shadow_owner(p)->next[entry_index(p)]) {
+		struct shadow_page *parent = shadow_owner(p);
+		bool first = next_mark(parent->marked, 0) == SHADOW_ENTRIES;
+
+		set_mark(parent->marked, entry_index(p));
+		if (first)
+			mark_way(parent);
+	}
+}
+
+bool shadow_unsync(struct shadow *m, u64 gfn)
+{
+	struct shadow_page *sp;
+
+	if (!can_unsync(m, gfn))
+		return false;
+	for (sp = shadow_first_of(m, gfn); sp; sp = shadow_next_of(sp)) {
+		sp->unsync = true;
+		mark_way(sp);
+	}
+	return true;
+}
+
+/* The frame is read-only from the next flush on. Its tables are put on @list. */
+static void end_unsync(struct shadow *m, u64 gfn, struct shadow_page **list)
+{
+	struct shadow_page *sp;
+
+	for (sp = shadow_first_of(m, gfn); sp; sp = shadow_next_of(sp)) {
+		sp->unsync = false;
+		sp->writes = 0;
+		sp->to_compare = *list;
+		*list = sp;
+	}
+	shadow_protect(m, gfn, gfn + 1);
+}
+
+static void collect(struct shadow *m, struct shadow_page *sp, struct shadow_page **list)
+{
+	unsigned int i;
+
+	if (sp->unsync)
+		end_unsync(m, sp->gfn, list);
+	for (i = 0; (i = next_mark(sp->marked, i)) < SHADOW_ENTRIES; i++) {
+		clear_mark(sp->marked, i);
+		if (has_mark(sp->present, i))
+			collect(m, child_of(sp->spt[i]), list);
+	}
+}
+
+/* Nobody writes to their frames unseen once the CPUs have flushed. */
+static void compare(struct shadow *m, struct shadow_page *sp)
+{
+	unsigned int i;
+
+	if (sp && m->flush)
+		m->ops->flush(m);
+	for (; sp; sp = sp->to_compare) {
+		for (i = 0; (i = next_mark(sp->present, i)) < SHADOW_ENTRIES; i++)
+			shadow_check_entry(m, sp, i);
+	}
+}
+
+void shadow_sync_frame(struct shadow *m, u64 gfn)
+{
+	struct shadow_page *list = NULL;
+
+	end_unsync(m, gfn, &list);
+	compare(m, list);
+}
+
+void shadow_sync(struct shadow *m, struct shadow_page *sp)
+{
+	struct shadow_page *list = NULL;
+
+	collect(m, sp, &list);
+	compare(m, list);
+}

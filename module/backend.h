@@ -15,6 +15,7 @@
 
 struct umbra_vm;
 struct umbra_vcpu;
+struct umbra_entry_failure;
 
 /* Facts of a backend and of this machine, set by its setup(). */
 struct umbra_backend_caps {
@@ -74,6 +75,7 @@ struct umbra_backend_caps {
  * update_msr_intercept	owner				let @msr pass or exit
  * cpuid_changed	owner				intercepts that hang on CPUID
  * dump			owner				hardware words for FAIL_ENTRY; returns the reason
+ * describe_failure	owner				the rest of what an entry that failed is told by
  */
 #define UMBRA_BACKEND_OPS(R, O)							\
 	R(u32, probe, void)							\
@@ -125,7 +127,8 @@ struct umbra_backend_caps {
 	R(void, set_tsc_offset, struct umbra_vcpu *vcpu, u64 offset)		\
 	R(void, update_msr_intercept, struct umbra_vcpu *vcpu, u32 msr, bool read, bool write) \
 	R(void, cpuid_changed, struct umbra_vcpu *vcpu)				\
-	R(u64, dump, struct umbra_vcpu *vcpu)
+	R(u64, dump, struct umbra_vcpu *vcpu)					\
+	R(void, describe_failure, struct umbra_vcpu *vcpu, struct umbra_entry_failure *out)
 
 #define UMBRA_OP_MEMBER(ret, name, ...) ret (*name)(__VA_ARGS__);
 

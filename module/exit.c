@@ -15,6 +15,7 @@
 
 #include "backend.h"
 #include "emulate.h"
+#include "failure.h"
 #include "iodev.h"
 #include "irq.h"
 #include "mmio.h"
@@ -147,9 +148,11 @@ static int handle_unknown(struct umbra_vcpu *vcpu)
 static int handle_fail_entry(struct umbra_vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
+	u64 reason = umbra_backend->dump(vcpu);
 
+	umbra_failure_note(vcpu, reason);
 	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
-	run->fail_entry.hardware_entry_failure_reason = umbra_backend->dump(vcpu);
+	run->fail_entry.hardware_entry_failure_reason = reason;
 	run->fail_entry.cpu = raw_smp_processor_id();
 	return 0;
 }

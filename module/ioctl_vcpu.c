@@ -10,6 +10,7 @@
 
 #include "coalesced.h"
 #include "compat.h"
+#include "failure.h"
 #include "ioctl_priv.h"
 #include "irq.h"
 #include "vcpu.h"
@@ -178,6 +179,11 @@ static long set_xsave(struct ioctl_call *c, void *data)
 	return umbra_vcpu_set_xsave(c->vcpu, data, sizeof(struct kvm_xsave));
 }
 
+static long get_entry_failure(struct ioctl_call *c, void *data)
+{
+	return umbra_failure_get(c->vcpu, data);
+}
+
 static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_RUN,			F_VALUE,		run },
 	{ KVM_GET_REGS,			F_OUT | F_LOAD,		get_regs },
@@ -214,6 +220,7 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_X86_SETUP_MCE,		F_IN,			setup_mce },
 	{ KVM_X86_SET_MCE,		F_IN | F_LOAD,		set_mce },
 	{ KVM_KVMCLOCK_CTRL,		F_NONE,			kvmclock_ctrl },
+	{ UMBRA_GET_ENTRY_FAILURE,	F_OUT,			get_entry_failure },
 };
 
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -19,11 +19,14 @@
  * @count: exits
  * @ticks: the host's TSC, from the exit until the guest was entered again
  * @bucket: [n]: how many took 2^n to 2^(n+1) - 1 ticks; the last one: or longer
+ * @recent: the last exits in turn, the owner's alone; @nr_recent counts them
  */
 struct umbra_stats {
 	u64 count[UMBRA_EXIT_NR];
 	u64 ticks[UMBRA_EXIT_NR];
 	u64 bucket[UMBRA_EXIT_NR][UMBRA_EXIT_BUCKETS];
+	struct umbra_entry_exit recent[UMBRA_ENTRY_EXITS];
+	u32 nr_recent;
 };
 
 /* The guest has just been left. */
@@ -35,7 +38,12 @@ static inline void umbra_stats_left(struct umbra_vcpu *vcpu)
 /* It is known why. */
 static inline void umbra_stats_reason(struct umbra_vcpu *vcpu, u32 reason)
 {
-	vcpu->stats->count[reason]++;
+	struct umbra_stats *stats = vcpu->stats;
+	struct umbra_entry_exit *recent = &stats->recent[stats->nr_recent++ % UMBRA_ENTRY_EXITS];
+
+	stats->count[reason]++;
+	recent->rip = vcpu->regs.rip;
+	recent->reason = reason;
 }
 
 /*

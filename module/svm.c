@@ -560,11 +560,6 @@ static void svm_cpuid_changed(struct umbra_vcpu *vcpu)
 		      (!invpcid || vcpu->mmu.shadow));
 }
 
-static u64 svm_dump(struct umbra_vcpu *vcpu)
-{
-	return svm_exit_code(to_svm(vcpu));
-}
-
 const struct umbra_backend_ops umbra_svm_ops = {
 	.name = "SVM",
 	.paging_name = "NPT",
@@ -617,4 +612,5 @@ const struct umbra_backend_ops umbra_svm_ops = {
 	.update_msr_intercept = svm_update_msr_intercept,
 	.cpuid_changed = svm_cpuid_changed,
 	.dump = svm_dump,
+	.describe_failure = svm_describe_failure,
 };

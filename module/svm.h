@@ -50,6 +50,7 @@ enum svm_clean {
  * @nmi_step: single-step one instruction, after which an NMI can go in
  * @exit_at_once: leave the guest as soon as EVENTINJ is delivered
  * @injected_trap: the #BP, #OF or INT n in EVENTINJ comes from us: RIP is behind it
+ * @refused: the event that went with an entry that has failed
  */
 struct svm_vcpu {
 	struct vmcb *vmcb;
@@ -65,6 +66,7 @@ struct svm_vcpu {
 	u8 tpr;
 	bool nmi_masked, iret_seen, nmi_step, exit_at_once;
 	bool injected_trap;
+	u64 refused;
 	u64 iret_rip;
 };
 
@@ -152,6 +154,10 @@ bool svm_code64(struct umbra_vcpu *vcpu);
 void svm_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write);
 void svm_init_msrpm(struct svm_vcpu *svm);
 void svm_reset_save(struct umbra_vcpu *vcpu, bool init);
+
+/* svm_failure.c */
+u64 svm_dump(struct umbra_vcpu *vcpu);
+void svm_describe_failure(struct umbra_vcpu *vcpu, struct umbra_entry_failure *out);
 
 /* svm_entry.S */
 asmlinkage void svm_world_switch(u64 *gprs, u64 vmcb_pa, u64 host_pa, u64 guest_spec,

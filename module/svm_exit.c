@@ -333,10 +333,12 @@ void svm_decode(struct umbra_vcpu *vcpu)
 
 	umbra_events_delivered(&vcpu->events);
 	c->event_inj = 0;
-	if (unlikely(exit->reason == UMBRA_EXIT_FAIL_ENTRY))
+	if (unlikely(exit->reason == UMBRA_EXIT_FAIL_ENTRY)) {
+		svm->refused = inject | (u64)c->event_inj_err << 32;
 		requeue(vcpu, inject, c->event_inj_err);
-	else if (unlikely(c->exit_int_info & SVM_EVTINJ_VALID))
+	} else if (unlikely(c->exit_int_info & SVM_EVTINJ_VALID)) {
 		requeue(vcpu, c->exit_int_info, c->exit_int_info_err);
+	}
 	svm->injected_trap = false;
 }
 

@@ -48,6 +48,7 @@
 
 struct umbra_lapic;
 struct umbra_stats;
+struct umbra_entry_failure;
 struct umbra_vcpu_emul;
 struct umbra_irqchip;
 struct umbra_pit;
@@ -140,6 +141,7 @@ struct umbra_vcpu {
 	u64 apic_base;				/* (o) MSR_IA32_APICBASE, LAPIC or not */
 	struct umbra_vcpu_emul *emul;		/* (c) emul_ops.c */
 	struct umbra_stats *stats;		/* (c) stats.h; written by the owner, read by anybody */
+	struct umbra_entry_failure *failure;	/* (o) failure.c; NULL: no entry has failed */
 	u64 exit_tsc;				/* (o) the host's TSC at the last exit; 0: none yet */
 };
 

@@ -18,6 +18,7 @@
 #include "backend.h"
 #include "coalesced.h"
 #include "eventfd.h"
+#include "failure.h"
 #include "iodev.h"
 #include "irq.h"
 #include "stats.h"
@@ -123,6 +124,7 @@ static void vcpu_free(struct umbra_vcpu *vcpu)
 	umbra_cpuid_free(vcpu);
 	put_pid(rcu_access_pointer(vcpu->pid));
 	umbra_emul_destroy(vcpu);
+	umbra_failure_destroy(vcpu);
 	umbra_stats_destroy(vcpu);
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);
@@ -304,6 +306,7 @@ static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, u32 id)
 
 err:
 	umbra_emul_destroy(vcpu);
+	umbra_failure_destroy(vcpu);
 	umbra_stats_destroy(vcpu);
 	free_page((unsigned long)vcpu->pio_data);
 	free_page((unsigned long)vcpu->run);

@@ -456,13 +456,6 @@ static void vmx_cpuid_changed(struct umbra_vcpu *vcpu)
 			  invpcid && boot_cpu_has(X86_FEATURE_INVPCID));
 }
 
-static u64 vmx_dump(struct umbra_vcpu *vcpu)
-{
-	struct vmx_vcpu *vmx = to_vmx(vcpu);
-
-	return vmx->failed ? vmcs_read(VM_INSTRUCTION_ERROR) : vmx->reason;
-}
-
 const struct umbra_backend_ops umbra_vmx_ops = {
 	.name = "VMX",
 	.paging_name = "EPT",
@@ -515,4 +508,5 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.update_msr_intercept = vmx_update_msr_intercept,
 	.cpuid_changed = vmx_cpuid_changed,
 	.dump = vmx_dump,
+	.describe_failure = vmx_describe_failure,
 };

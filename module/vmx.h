@@ -101,6 +101,7 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @tpr_intercept: an interrupt waits for a lower TPR
  * @dr_guest: the guest owns the debug registers until the next exit
  * @soft: the soft interrupt in the entry's field comes from us: RIP is behind it
+ * @refused: the event that went with an entry that has failed
  */
 struct vmx_vcpu {
 	void *vmcs;
@@ -128,6 +129,7 @@ struct vmx_vcpu {
 	bool tpr_intercept;
 	bool dr_guest;
 	bool soft;
+	u32 refused;
 };
 
 static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
@@ -237,6 +239,10 @@ bool vmx_code64(struct umbra_vcpu *vcpu);
 void vmx_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write);
 void vmx_init_msrs(struct vmx_vcpu *vmx);
 void vmx_reset_state(struct umbra_vcpu *vcpu, bool init);
+
+/* vmx_failure.c */
+u64 vmx_dump(struct umbra_vcpu *vcpu);
+void vmx_describe_failure(struct umbra_vcpu *vcpu, struct umbra_entry_failure *out);
 
 /* vmx_entry.S */
 asmlinkage unsigned int vmx_world_switch(u64 *gprs, unsigned int launched,

@@ -297,6 +297,7 @@ void vmx_decode(struct umbra_vcpu *vcpu)
 	exit->next_rip = 0;
 	if (vmx->failed || vmx->reason & VMX_EXIT_REASONS_FAILED_VMENTRY) {
 		exit->reason = UMBRA_EXIT_FAIL_ENTRY;
+		vmx->refused = vmcs_read(VM_ENTRY_INTR_INFO_FIELD);
 		take_injection_back(vcpu, !vmx->failed);
 		return;
 	}

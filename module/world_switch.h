@@ -2,6 +2,7 @@
 /* What the world switches of both vendors have in common; for assembly only. */
 #ifndef UMBRA_WORLD_SWITCH_H
 #define UMBRA_WORLD_SWITCH_H
+#ifdef __ASSEMBLY__
 
 /* Offsets into the array of general registers: their encodings times 8. */
 #define GPR_RAX		(0 * 8)
@@ -92,4 +93,5 @@
 	xorl	%r15d, %r15d
 .endm
 
+#endif /* __ASSEMBLY__ */
 #endif

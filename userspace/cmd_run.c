@@ -251,6 +251,7 @@ static int run_vm(struct vm *vm, const struct vm_config *cfg)
 	vm_destroy(vm);
 	if (err.text[0])
 		complain("%s%s%s", cfg->name ? cfg->name : "", cfg->name ? ": " : "", err.text);
+	fputs(vm->refusal, stderr);
 	return ret;
 }
 

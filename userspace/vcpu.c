@@ -8,18 +8,20 @@
 #include "vm.h"
 
 #define INSN_MAX	15
+#define REASONS_MAX	64	/* of exits, with their names */
 
-/* Only the first reason to stop has words; whoever gives it is alone in writing them. */
+/* Only the first reason to stop has words; whoever gives it (true) is alone in writing them. */
 __attribute__((format(printf, 3, 4)))
-static void stop_with(struct vm *vm, enum stop_why why, const char *fmt, ...)
+static bool stop_with(struct vm *vm, enum stop_why why, const char *fmt, ...)
 {
 	va_list ap;
 
 	if (!vm_stop(vm, why))
-		return;
+		return false;
 	va_start(ap, fmt);
 	vsnprintf(vm->stop_text, sizeof(vm->stop_text), fmt, ap);
 	va_end(ap);
+	return true;
 }
 
 static unsigned long long current_rip(const struct vcpu *vcpu)
@@ -77,15 +79,36 @@ static void exit_shutdown(struct vcpu *vcpu)
 		  current_rip(vcpu), vcpu->kvm.id);
 }
 
+/* Stock KVM keeps no record. */
+static void tell_refusal(struct vcpu *vcpu)
+{
+	struct umbra_entry_failure record;
+	refusal_reason names[REASONS_MAX];
+	struct umbra_exit_stats stats;
+	unsigned int nr;
+
+	if (umbra_ioctl(vcpu->kvm.fd, UMBRA_GET_ENTRY_FAILURE, "", (unsigned long)&record, NULL) < 0)
+		return;
+	for (nr = 0; nr < REASONS_MAX; nr++) {
+		if (umbra_exit_stats(&vcpu->vm->kvm, vcpu->kvm.id, nr, &stats, NULL))
+			break;
+		memcpy(names[nr], stats.name, sizeof(names[nr]));
+	}
+	refusal_text(vcpu->vm->refusal, &record, names, nr);
+}
+
 static void exit_fail_entry(struct vcpu *vcpu)
 {
 	const struct kvm_run *run = vcpu->kvm.run;
+	bool first;
 
-	stop_with(vcpu->vm, STOP_ENTRY_FAILED,
+	first = stop_with(vcpu->vm, STOP_ENTRY_FAILED,
 		  "guest: the CPU refused to enter vCPU %u: hardware reason %#llx on CPU %u, rip %#llx",
 		  vcpu->kvm.id,
 		  (unsigned long long)run->fail_entry.hardware_entry_failure_reason,
 		  run->fail_entry.cpu, current_rip(vcpu));
+	if (first)
+		tell_refusal(vcpu);
 }
 
 /* The bytes at RIP: from the exit itself where it has them, else through the guest's tables. */

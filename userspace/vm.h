@@ -18,6 +18,7 @@
 #include "disk.h"
 #include "lib/libumbra.h"
 #include "pause.h"
+#include "refusal.h"
 #include "port.h"
 
 /** struct vm_config - what the command line asked for */
@@ -79,6 +80,7 @@ struct vm {
 	struct mark mark;		/* A */
 	struct vcpu_stats stats;	/* M: the sum, once the threads have ended */
 	char stop_text[256];		/* V, of the vCPU that stopped the VM */
+	char refusal[REFUSAL_MAX];	/* V, of that one: the record of a failed entry, or empty */
 	struct uart com1, com2;		/* O */
 	struct rtc rtc;			/* O */
 	struct port console, channel;	/* M */

@@ -13,7 +13,7 @@
 #define UMBRA_IO	0xBB
 
 /* The version of this header's ABI: grows when something is added. */
-#define UMBRA_ABI_VERSION	2
+#define UMBRA_ABI_VERSION	3
 
 /**
  * struct umbra_info - what this machine and this module can do
@@ -105,5 +105,59 @@ struct umbra_exit_stats {
  * reason, -EINVAL @pad is not 0; -EFAULT.
  */
 #define UMBRA_GET_EXIT_STATS	_IOWR(UMBRA_IO, 0x14, struct umbra_exit_stats)
+
+#define UMBRA_ENTRY_FIELDS	112
+#define UMBRA_ENTRY_EXITS	32
+
+/**
+ * struct umbra_entry_exit - one of the exits before an entry failed
+ * @rip: where the guest was
+ * @reason: a number of UMBRA_GET_EXIT_STATS
+ * @pad: 0
+ */
+struct umbra_entry_exit {
+	__u64 rip;
+	__u32 reason;
+	__u32 pad;
+};
+
+/**
+ * struct umbra_entry_field - a field of the CPU's control structure
+ * @name: as a user knows it, such as "guest CR0"; zero-padded
+ * @value: what it held
+ */
+struct umbra_entry_field {
+	char name[24];
+	__u64 value;
+};
+
+/**
+ * struct umbra_entry_failure - why the CPU refused to enter a guest
+ * @count: out: how many entries of this vCPU have failed; the rest is of the last one
+ * @reason: out: what KVM_EXIT_FAIL_ENTRY gave: VMX: the VM-instruction error, or the
+ *	exit reason with bit 31 set; SVM: the exit code
+ * @qualification: out: VMX: the exit qualification; SVM: EXITINFO1
+ * @event: out: the event that was to be injected, in the CPU's own form; 0: none
+ * @nr_fields: out: how many of @field are valid
+ * @nr_exits: out: how many of @exit are
+ * @check: out: the check of the manual that failed, its section first; empty when
+ *	Umbra knows none that does; zero-padded
+ * @exit: out: the exits before it, the last one first
+ * @field: out: the control structure: controls, guest and host
+ */
+struct umbra_entry_failure {
+	__u64 count;
+	__u64 reason;
+	__u64 qualification;
+	__u64 event;
+	__u32 nr_fields;
+	__u32 nr_exits;
+	char check[128];
+	struct umbra_entry_exit exit[UMBRA_ENTRY_EXITS];
+	struct umbra_entry_field field[UMBRA_ENTRY_FIELDS];
+};
+
+/* vCPU fd: 0; -ENOENT no entry has failed, or there was no memory to note it; -EFAULT. */
+#define UMBRA_GET_ENTRY_FAILURE	_IOR(UMBRA_IO, 0x20, struct umbra_entry_failure)
 
 #endif

@@ -53,7 +53,22 @@ int umbra_ioctl(int fd, unsigned long cmd, const char *name, unsigned long arg,
 		*(struct kvm_translation *)arg = (struct kvm_translation){
 			.valid = 1, .physical_address = 0x1234,
 		};
+	if (cmd == UMBRA_GET_ENTRY_FAILURE)
+		*(struct umbra_entry_failure *)arg = (struct umbra_entry_failure){
+			.check = "Checks on This: that",
+		};
 	return 0;
+}
+
+int umbra_exit_stats(const struct umbra_vm *vm, uint32_t vcpu, uint32_t reason,
+		     struct umbra_exit_stats *out, struct umbra_err *err)
+{
+	(void)vm;
+	(void)vcpu;
+	(void)reason;
+	(void)out;
+	(void)err;
+	return -ENOTTY;
 }
 
 const char *umbra_exit_name(uint32_t reason)
@@ -291,7 +306,8 @@ int main(void)
 
 		run(vm, &ends[i].step);
 		tap_ok(&tap, atomic_load(&vm->stop) == (int)ends[i].why &&
-		       strstr(vm->stop_text, ends[i].says) && !strchr(vm->stop_text, '\n'),
+		       strstr(vm->stop_text, ends[i].says) && !strchr(vm->stop_text, '\n') &&
+		       (ends[i].why == STOP_ENTRY_FAILED) == !!strstr(vm->refusal, "This: that\n"),
 		       "vcpu: %s", ends[i].name);
 		free_vm(vm);
 	}

@@ -185,5 +185,6 @@ void umbra_hardware_exit(void);
 int umbra_hardware_get(void);
 void umbra_hardware_put(void);
 void umbra_say_owner(const struct umbra_backend_ops *ops);
+void umbra_say_node_owner(void);
 
 #endif

@@ -204,6 +204,22 @@ void umbra_say_owner(const struct umbra_backend_ops *ops)
 			   ops->name);
 }
 
+/** umbra_say_node_owner() - one line that names whose /dev/kvm is, and the remedy */
+void umbra_say_node_owner(void)
+{
+	static const char * const vendors[] = { "kvm_amd", "kvm_intel" };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(vendors); i++) {
+		if (module_is_loaded(vendors[i])) {
+			pr_err("/dev/kvm is %s's: unload it with \"modprobe -r %s\", or load umbra without kvm_node=1\n",
+			       vendors[i], vendors[i]);
+			return;
+		}
+	}
+	pr_err("/dev/kvm is another driver's: load umbra without kvm_node=1\n");
+}
+
 /*
  * A crash turns the extension off on each CPU through the kernel's one hook, taken
  * with the first VM and kept: giving it back waits for RCU. While KVM's vendor module

@@ -121,6 +121,7 @@ static const struct {
 	{ KVM_CAP_CLOCKSOURCE, 1 },
 	{ KVM_CAP_NR_VCPUS, 0 },	/* below: what is sensible on this machine */
 	{ KVM_CAP_NR_MEMSLOTS, UMBRA_MAX_SLOTS },
+	{ KVM_CAP_VAPIC, 1 },
 	{ KVM_CAP_MP_STATE, 1 },
 	{ KVM_CAP_COALESCED_MMIO, KVM_COALESCED_MMIO_PAGE_OFFSET },
 	{ KVM_CAP_SYNC_MMU, 1 },
@@ -369,6 +370,18 @@ static const struct file_operations system_fops = {
 	.llseek = noop_llseek,
 };
 
+static bool kvm_node;
+module_param(kvm_node, bool, 0444);
+MODULE_PARM_DESC(kvm_node, "be /dev/kvm too, where nobody else is (default 0)");
+
+/* For programs that were written for KVM. */
+static struct miscdevice kvms_node = {
+	.minor = KVM_MINOR,
+	.name = "kvm",
+	.mode = 0660,
+	.fops = &system_fops,
+};
+
 static struct miscdevice node = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "umbra",
@@ -378,10 +391,23 @@ static struct miscdevice node = {
 
 int umbra_ioctl_init(void)
 {
-	return misc_register(&node);
+	int r;
+
+	/* First, because it may be somebody's. */
+	r = kvm_node ? misc_register(&kvms_node) : 0;
+	if (r == -EBUSY)
+		umbra_say_node_owner();
+	if (r)
+		return r;
+	r = misc_register(&node);
+	if (r && kvm_node)
+		misc_deregister(&kvms_node);
+	return r;
 }
 
 void umbra_ioctl_exit(void)
 {
 	misc_deregister(&node);
+	if (kvm_node)
+		misc_deregister(&kvms_node);
 }

@@ -2,7 +2,7 @@
 #ifndef UMBRA_IOCTL_H
 #define UMBRA_IOCTL_H
 
-int umbra_ioctl_init(void);	/* register the node; -EBUSY, -ENOMEM */
+int umbra_ioctl_init(void);	/* register the nodes; -EBUSY, -ENOMEM */
 void umbra_ioctl_exit(void);
 
 #endif

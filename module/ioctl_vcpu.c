@@ -130,6 +130,21 @@ static long setup_mce(struct ioctl_call *c, void *data)
 	return umbra_vcpu_setup_mce(c->vcpu, *(u64 *)data);
 }
 
+static long set_vapic_addr(struct ioctl_call *c, void *data)
+{
+	return umbra_lapic_set_vapic(c->vcpu, ((struct kvm_vapic_addr *)data)->vapic_addr);
+}
+
+static long tpr_access_reporting(struct ioctl_call *c, void *data)
+{
+	struct kvm_tpr_access_ctl *ctl = data;
+
+	if (ctl->flags)
+		return -EINVAL;
+	umbra_lapic_report_tpr(c->vcpu, ctl->enabled);
+	return 0;
+}
+
 static long kvmclock_ctrl(struct ioctl_call *c, void *data)
 {
 	return umbra_kvmclock_ctrl(c->vcpu);
@@ -204,6 +219,8 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_GET_CPUID2,		F_RAW,			get_cpuid2 },
 	{ KVM_GET_LAPIC,		F_OUT | F_LOAD,		get_lapic },
 	{ KVM_SET_LAPIC,		F_IN | F_LOAD,		set_lapic },
+	{ KVM_SET_VAPIC_ADDR,		F_IN | F_SRCU,		set_vapic_addr },
+	{ KVM_TPR_ACCESS_REPORTING,	F_IN | F_OUT,		tpr_access_reporting },
 	{ KVM_GET_MP_STATE,		F_OUT | F_LOAD,		get_mp_state },
 	{ KVM_SET_MP_STATE,		F_IN | F_LOAD,		set_mp_state },
 	{ KVM_GET_VCPU_EVENTS,		F_OUT | F_LOAD,		get_events },

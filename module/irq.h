@@ -106,6 +106,15 @@ bool umbra_lapic_has_init_sipi(struct umbra_vcpu *vcpu);	/* any thread */
 void umbra_lapic_latch_sipi(struct umbra_vcpu *vcpu);
 /* KVM_SET_VCPU_EVENTS: the vector of a latched SIPI. Owner. */
 void umbra_lapic_set_sipi_vector(struct umbra_vcpu *vcpu, u32 vector);
+/* KVM_SET_VAPIC_ADDR, in vm->srcu: 0; -EINVAL no LAPIC, or no memory there. 0: none any more. */
+int umbra_lapic_set_vapic(struct umbra_vcpu *vcpu, gpa_t gpa);
+/* Before an entry and after an exit, in vm->srcu, where vcpu->shares_tpr. Owner. */
+void umbra_lapic_tpr_to_guest(struct umbra_vcpu *vcpu);
+void umbra_lapic_tpr_from_guest(struct umbra_vcpu *vcpu);
+/* KVM_TPR_ACCESS_REPORTING */
+void umbra_lapic_report_tpr(struct umbra_vcpu *vcpu, bool on);
+/* Fill the run page with KVM_EXIT_TPR_ACCESS, at UMBRA_REQ_TPR_ACCESS. Owner. */
+void umbra_lapic_tpr_exit(struct umbra_vcpu *vcpu);
 int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state);	/* -EINVAL */
 int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state);
 

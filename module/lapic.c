@@ -74,7 +74,7 @@ static bool test_vector(struct umbra_lapic *apic, unsigned int bank, u8 vector)
 }
 
 /* The highest vector set in a bank, or -1. */
-static int highest_vector(const struct umbra_lapic *apic, unsigned int bank)
+int lapic_highest_vector(const struct umbra_lapic *apic, unsigned int bank)
 {
 	int i;
 
@@ -119,7 +119,7 @@ static void recheck_irr(struct umbra_lapic *apic)
 		umbra_request(apic->vcpu, UMBRA_REQ_EVENT);
 }
 
-static void set_tpr(struct umbra_lapic *apic, u32 tpr)
+void lapic_set_tpr(struct umbra_lapic *apic, u32 tpr)
 {
 	lapic_set_reg(apic, APIC_TASKPRI, tpr & 0xff);
 	update_ppr(apic);
@@ -133,7 +133,7 @@ static int deliverable_vector(struct umbra_lapic *apic)
 
 	if (!READ_ONCE(apic->irr_pending))
 		return -1;
-	vector = highest_vector(apic, APIC_IRR);
+	vector = lapic_highest_vector(apic, APIC_IRR);
 	if (vector < 0 || (vector & 0xf0) <= (lapic_reg(apic, APIC_PROCPRI) & 0xf0))
 		return -1;
 	return vector;
@@ -144,7 +144,7 @@ static void refresh_irr_pending(struct umbra_lapic *apic)
 {
 	WRITE_ONCE(apic->irr_pending, false);
 	smp_mb();	/* pairs with set_irr(): it writes true after ours, or we see its bit */
-	if (highest_vector(apic, APIC_IRR) >= 0)
+	if (lapic_highest_vector(apic, APIC_IRR) >= 0)
 		WRITE_ONCE(apic->irr_pending, true);
 }
 
@@ -178,7 +178,7 @@ static void write_eoi(struct umbra_lapic *apic)
 	if (vector < 0)
 		return;
 	__clear_bit(vector % 32, vector_word(apic, APIC_ISR, vector));
-	apic->isr_top = --apic->isr_count ? highest_vector(apic, APIC_ISR) : -1;
+	apic->isr_top = --apic->isr_count ? lapic_highest_vector(apic, APIC_ISR) : -1;
 	update_ppr(apic);
 	if (unlikely(test_vector(apic, APIC_TMR, vector)) || umbra_any_resampler(apic->vcpu->vm))
 		umbra_vector_ended(apic->vcpu, vector);
@@ -526,7 +526,8 @@ static void write_reg(struct umbra_lapic *apic, unsigned int reg, u32 val)
 		write_eoi(apic);
 		break;
 	case APIC_TASKPRI:
-		set_tpr(apic, val);
+		lapic_note_tpr_access(apic, true);
+		lapic_set_tpr(apic, val);
 		break;
 	case APIC_LDR:
 		lapic_set_reg(apic, APIC_LDR, val & APIC_LDR_MASK);
@@ -561,6 +562,9 @@ static void write_reg(struct umbra_lapic *apic, unsigned int reg, u32 val)
 static u32 read_reg(struct umbra_lapic *apic, unsigned int reg)
 {
 	switch (reg) {
+	case APIC_TASKPRI:
+		lapic_note_tpr_access(apic, false);
+		break;
 	case APIC_TMCCT:
 		return lapic_timer_current(apic);
 	case APIC_ARBPRI:
@@ -750,8 +754,10 @@ void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init)
 		if (vcpu->lapic)
 			vcpu->lapic->latched = 0;
 	}
-	if (vcpu->lapic)
+	if (vcpu->lapic) {
 		reset_regs(vcpu->lapic);
+		umbra_lapic_set_vapic(vcpu, 0);
+	}
 }
 
 u64 umbra_apic_base(struct umbra_vcpu *vcpu)
@@ -888,7 +894,7 @@ bool umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu)
 
 	if (!apic || !READ_ONCE(apic->irr_pending))
 		return false;
-	vector = highest_vector(apic, APIC_IRR);
+	vector = lapic_highest_vector(apic, APIC_IRR);
 	return vector >= 0 && (vector & 0xf0) > service_class(apic) &&
 	       (vector & 0xf0) <= (lapic_reg(apic, APIC_TASKPRI) & 0xf0);
 }
@@ -898,7 +904,7 @@ void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8)
 	u32 tpr = (cr8 & 0xf) << 4;
 
 	if (vcpu->lapic && lapic_reg(vcpu->lapic, APIC_TASKPRI) >> 4 != (cr8 & 0xf))
-		set_tpr(vcpu->lapic, tpr);
+		lapic_set_tpr(vcpu->lapic, tpr);
 }
 
 u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu)
@@ -966,7 +972,7 @@ int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state
 	memcpy(apic->regs, state->regs, sizeof(apic->regs));
 	sanitize_regs(apic);
 	atomic_set(&apic->errors, 0);
-	apic->isr_top = highest_vector(apic, APIC_ISR);
+	apic->isr_top = lapic_highest_vector(apic, APIC_ISR);
 	apic->isr_count = count_vectors(apic, APIC_ISR);
 	refresh_irr_pending(apic);
 	WRITE_ONCE(apic->extint, false);

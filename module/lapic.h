@@ -50,6 +50,9 @@ struct lapic_timer {
  * @sipi_vector: the last SIPI's, valid with its bit in @latched
  * @errors: ESR bits since the guest last wrote ESR
  * @arbitrated: lowest-priority messages won; for turns among equals
+ * @vapic: where in guest memory the word is that stands for TPR, or 0; vapic.c
+ * @reports_tpr: accesses to TPR are KVM_EXIT_TPR_ACCESS
+ * @tpr_rip, @tpr_write: the last of them, for UMBRA_REQ_TPR_ACCESS
  * @timer: the timer
  * @regs: the register page as the ABI has it
  *
@@ -69,6 +72,10 @@ struct umbra_lapic {
 	u8 sipi_vector;
 	atomic_t errors;
 	u32 arbitrated;
+	gpa_t vapic;
+	bool reports_tpr;
+	bool tpr_write;
+	u64 tpr_rip;
 	struct lapic_timer timer;
 	u8 regs[LAPIC_REGS_SIZE] __aligned(64);
 };
@@ -92,6 +99,14 @@ static inline bool lapic_is_boot_cpu(const struct umbra_vcpu *vcpu)
 {
 	return vcpu->id == (int)vcpu->vm->boot_vcpu_id;
 }
+
+/* The highest vector set in a bank, APIC_IRR for example, or -1. */
+int lapic_highest_vector(const struct umbra_lapic *apic, unsigned int bank);
+/* Owner. */
+void lapic_set_tpr(struct umbra_lapic *apic, u32 tpr);
+
+/* vapic.c: the guest has read or written TPR. Owner. */
+void lapic_note_tpr_access(struct umbra_lapic *apic, bool write);
 
 /* Raise what an LVT entry says, unless it is masked; @src is @apic in its owner. true: raised. */
 bool lapic_raise_lvt(struct umbra_lapic *apic, unsigned int reg, const struct umbra_lapic *src);

@@ -70,6 +70,7 @@ struct umbra_zones;
  * @UMBRA_REQ_TRIPLE_FAULT: report KVM_EXIT_SHUTDOWN
  * @UMBRA_REQ_RING_FULL: the dirty ring is nearly full: report it, if it still is
  * @UMBRA_REQ_IOAPIC_EOI: report KVM_EXIT_IOAPIC_EOI for ended_vector
+ * @UMBRA_REQ_TPR_ACCESS: report KVM_EXIT_TPR_ACCESS
  * @UMBRA_REQ_NONE_KICK: nothing to do, but leave the guest once
  */
 enum umbra_request {
@@ -84,6 +85,7 @@ enum umbra_request {
 	UMBRA_REQ_TRIPLE_FAULT,
 	UMBRA_REQ_RING_FULL,
 	UMBRA_REQ_IOAPIC_EOI,
+	UMBRA_REQ_TPR_ACCESS,
 	UMBRA_REQ_NONE_KICK,
 };
 
@@ -138,6 +140,7 @@ struct umbra_vcpu {
 	struct umbra_dirty_ring ring;		/* dirty.h */
 	struct umbra_lapic *lapic;		/* (c) NULL without in-kernel irqchip */
 	u8 ended_vector;			/* (o) with UMBRA_REQ_IOAPIC_EOI */
+	bool shares_tpr;			/* (o) with a word of guest memory: vapic.c */
 	u64 apic_base;				/* (o) MSR_IA32_APICBASE, LAPIC or not */
 	struct umbra_vcpu_emul *emul;		/* (c) emul_ops.c */
 	struct umbra_stats *stats;		/* (c) stats.h; written by the owner, read by anybody */

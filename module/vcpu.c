@@ -185,6 +185,10 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 		vcpu->run->eoi.vector = vcpu->ended_vector;
 		return 0;
 	}
+	if (umbra_test_request(vcpu, UMBRA_REQ_TPR_ACCESS)) {
+		umbra_lapic_tpr_exit(vcpu);
+		return 0;
+	}
 	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
 		umbra_lapic_timer_expired(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_MOVE_TIMER))
@@ -310,6 +314,15 @@ static __always_inline bool fpu_differs(struct umbra_vcpu *vcpu)
 	       ((cr4 & X86_CR4_PKE) || (xcr0 & XFEATURE_MASK_PKRU));
 }
 
+/* Guest memory has a copy of the TPR: keep the two in step. */
+static noinline void share_tpr(struct umbra_vcpu *vcpu, void (*way)(struct umbra_vcpu *vcpu))
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+
+	way(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
 /*
  * One trip into the guest and what its exit means: as umbra_handle_exit().
  * The order is design: see «The way of one exit» in Documentation/architecture.rst.
@@ -329,6 +342,8 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 			return r;
 	}
 	umbra_inject_events(vcpu);
+	if (unlikely(vcpu->shares_tpr))
+		share_tpr(vcpu, umbra_lapic_tpr_to_guest);
 	if (unlikely(vcpu->vm->emulate) && !event_on_its_way(vcpu)) {
 		r = umbra_emulate_next(vcpu);
 		return r > 0 ? host_work(vcpu) : r;
@@ -370,6 +385,8 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	preempt_enable();
 
 	umbra_hot(decode)(vcpu);
+	if (unlikely(vcpu->shares_tpr))
+		share_tpr(vcpu, umbra_lapic_tpr_from_guest);
 	return umbra_handle_exit(vcpu);
 }
 

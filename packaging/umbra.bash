@@ -21,13 +21,14 @@ _umbra() {
 		run) words="--kernel --initrd --append --memory --cpus --disk --mmu --name --console
 			--channel --dev --stats --help" ;;
 		check) words="--dev --help" ;;
+		exec) words="--dev --help --" ;;
 		list) words="--json --help" ;;
 		pause | resume | stop | exits)
 			words="--help $(umbra list 2>/dev/null | awk 'NR > 1 { print $1 }')"
 			[[ ${COMP_WORDS[1]} != exits ]] || words+=" --vcpu --json"
 			;;
 		esac
-		((COMP_CWORD > 1)) || words="run check list pause resume stop exits --help"
+		((COMP_CWORD > 1)) || words="run exec check list pause resume stop exits --help"
 		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

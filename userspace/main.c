@@ -15,6 +15,7 @@ static const struct {
 	const char *help;
 } commands[] = {
 	{ "run", cmd_run, "boot a Linux guest" },
+	{ "exec", cmd_exec, "run a program written for KVM, QEMU for example, on Umbra" },
 	{ "check", cmd_check, "say what this machine has and lacks for running guests" },
 	{ "list", cmd_list, "show the VMs that run" },
 	{ "pause", cmd_verb, "stop a VM's CPUs" },

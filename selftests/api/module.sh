@@ -141,6 +141,13 @@ insmod "$module" halt_poll_ns=0 && "$hold" once &&
 	"$hold" once && rmmod umbra
 result $? "halt_poll_ns may be 0, and set up to a second while the module is loaded"
 
+insmod "$module" kvm_node=1 && [ "$(stat -c %t:%T /dev/kvm)" = a:e8 ]
+result $? "kvm_node=1: /dev/kvm is there, minor 232"
+UMBRA_DEV=/dev/kvm "$hold" once && "$hold" once
+result $? "and VMs can be made on both nodes"
+rmmod umbra && [ ! -e /dev/kvm ] && [ ! -e /dev/umbra ]
+result $? "both go with the module"
+
 # Another owner of SVM.
 if modprobe kvm_amd 2>/dev/null && [ -e /sys/module/kvm_amd ]; then
 	dmesg -c >/dev/null 2>&1
@@ -158,6 +165,11 @@ if modprobe kvm_amd 2>/dev/null && [ -e /sys/module/kvm_amd ]; then
 	result $? "the log names kvm_amd"
 	grep -q 'modprobe -r kvm_amd' "$work/log"
 	result $? "and the remedy"
+	dmesg -c >/dev/null 2>&1
+	! insmod "$module" kvm_node=1 2>"$work/err" && grep -qi 'busy' "$work/err" && ! loaded
+	result $? "with kvm_amd loaded, kvm_node=1 is EBUSY"
+	dmesg | grep -q "umbra: .*kvm_amd.*modprobe -r kvm_amd"
+	result $? "and the log names the owner of /dev/kvm and the remedy"
 	UMBRA_DEV=/dev/kvm "$hold" once
 	result $? "stock KVM works on, undisturbed"
 	# 6.1 lets both be loaded; 6.12 gives SVM to the first, unless told not to.

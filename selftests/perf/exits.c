@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "guest.h"
+#include "sides.h"
 #include "vm.h"
 
 #define PORT_ELCR	0x4d0
@@ -366,68 +367,22 @@ static void measure_all(const char *dev, uint64_t *out)
 	}
 }
 
-static bool loaded(const char *module)
-{
-	char path[64];
+static uint64_t *results;
 
-	snprintf(path, sizeof(path), "/sys/module/%s", module);
-	return !access(path, F_OK);
+static void umbra_side(void)
+{
+	measure_all("/dev/umbra", results);
 }
 
-static bool command(const char *c)
+static void kvm_side(void)
 {
-	return system(c) == 0;
+	measure_all("/dev/kvm", results + NR_ROWS);
 }
 
-/* KVM's module for this CPU's vendor, in or out. */
-static const char *kvm_module(void)
-{
-	return cpu_is_intel() ? "kvm_intel" : "kvm_amd";
-}
-
-static bool load_kvm(void)
-{
-	return command(cpu_is_intel() ? "modprobe kvm_intel" : "modprobe kvm_amd");
-}
-
-static bool unload_kvm(void)
-{
-	return command(cpu_is_intel() ? "modprobe -r kvm_intel" : "modprobe -r kvm_amd");
-}
-
-#define PARAMETERS	"/tmp/.umbra-parameters"
-
-/*
- * Never both at once. An Umbra that is loaded already is used, and loaded again
- * afterwards with the parameters it had; a KVM that was loaded is too.
- */
-static bool both_sides(uint64_t *umbra, uint64_t *kvm)
-{
-	bool umbra_was = loaded("umbra"), kvm_was = loaded(kvm_module());
-	const char *ko = getenv("MODULE");
-	char insmod[512];
-
-	snprintf(insmod, sizeof(insmod), "insmod %s $(cat " PARAMETERS " 2>/dev/null)",
-		 ko ? ko : "/umbra/umbra.ko");
-	if (kvm_was && !unload_kvm())
-		return false;
-	if (umbra_was)
-		command("cd /sys/module/umbra/parameters && for p in *; do "
-			"printf '%s=%s ' $p $(cat $p); done >" PARAMETERS);
-	else if (!command(insmod))
-		return false;
-	measure_all("/dev/umbra", umbra);
-	if (!command("rmmod umbra"))
-		return false;
-	if (load_kvm()) {
-		measure_all("/dev/kvm", kvm);
-		if (!unload_kvm())
-			return false;
-	}
-	if (umbra_was && (!command(insmod) || unlink(PARAMETERS)))
-		return false;
-	return !kvm_was || load_kvm();
-}
+static const struct side kvm_sides[] = {
+	{ "", kvm_side },
+	{ }
+};
 
 /* Does the CPU say where an instruction that exited ends? */
 static bool next_rip(void)
@@ -490,7 +445,6 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
-	uint64_t *results;
 	bool json = false;
 	int c;
 
@@ -514,7 +468,7 @@ int main(int argc, char **argv)
 	}
 	results = mmap(NULL, 2 * NR_ROWS * sizeof(*results), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (results == MAP_FAILED || !both_sides(results, results + NR_ROWS))
+	if (results == MAP_FAILED || !both_sides(umbra_side, kvm_sides))
 		return 1;
 	(json ? print_json : print_table)(results, results + NR_ROWS);
 	return 0;

@@ -365,11 +365,31 @@ static int write_cr(struct umbra_vcpu *vcpu, u8 nr, u64 value)
 	}
 }
 
+/* As kernels write it, which do it often: the register, or -1. */
+static s8 decode_mov_to_cr3(struct umbra_vcpu *vcpu)
+{
+	u8 bytes[UMBRA_MAX_INSN], *p = bytes, rex = 0;
+
+	if (umbra_fetch_insn(vcpu, bytes) < UMBRA_MAX_INSN)
+		return -1;
+	if (umbra_is_64bit_code(vcpu) && (*p & 0xf8) == 0x48)
+		rex = *p++;
+	/* Behind REX.R is no CR3. */
+	if (rex & 4 || p[0] != 0x0f || p[1] != 0x22 || (p[2] >> 3 & 7) != 3)
+		return -1;
+	vcpu->exit.next_rip = umbra_rip(vcpu) + (p - bytes) + 3;
+	if (!umbra_is_64bit_code(vcpu))
+		vcpu->exit.next_rip = (u32)vcpu->exit.next_rip;
+	return (p[2] & 7) | (rex & 1) << 3;
+}
+
 /* A CPU with decode assists names the register; without, the emulator looks. */
 static int handle_cr(struct umbra_vcpu *vcpu)
 {
 	s8 gpr = vcpu->exit.reg.gpr;
 
+	if (gpr < 0 && vcpu->exit.reg.write && vcpu->exit.reg.nr == 3)
+		gpr = decode_mov_to_cr3(vcpu);
 	if (gpr < 0 || !vcpu->exit.reg.write)
 		return umbra_emulate_insn(vcpu);
 	if (write_cr(vcpu, vcpu->exit.reg.nr, umbra_gpr(vcpu, gpr & 15)))

@@ -117,6 +117,36 @@ int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned
 	return 0;
 }
 
+/**
+ * umbra_guest_peek_entry() - the same without sleeping
+ * @vm: in vm->srcu; locks may be held
+ * @gpa: of the entry
+ * @value: what it is
+ * @size: 4 or 8
+ *
+ * Return: 0; 1: the guest can't write there; -EFAULT: not in memory now, or nowhere
+ */
+int umbra_guest_peek_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size)
+{
+	const struct umbra_slot *slot = umbra_gfn_to_slot(vm, gpa_to_gfn(gpa));
+	unsigned long hva;
+	u32 low;
+	int r;
+
+	if (!slot)
+		return -EFAULT;
+	hva = umbra_slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
+	pagefault_disable();
+	if (size == 8) {
+		r = get_user(*value, (u64 __user *)hva);
+	} else {
+		r = get_user(low, (u32 __user *)hva);
+		*value = low;
+	}
+	pagefault_enable();
+	return r ? r : !!(slot->flags & KVM_MEM_READONLY);
+}
+
 /** umbra_guest_read_entry() - one aligned page-table entry, read in one access */
 int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size)
 {

@@ -50,6 +50,7 @@ int umbra_guest_read(struct umbra_vm *vm, gpa_t gpa, void *data, unsigned int le
 /** umbra_guest_write() - its counterpart; marks the pages dirty; -EFAULT for read-only slots too */
 int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned int len);
 /* One aligned entry of a page table, 4 or 8 bytes (@size), in a single access: 0, -EFAULT. */
+int umbra_guest_peek_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 /*
  * Atomic compare and exchange of 1, 2, 4, 8 or 16 naturally aligned bytes

@@ -442,11 +442,17 @@ int umbra_walk_gva(struct umbra_vcpu *vcpu, gva_t gva, u32 access, struct umbra_
 		},
 		.vm = vcpu->vm,
 	};
+	int r;
 
 	if (umbra_is_paging(vcpu) && umbra_is_pae(vcpu) && !umbra_is_long(vcpu)) {
 		if (!(vcpu->regs.avail & BIT(UMBRA_REG_PDPTR)))
 			umbra_cache_reg(vcpu, UMBRA_REG_PDPTR);
 		memcpy(w.ctx.pdpte, vcpu->regs.pdptr, sizeof(w.ctx.pdpte));
+	}
+	if (vcpu->mmu.shadow) {
+		r = vcpu->vm->mmu.ops->short_walk(vcpu, &w.ctx, gva, access, walk);
+		if (r != UMBRA_GWALK_RACE)
+			return r;
 	}
 	return umbra_gwalk(&w.ctx, gva, access, walk);
 }

@@ -15,6 +15,8 @@
 struct umbra_vm;
 struct umbra_vcpu;
 struct umbra_slot;
+struct umbra_gwalk;
+struct umbra_gwalk_ctx;
 
 /* Page-fault error code: the architecture's low bits, and what SVM adds. */
 #define PFERR_PRESENT	(1ULL << 0)
@@ -115,6 +117,8 @@ struct umbra_vm_mmu {
  *	or errno. A #PF that is the guest's own is queued, which is UMBRA_FAULT_DONE
  * @let_write: shadow modes: the faulting write can't be emulated: let the CPU do it,
  *	true, if that can be
+ * @short_walk: shadow modes: umbra_walk_gva() where nothing sleeps and no bit has to be
+ *	set; UMBRA_GWALK_RACE: it must be done at length
  * @written: shadow modes: [@gpa, @gpa + @len), in one page, was written; in srcu
  * @flush_gva: shadow modes: the guest has flushed @gva; in srcu
  * @tables_set: shadow modes: userspace has set registers, and memory before
@@ -139,6 +143,8 @@ struct umbra_mmu_ops {
 	void (*vcpu_destroy)(struct umbra_vcpu *vcpu);
 	int (*fault)(struct umbra_vcpu *vcpu, u64 addr, u64 error);
 	bool (*let_write)(struct umbra_vcpu *vcpu);
+	int (*short_walk)(struct umbra_vcpu *vcpu, const struct umbra_gwalk_ctx *ctx, gva_t gva,
+			  u32 access, struct umbra_gwalk *walk);
 	void (*written)(struct umbra_vm *vm, gpa_t gpa, unsigned int len);
 	void (*flush_gva)(struct umbra_vcpu *vcpu, gva_t gva);
 	void (*tables_set)(struct umbra_vcpu *vcpu);
@@ -251,7 +257,6 @@ void umbra_mmu_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end);
  * not canonical; -EAGAIN: other vCPUs keep changing the tables, enter again.
  */
 int umbra_gva_to_gpa(struct umbra_vcpu *vcpu, gva_t gva, u32 access, gpa_t *gpa, u32 *error);
-struct umbra_gwalk;
 /* The whole walk: @access is UMBRA_GWALK_*, returns enum umbra_gwalk_result. */
 int umbra_walk_gva(struct umbra_vcpu *vcpu, gva_t gva, u32 access, struct umbra_gwalk *walk);
 

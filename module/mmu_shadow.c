@@ -22,6 +22,10 @@
 #include "shadow_env.h"
 #include "umbra.h"
 
+/* Bits of a guest's entry. */
+#define PT_ACCESSED	BIT_ULL(5)
+#define PT_DIRTY	BIT_ULL(6)
+
 /* As KVM has it: tables for a fiftieth of the guest's memory, and some for a small guest. */
 #define QUOTA_SHARE	50
 #define QUOTA_LEAST	64
@@ -79,19 +83,10 @@ static struct umbra_vm *vm_of(struct shadow *m)
 
 /* ------------------------------ what the core needs ------------------------------ */
 
+/* What is not there now the next walk brings, which may sleep. */
 static int read_gpte(struct shadow *m, u64 gpa, u64 *value, unsigned int size)
 {
-	struct umbra_vm *vm = vm_of(m);
-	bool writable;
-	int r;
-
-	if (!umbra_gfn_to_hva(vm, gpa_to_gfn(gpa), &writable))
-		return -EFAULT;
-	/* What is not there now the next walk brings, which may sleep. */
-	pagefault_disable();
-	r = umbra_guest_read_entry(vm, gpa, value, size);
-	pagefault_enable();
-	return r ? r : !writable;
+	return umbra_guest_peek_entry(vm_of(m), gpa, value, size);
 }
 
 static unsigned int pages_of(const struct shadow_page *sp)
@@ -299,6 +294,66 @@ static struct shadow_page *root_of(struct umbra_vcpu *vcpu, gva_t gva)
 	return sv->roots ? sv->root[(gva >> 30) & 3] : NULL;
 }
 
+/* ------------------------------ the guest's walk ------------------------------ */
+
+/*
+ * What leads to a table of ours says what the guest's entry says: down to the tables of
+ * the last level the walk need not look at the guest's.
+ */
+struct short_walk {
+	struct umbra_gwalk_ctx ctx;
+	struct umbra_vm *vm;
+	const struct shadow_page *next;
+	gva_t gva;
+};
+
+static int short_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, unsigned int size)
+{
+	struct short_walk *w = container_of(ctx, struct short_walk, ctx);
+
+	if (w->next && shadow_leads_on(core_of(w->vm), &w->next, w->gva, gpa, value))
+		return 0;
+	w->next = NULL;
+	return umbra_guest_peek_entry(w->vm, gpa, value, size) < 0 ? -EFAULT : 0;
+}
+
+static const struct umbra_gwalk_ops short_ops = { .read_gpte = short_read };
+
+/* Has the walk found the bits that the access would set? */
+static bool has_bits(const struct umbra_gwalk *walk, u32 access, bool pae)
+{
+	unsigned int level;
+	u64 needed = access & UMBRA_GWALK_WRITE ? PT_ACCESSED | PT_DIRTY : PT_ACCESSED;
+
+	for (level = walk->level; level && level <= walk->top_level; level++) {
+		/* PDPTEs have none. */
+		if (needed & ~walk->gpte[level - 1] && !(level == 3 && pae))
+			return false;
+		needed = PT_ACCESSED;
+	}
+	return true;
+}
+
+static int shadow_short_walk(struct umbra_vcpu *vcpu, const struct umbra_gwalk_ctx *ctx, gva_t gva,
+			     u32 access, struct umbra_gwalk *walk)
+{
+	struct short_walk w = { .ctx = *ctx, .vm = vcpu->vm, .gva = gva };
+	int r;
+
+	/* There is no root yet for what the registers say now. */
+	if (vcpu->mmu.root == INVALID_PAGE)
+		return UMBRA_GWALK_RACE;
+	w.ctx.ops = &short_ops;
+	read_lock(&w.vm->mmu_lock);
+	w.next = root_of(vcpu, gva);
+	r = umbra_gwalk(&w.ctx, gva, access | UMBRA_GWALK_NO_AD, walk);
+	read_unlock(&w.vm->mmu_lock);
+	if (r == UMBRA_GWALK_NO_TABLE || (r == UMBRA_GWALK_OK && !(access & UMBRA_GWALK_NO_AD) &&
+					  !has_bits(walk, access, !umbra_is_long(vcpu))))
+		return UMBRA_GWALK_RACE;
+	return r;
+}
+
 /* ------------------------------ faults ------------------------------ */
 
 static u32 walk_access(struct umbra_vcpu *vcpu, u64 error)
@@ -470,7 +525,8 @@ static int shadow_fault(struct umbra_vcpu *vcpu, u64 gva, u64 error)
 	case UMBRA_GWALK_OK:
 		return allowed_fault(vcpu, gva, error, &walk);
 	case UMBRA_GWALK_FAULT:
-		shadow_gva_faulted(vcpu, gva);
+		if (error & PFERR_PRESENT)
+			shadow_gva_faulted(vcpu, gva);
 		umbra_queue_page_fault(vcpu, gva, walk.error_code);
 		return UMBRA_FAULT_DONE;
 	case UMBRA_GWALK_RACE:
@@ -656,6 +712,7 @@ static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu)
 	.load_root = shadow_load_root,			\
 	.fault = shadow_fault,				\
 	.let_write = shadow_let_write,			\
+	.short_walk = shadow_short_walk,		\
 	.written = shadow_was_written,			\
 	.flush_gva = shadow_gva_flushed,		\
 	.tables_set = shadow_tables_set,		\

@@ -406,48 +406,68 @@ struct way {
 	int top;
 };
 
-/* The table below @sp, @access being what the way allows so far. */
-static struct shadow_page *next_table(struct shadow *m, struct shadow_pool *pool,
-				      const struct shadow_page *sp, const struct shadow_map *map,
-				      unsigned int access)
-{
-	const struct umbra_gwalk *walk = map->walk;
-	union shadow_role role = map->mode;
-	int level = sp->role.level;
-
-	if (sp->role.direct) {
-		role = sp->role;
-		role.level--;
-		return get_table(m, pool, sp->gfn + index_of(map->gva, level) * level_pages(level),
-				role);
-	}
-	role.level = level - 1;
-	role.access = access;
-	if (walk->level == level) {
-		role.word = 0;
-		role.level = level - 1;
-		role.direct = true;
-		role.access = leaf_rights(access, walk->dirty, map->mode.wp);
-		role.nx = map->mode.nx;
-		role.wide = map->mode.wide;
-		role.pkey = walk->pkey;
-		return get_table(m, pool, (walk->gpa >> 12) & ~(level_pages(level) - 1), role);
-	}
-	/* The guest's table has twice as many entries as ours. */
-	if (role.narrow)
-		role.quadrant = (map->gva >> 21) & 1;
-	return get_table(m, pool, walk->table_gpa[level - 2] >> 12, role);
-}
-
 static bool leads_to(const struct shadow_page *sp, unsigned int i, const struct shadow_page *child)
 {
 	return has_mark(sp->present, i) && child_of(sp->spt[i]) == child;
 }
 
-/*
- * Find or make all tables of the way; false: the pool is empty. The guest need not flush
- * to use what was not there: what is not linked yet must say nothing old.
- */
+/* Which table must be below @sp? @access is what the way allows so far. */
+static u64 next_role(const struct shadow_page *sp, const struct shadow_map *map,
+		     unsigned int access, union shadow_role *role)
+{
+	const struct umbra_gwalk *walk = map->walk;
+	int level = sp->role.level;
+
+	if (sp->role.direct) {
+		*role = sp->role;
+		role->level--;
+		return sp->gfn + index_of(map->gva, level) * level_pages(level);
+	}
+	if (walk->level == level) {
+		role->word = 0;
+		role->level = level - 1;
+		role->direct = true;
+		role->access = leaf_rights(access, walk->dirty, map->mode.wp);
+		role->nx = map->mode.nx;
+		role->wide = map->mode.wide;
+		role->pkey = walk->pkey;
+		return (walk->gpa >> 12) & ~(level_pages(level) - 1);
+	}
+	*role = map->mode;
+	role->level = level - 1;
+	role->access = access;
+	/* The guest's table has twice as many entries as ours. */
+	if (role->narrow)
+		role->quadrant = (map->gva >> 21) & 1;
+	return walk->table_gpa[level - 2] >> 12;
+}
+
+/* The table below @sp, linked already or not; NULL: the pool is empty. */
+static struct shadow_page *next_table(struct shadow *m, struct shadow_pool *pool,
+				      const struct shadow_page *sp, const struct shadow_map *map,
+				      unsigned int access)
+{
+	unsigned int i = index_of(map->gva, sp->role.level);
+	struct shadow_page *child;
+	union shadow_role role;
+	u64 gfn = next_role(sp, map, access, &role);
+
+	if (has_mark(sp->present, i)) {
+		child = child_of(sp->spt[i]);
+		if (child->gfn == gfn && child->role.word == role.word && child->epoch == m->epoch)
+			return child;
+	}
+	child = get_table(m, pool, gfn, role);
+	/*
+	 * The guest need not flush to use what was not there: what is not linked yet must
+	 * say nothing old.
+	 */
+	if (child && !leads_to(sp, i, child))
+		shadow_sync(m, child);
+	return child;
+}
+
+/* Find or make all tables of the way; false: the pool is empty. */
 static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
 		     const struct shadow_map *map, struct way *way)
 {
@@ -465,31 +485,42 @@ static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_p
 		sp = next_table(m, pool, sp, map, way->access);
 		if (!sp)
 			return false;
-		if (!leads_to(way->sp[level], index_of(map->gva, level), sp))
-			shadow_sync(m, sp);
 	}
 }
 
-/*
- * The guest's entries as they are now that nobody writes them unseen. The walk has set the
- * bits that it needs, unless they are in ROM, where nobody can.
- */
+/* Is the entry as it was walked? What is linked follows the guest's, and need not be read. */
+static bool entry_so(struct shadow *m, const struct shadow_map *map, struct way *way, int level)
+{
+	const struct shadow_page *sp = way->sp[level];
+	unsigned int i = index_of(map->gva, level);
+	u64 now, walked = map->walk->gpte[level - 1], needed = GPTE_A;
+	int r;
+
+	if (level > 1 && leads_to(sp, i, way->sp[level - 1]) &&
+	    !((walked ^ sp->gpte[i]) & ~(GPTE_A | GPTE_D))) {
+		way->gpte[level] = sp->gpte[i];
+		return true;
+	}
+	r = read_gpte(m, sp, i, &now);
+	if (r < 0 || ((walked ^ now) & ~(GPTE_A | GPTE_D)))
+		return false;
+	if (level == map->walk->level && map->walk->dirty)
+		needed |= GPTE_D;
+	/* The walk has set the bits that it needs, unless they are in ROM, where nobody can. */
+	if (!r && needed & ~now)
+		return false;
+	way->gpte[level] = now;
+	return true;
+}
+
+/* The guest's entries as they are now that nobody writes them unseen. */
 static bool still_so(struct shadow *m, const struct shadow_map *map, struct way *way)
 {
-	u64 now, walked, needed;
-	int level, r;
+	int level;
 
 	for (level = way->top; level >= 1 && !way->sp[level]->role.direct; level--) {
-		walked = map->walk->gpte[level - 1];
-		r = read_gpte(m, way->sp[level], index_of(map->gva, level), &now);
-		if (r < 0 || ((walked ^ now) & ~(GPTE_A | GPTE_D)))
+		if (!entry_so(m, map, way, level))
 			return false;
-		needed = GPTE_A;
-		if (level == map->walk->level && map->walk->dirty)
-			needed |= GPTE_D;
-		if (!r && needed & ~now)
-			return false;
-		way->gpte[level] = now;
 	}
 	return true;
 }

@@ -61,6 +61,21 @@ void shadow_check_entry(struct shadow *m, struct shadow_page *sp, unsigned int i
 		update_entry(m, sp, i, now);
 }
 
+bool shadow_leads_on(const struct shadow *m, const struct shadow_page **next, u64 gva, u64 gpa,
+		     u64 *value)
+{
+	const struct shadow_page *sp = *next;
+	unsigned int i = index_of(gva, sp->role.level);
+
+	if (sp->role.level == 1 || sp->role.direct || sp->epoch != m->epoch ||
+	    !has_mark(sp->present, i) ||
+	    gpa != (sp->gfn << 12) + gpte_index(sp, i) * gpte_size(sp))
+		return false;
+	*value = sp->gpte[i];
+	*next = child_of(sp->spt[i]);
+	return true;
+}
+
 /* ------------------------------ what is seen ------------------------------ */
 
 static void check_written(struct shadow *m, struct shadow_page *sp, unsigned int offset,

@@ -310,9 +310,16 @@ static void guest_wrote(u64 gpa, unsigned int len)
 	}
 }
 
+/* Where a walk goes by the shadow, as long as it can. */
+static const struct shadow_page *walk_next;
+static u64 walk_gva;
+
 static int walk_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, unsigned int size)
 {
 	(void)ctx;
+	if (walk_next && shadow_leads_on(&m, &walk_next, walk_gva, gpa, value))
+		return 0;
+	walk_next = NULL;
 	return read_entry(gpa, value, size);
 }
 
@@ -480,7 +487,10 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 			*entry = spte & (ADDR | KEY);
 			return 0;
 		}
+		walk_next = root_of(c, gva);
+		walk_gva = gva;
 		r = umbra_gwalk(&c->ctx, gva, access, &walk);
+		walk_next = NULL;
 		if (r == UMBRA_GWALK_FAULT) {
 			/* Which flushes the address. */
 			if (root_of(c, gva))
@@ -732,6 +742,9 @@ static void guest_store(struct cpu *c, u64 gva, const void *data, unsigned int l
 	if (r != 0 && r != 2)
 		return;
 	gfn = ((entry & ADDR) >> 12) - 0x1000000;
+	/* Another name of a frame that may be a table by its first. */
+	if (gfn >= FRAMES)
+		return;
 	if (!r && shadow_tracks(&m, gfn)) {
 		if (!frame_is_unsync(gfn))
 			fail("the CPU writes to a table unseen");
@@ -739,7 +752,7 @@ static void guest_store(struct cpu *c, u64 gva, const void *data, unsigned int l
 	}
 	if (len > 4096 - (gva & 4095))
 		len = 4096 - (gva & 4095);
-	poke(frame_of(gfn) << 12 | (gva & 4095), data, len);
+	poke(gfn << 12 | (gva & 4095), data, len);
 	if (r == 2)
 		guest_wrote(gfn << 12 | (gva & 4095), len);
 }

@@ -137,8 +137,8 @@ static int handler_stack(struct umbra_emul *e, bool lma, const struct idt_gate *
 	return r;
 }
 
-/* The frame that delivery pushes: the first value goes highest. */
-static unsigned int make_frame(struct umbra_emul *e, bool with_stack, u64 *frame)
+/* The frame that delivery pushes: the first value goes highest; @error may be NULL. */
+static unsigned int make_frame(struct umbra_emul *e, bool with_stack, const u32 *error, u64 *frame)
 {
 	static const u8 data[] = { EMUL_GS, EMUL_FS, EMUL_DS, EMUL_ES };
 	unsigned int n = 0, i;
@@ -153,6 +153,8 @@ static unsigned int make_frame(struct umbra_emul *e, bool with_stack, u64 *frame
 	frame[n++] = e->new_flags;
 	frame[n++] = emul_seg(e, EMUL_CS)->sel;
 	frame[n++] = e->next_rip;
+	if (error)
+		frame[n++] = *error;
 	return n;
 }
 
@@ -169,26 +171,26 @@ static int drop_vm86_segments(struct umbra_emul *e)
 }
 
 /* Delivery through the IDT. @soft: by INT n, INT3 or INTO, which look at the gate's DPL. */
-static int deliver_idt(struct umbra_emul *e, u8 vector, bool soft)
+static int deliver_idt(struct umbra_emul *e, u8 vector, bool soft, const u32 *error)
 {
 	bool lma = emul_lma(e);
 	struct emul_stack st = {};
 	unsigned int n, mode;
 	struct idt_gate g;
-	u64 frame[9];
+	u64 frame[10];
 	int r = read_idt(e, vector, soft, lma, &g);
 
 	if (r)
 		return r;
 	if (!g.size)
-		return emul_task_switch(e, emul_gate_sel(g.raw), UMBRA_TASK_GATE, NULL);
+		return emul_task_switch(e, emul_gate_sel(g.raw), UMBRA_TASK_GATE, error);
 	r = read_handler(e, lma, &g);
 	if (!r)
 		r = handler_stack(e, lma, &g, &st);
 	if (r)
 		return r;
 	mode = emul_code_mode(&g.code.seg, lma);
-	n = make_frame(e, lma || g.cpl < e->cpl, frame);
+	n = make_frame(e, lma || g.cpl < e->cpl, error, frame);
 	r = emul_check_frame(e, &st, n, g.size);
 	if (!r)
 		r = emul_check_target(e, &g.code.seg, mode, g.rip);
@@ -240,7 +242,7 @@ static int deliver_vm86(struct umbra_emul *e, u8 vector)
 	if (r)
 		return r;
 	if (!yes)
-		return emul_iopl(e) < 3 ? emul_gp0(e) : deliver_idt(e, vector, true);
+		return emul_iopl(e) < 3 ? emul_gp0(e) : deliver_idt(e, vector, true, NULL);
 	if (emul_iopl(e) == 3)
 		return deliver_ivt(e, vector, 0, flags, EMUL_IF | EMUL_TF | EMUL_RF);
 	flags = (flags & ~EMUL_IF) | EMUL_IOPL | ((flags & EMUL_VIF) ? EMUL_IF : 0);
@@ -248,12 +250,27 @@ static int deliver_vm86(struct umbra_emul *e, u8 vector)
 }
 
 /* A handler starts without single steps: none is owed for the instruction that called it. */
-static int interrupt(struct umbra_emul *e, u8 vector, bool soft)
+static int interrupt(struct umbra_emul *e, u8 vector, bool soft, const u32 *error)
 {
 	e->step_rule = EMUL_STEP_NONE;
 	if (e->mode == UMBRA_EMUL_REAL)
 		return deliver_real(e, vector);
-	return deliver_idt(e, vector, soft);
+	return deliver_idt(e, vector, soft, error);
+}
+
+int umbra_emul_interrupt(struct umbra_emul *e, u8 vector, bool soft, const u32 *error)
+{
+	struct umbra_emul_exception *x = &e->exception;
+	int r;
+
+	emul_begin_event(e);
+	/* What is pushed has RF where the event is a fault. */
+	e->new_flags = e->rflags;
+	r = interrupt(e, vector, soft, error);
+	/* «Error Code»: EXT tells that no instruction of the program's is to blame. */
+	if (r == UMBRA_EMUL_FAULT && !soft && x->vector >= EMUL_TS && x->vector <= EMUL_GP)
+		x->error_code |= 1;
+	return r ? r : emul_commit(e);
 }
 
 int emul_op_int(struct umbra_emul *e)
@@ -262,23 +279,23 @@ int emul_op_int(struct umbra_emul *e)
 		e->step_rule = EMUL_STEP_NONE;
 		return deliver_vm86(e, e->src.val);
 	}
-	return interrupt(e, e->src.val, true);
+	return interrupt(e, e->src.val, true, NULL);
 }
 
 int emul_op_int3(struct umbra_emul *e)
 {
-	return interrupt(e, EMUL_BP, true);
+	return interrupt(e, EMUL_BP, true, NULL);
 }
 
 int emul_op_into(struct umbra_emul *e)
 {
-	return (e->rflags & EMUL_OF) ? interrupt(e, EMUL_OF_TRAP, true) : UMBRA_EMUL_OK;
+	return (e->rflags & EMUL_OF) ? interrupt(e, EMUL_OF_TRAP, true, NULL) : UMBRA_EMUL_OK;
 }
 
 /* F1 is the hardware's own interrupt: no DPL keeps anybody from it. */
 int emul_op_int1(struct umbra_emul *e)
 {
-	return interrupt(e, EMUL_DB, false);
+	return interrupt(e, EMUL_DB, false, NULL);
 }
 
 /* IRET */

@@ -676,6 +676,47 @@ int umbra_emulate_next(struct umbra_vcpu *vcpu)
 	return r;
 }
 
+/* The delivery of an event faulted. Of an exception stays what tells whether that makes a #DF. */
+static int faulted_delivery(struct umbra_vcpu *vcpu, struct umbra_emul *e)
+{
+	vcpu->events.irq.injected = false;
+	vcpu->events.nmi_injected = false;
+	return finish_fault(vcpu, e);
+}
+
+bool umbra_emulate_event(struct umbra_vcpu *vcpu, u8 vector, bool soft, const u32 *error)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+	int idx, r;
+
+	prepare(vcpu, ve);
+	ve->fault_known = false;
+	ve->e.nbytes = 0;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = umbra_emul_interrupt(&ve->e, vector, soft, error);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	/* A table or a stack in a device is beyond what can be done: the CPU is lost. */
+	if (r == UMBRA_EMUL_OK && ve->nr_writes)
+		r = UMBRA_EMUL_UNHANDLEABLE;
+	switch (r) {
+	case UMBRA_EMUL_OK:
+		commit(vcpu, &ve->e);
+		umbra_set_rip(vcpu, ve->e.rip);
+		umbra_hot(set_interrupt_shadow)(vcpu, 0);
+		umbra_events_delivered(&vcpu->events);
+		break;
+	case UMBRA_EMUL_FAULT:
+		faulted_delivery(vcpu, &ve->e);
+		break;
+	case UMBRA_EMUL_RESTART:
+		umbra_request(vcpu, UMBRA_REQ_EVENT);
+		break;
+	default:
+		umbra_request(vcpu, UMBRA_REQ_TRIPLE_FAULT);
+	}
+	return r == UMBRA_EMUL_OK;
+}
+
 int umbra_emulate_task_switch(struct umbra_vcpu *vcpu)
 {
 	struct umbra_events *ev = &vcpu->events;
@@ -692,13 +733,10 @@ int umbra_emulate_task_switch(struct umbra_vcpu *vcpu)
 	ve->e.nbytes = 0;
 	r = umbra_emul_task_switch(&ve->e, vcpu->exit.task.selector, UMBRA_TASK_GATE,
 				   vcpu->exit.task.has_error ? &error : NULL);
-	/* Delivered. A fault on the way leaves of an exception what tells whether it makes a #DF. */
-	if (r == UMBRA_EMUL_OK) {
+	if (r == UMBRA_EMUL_FAULT)
+		return faulted_delivery(vcpu, &ve->e);
+	if (r == UMBRA_EMUL_OK)
 		umbra_events_delivered(&vcpu->events);
-	} else if (r == UMBRA_EMUL_FAULT) {
-		ev->irq.injected = false;
-		ev->nmi_injected = false;
-	}
 	/* A TSS in a device is beyond what can be done. */
 	return finish(vcpu, ve, r == UMBRA_EMUL_IO ? UMBRA_EMUL_UNHANDLEABLE : r);
 }

@@ -428,6 +428,8 @@ int emul_task_switch(struct umbra_emul *e, u16 sel, enum umbra_emul_task how, co
 enum { EMUL_STEP_OLD, EMUL_STEP_NEW, EMUL_STEP_NONE };
 
 void emul_begin(struct umbra_emul *e);
+/* The same where no instruction was decoded. */
+void emul_begin_event(struct umbra_emul *e);
 int emul_commit(struct umbra_emul *e);
 
 /* emul_alu.c: helpers for string compares. */

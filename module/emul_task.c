@@ -334,8 +334,7 @@ int umbra_emul_task_switch(struct umbra_emul *e, u16 sel, enum umbra_emul_task h
 {
 	int r;
 
-	emul_begin(e);
-	e->next_rip = e->rip;
+	emul_begin_event(e);
 	r = emul_task_switch(e, sel, how, error);
 	return r ? r : emul_commit(e);
 }

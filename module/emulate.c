@@ -736,6 +736,14 @@ void emul_begin(struct umbra_emul *e)
 	e->new_flags = e->rflags & ~EMUL_RF;
 }
 
+void emul_begin_event(struct umbra_emul *e)
+{
+	emul_begin(e);
+	e->segs_valid = 0;
+	e->flags = 0;
+	e->next_rip = e->rip;
+}
+
 int emul_commit(struct umbra_emul *e)
 {
 	u64 step = e->step_rule == EMUL_STEP_OLD ? e->rflags : e->new_flags;

@@ -450,6 +450,19 @@ bool umbra_emul_plain_mov(const struct umbra_emul *e, struct umbra_emul_mov *mov
 int umbra_emul_task_switch(struct umbra_emul *e, u16 sel, enum umbra_emul_task how,
 			   const u32 *error);
 
+/**
+ * umbra_emul_interrupt - deliver an interrupt or exception as the CPU does
+ * @e: with the caller's members set, not decoded
+ * @vector: through which entry of the IVT or the IDT
+ * @soft: raised by INT n, INT3 or INTO: the gate's DPL counts
+ * @error: the error code to push, or NULL; not in real mode
+ *
+ * rip and rflags are what is pushed: a fault's has RF set.
+ *
+ * Return: OK, FAULT, RESTART or UNHANDLEABLE, as from umbra_emul_execute(); IO.
+ */
+int umbra_emul_interrupt(struct umbra_emul *e, u8 vector, bool soft, const u32 *error);
+
 /*
  * Instructions whose length a caller may ask for: what the exit reported, so that a guest that
  * rewrites its code meanwhile is noticed.

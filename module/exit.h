@@ -163,13 +163,25 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu);
  * umbra_emulate_next() - do the instruction at RIP without entering the guest
  * @vcpu: loaded, with no event to deliver; not in vm->srcu
  *
- * For VMs that the module parameter emulate= made, which tests compare with what
- * the CPU does.
+ * For a state that the CPU can't hold; and for VMs that the module parameter emulate=
+ * made, which tests compare with what the CPU does.
  *
  * Return: as umbra_emulate_insn()
  */
 int umbra_emulate_next(struct umbra_vcpu *vcpu);
-/* The same for a task switch that the hardware left to us. */
+/**
+ * umbra_emulate_event() - deliver an event in software, for an inject_*() of a backend
+ * whose CPU can't
+ * @vcpu: loaded; the event is marked as injected in vcpu->events; not in vm->srcu
+ * @vector: its entry of the IVT or the IDT
+ * @soft: an instruction raised it, INT n, INT3 or INTO, and RIP is behind that
+ * @error: its error code, or NULL
+ *
+ * Return: true: it is delivered. false: another exception is queued in its place, it is
+ * to be tried again, or the vCPU is lost (triple fault)
+ */
+bool umbra_emulate_event(struct umbra_vcpu *vcpu, u8 vector, bool soft, const u32 *error);
+/* As umbra_emulate_insn() for a task switch that the hardware left to us. */
 int umbra_emulate_task_switch(struct umbra_vcpu *vcpu);
 /* Do what hypercall @nr asks, arguments in the general registers: the result for rAX. */
 long umbra_hypercall(struct umbra_vcpu *vcpu, u64 nr);

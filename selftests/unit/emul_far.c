@@ -1047,6 +1047,50 @@ static void test_task(void)
 	       "a null TSS");
 }
 
+/* Events that no instruction of the guest's has raised: umbra_emul_interrupt(). */
+static void test_event(void)
+{
+	const u32 error = 0x1234;
+	int r;
+
+	set_up(R16, 0);
+	m.dt[EMUL_IDTR].base = 0;
+	m.e.rflags |= IF_ | RF;
+	put(0x21 * 4, 0x2345678, 4);
+	r = umbra_emul_interrupt(&m.e, 0x21, false, NULL);
+	tap_ok(at(r, R16, 0x234, 0, 0x5678) && STACK(0x7ffa, 0, 2, 0x1000, 0, IF_ | 2) &&
+	       m.e.rflags == 2 && !m.e.trap_step, "an event in real mode");
+	set_up(P32, 0);
+	m.e.rflags |= IF_ | RF;
+	gate(IDT + GP * 8, CODE32, 0x345678, 14, 0, 0);
+	r = umbra_emul_interrupt(&m.e, GP, false, &error);
+	tap_ok(at(r, P32, CODE32, 0, 0x345678) &&
+	       STACK(0x7ff0, DATA, 4, error, 0x1000, CODE32, IF_ | RF | 2) && m.e.rflags == 2,
+	       "an exception pushes its error code, and RF as it stands");
+	set_up(L64, 3);
+	gate64(IDT + GP * 16, CODE64, 0x5678, 14, 0, 0);
+	r = umbra_emul_interrupt(&m.e, GP, false, &error);
+	tap_ok(at(r, L64, CODE64, 0, 0x5678) &&
+	       STACK(0x9000 - 48, 0, 8, error, 0x1000, CODE64_3 | 3, 2, 0x8000, DATA_3 | 3),
+	       "an exception in long mode");
+	set_up_task(0);
+	gate(IDT + GP * 8, TASK2, 0, 5, 0, 0);
+	r = umbra_emul_interrupt(&m.e, GP, false, &error);
+	tap_ok(r == OK && m.e.rip == 0x345678 && mem(0x504c, 4) == error,
+	       "an exception by a task gate of the IDT");
+
+	set_up(P32, 3);
+	gate(IDT + 0x40 * 8, CODE32, 0x345678, 14, 0, 0);
+	tap_ok(faulted(umbra_emul_interrupt(&m.e, 0x40, true, NULL), GP, 0x202),
+	       "of a soft one the gate's DPL counts, and EXT is clear");
+	tap_ok(at(umbra_emul_interrupt(&m.e, 0x40, false, NULL), P32, CODE32, 0, 0x345678),
+	       "of another it does not");
+	set_up(P32, 0);
+	m.dt[EMUL_IDTR].limit = 0x40 * 8 + 6;
+	tap_ok(faulted(umbra_emul_interrupt(&m.e, 0x40, false, NULL), GP, 0x203),
+	       "a fault of its delivery has EXT set");
+}
+
 static void test_task16(void)
 {
 	unsigned int i;
@@ -1402,6 +1446,7 @@ int main(void)
 	test_iret();
 	test_int_real();
 	test_int_prot();
+	test_event();
 	test_task();
 	test_task16();
 	test_syscall();

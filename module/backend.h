@@ -59,6 +59,7 @@ struct umbra_backend_caps {
  * get_msr, set_msr	owner				MSRs that live in the VMCS/VMCB; 1: not mine
  * get_cpl		owner
  * code64		owner				CS is 64-bit code; in long mode
+ * unfit		owner				with UMBRA_EMULATE_ASK, which it clears when the CPU can hold the guest's state: can't it?
  * interrupt_shadow	owner				KVM_X86_SHADOW_INT_* bits
  * set_interrupt_shadow	owner
  * interrupt_allowed	owner				an external interrupt could be delivered now
@@ -108,6 +109,7 @@ struct umbra_backend_caps {
 	R(int, set_msr, struct umbra_vcpu *vcpu, u32 index, u64 value)		\
 	R(int, get_cpl, struct umbra_vcpu *vcpu)				\
 	R(bool, code64, struct umbra_vcpu *vcpu)				\
+	O(bool, unfit, struct umbra_vcpu *vcpu)					\
 	R(u32, interrupt_shadow, struct umbra_vcpu *vcpu)			\
 	R(void, set_interrupt_shadow, struct umbra_vcpu *vcpu, u32 mask)	\
 	R(bool, interrupt_allowed, struct umbra_vcpu *vcpu)			\

@@ -131,6 +131,8 @@ struct vmx_entry_words {
 struct umbra_check vmx_check_controls(const struct vmx_entry_words *w);
 /* «Checking and Loading Guest State»: a failed entry, reason 33. */
 struct umbra_check vmx_check_guest(const struct vmx_entry_words *w);
+/* «Checks on Guest Segment Registers» alone, by those, CR0, RFLAGS and the controls. */
+bool vmx_segments_pass(const struct vmx_entry_words *w);
 
 /* The same of SVM: its control block's fields, by their names in <asm/svm.h>. */
 #define SVM_FIELDS(X)									\

@@ -439,6 +439,13 @@ static int handle_exception(struct umbra_vcpu *vcpu)
 		return umbra_emulate_insn(vcpu);
 	if (debugger_wants(vcpu, vector))
 		return umbra_debug_exit(vcpu, vector, payload);
+	/*
+	 * Real mode as a vm86 task: what that may not do, the guest may. INT3 and INTO, which
+	 * nobody else intercepts but for a debugger, are not done.
+	 */
+	if ((vector == X86_TRAP_GP && !umbra_is_protected(vcpu)) || vector == X86_TRAP_BP ||
+	    vector == X86_TRAP_OF)
+		return umbra_emulate_insn(vcpu);
 	if (vector == X86_TRAP_DB)
 		umbra_queue_debug(vcpu, payload);
 	else if (vector == X86_TRAP_PF)

@@ -71,10 +71,10 @@ static long vm_enable_cap(struct ioctl_call *c, void *data)
 	return -EINVAL;
 }
 
-/* The three pages below 4G that Intel's real mode needs; kept for when they are used. */
+/* The pages below 4G that VMX without unrestricted guest needs: used by the first vCPU. */
 static long set_tss_addr(struct ioctl_call *c, void *data)
 {
-	if (c->value > (u32)(-3 * PAGE_SIZE))
+	if (c->vm->online_vcpus || c->value > (u32)(-3 * PAGE_SIZE))
 		return -EINVAL;
 	c->vm->tss_addr = c->value;
 	return 0;

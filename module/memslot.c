@@ -414,9 +414,6 @@ static int check_region(const struct umbra_vm *vm, const struct kvm_userspace_me
 
 	if (mem->flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY))
 		return -EINVAL;
-	/* The upper half is the address space, of which there is one. */
-	if (mem->slot >= UMBRA_MAX_SLOTS)
-		return -EINVAL;
 	if ((mem->memory_size | mem->guest_phys_addr | mem->userspace_addr) & ~PAGE_MASK)
 		return -EINVAL;
 	if (!access_ok((void __user *)(unsigned long)mem->userspace_addr, mem->memory_size) ||
@@ -491,6 +488,14 @@ static int set_slot(struct umbra_vm *vm, const struct kvm_userspace_memory_regio
 }
 
 int umbra_set_memory_region(struct umbra_vm *vm, const struct kvm_userspace_memory_region *mem)
+{
+	/* The upper half is the address space, of which there is one. */
+	if (mem->slot >= UMBRA_MAX_SLOTS)
+		return -EINVAL;
+	return umbra_set_any_region(vm, mem);
+}
+
+int umbra_set_any_region(struct umbra_vm *vm, const struct kvm_userspace_memory_region *mem)
 {
 	struct umbra_slot *old;
 	int r = check_region(vm, mem);

@@ -18,6 +18,9 @@ struct umbra_vm;
 struct umbra_vcpu;
 
 #define UMBRA_MAX_SLOTS		32764
+/* Behind those that userspace can name: the backend's own, in memory of the VMM's process. */
+#define UMBRA_SLOT_IDENTITY	UMBRA_MAX_SLOTS
+#define UMBRA_SLOT_TSS		(UMBRA_MAX_SLOTS + 1)
 #define UMBRA_MAX_SLOT_PAGES	((1UL << 31) - 1)
 
 static inline gfn_t gpa_to_gfn(gpa_t gpa)
@@ -115,6 +118,8 @@ void umbra_slots_destroy(struct umbra_vm *vm);
  * -EEXIST: it overlaps another slot; -ENOMEM
  */
 int umbra_set_memory_region(struct umbra_vm *vm, const struct kvm_userspace_memory_region *mem);
+/* The same, for the backend's slots too. */
+int umbra_set_any_region(struct umbra_vm *vm, const struct kvm_userspace_memory_region *mem);
 /* mmu_notifier: register for current->mm, and the end of it. */
 int umbra_notifier_register(struct umbra_vm *vm);
 void umbra_notifier_unregister(struct umbra_vm *vm);

@@ -24,7 +24,7 @@ enum umbra_reg { UMBRA_REG_RSP, UMBRA_REG_RIP, UMBRA_REG_RFLAGS, UMBRA_REG_CR0, 
 
 /* Segments, in the order of the encodings, then LDTR and TR. */
 enum { VCPU_SREG_ES, VCPU_SREG_CS, VCPU_SREG_SS, VCPU_SREG_DS, VCPU_SREG_FS, VCPU_SREG_GS,
-       VCPU_SREG_TR, VCPU_SREG_LDTR };
+       VCPU_SREG_TR, VCPU_SREG_LDTR, VCPU_NR_SREGS };
 
 /**
  * struct umbra_regs - registers of a vCPU

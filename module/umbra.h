@@ -104,6 +104,10 @@ enum umbra_vcpu_mode {
 	UMBRA_EXITING,
 };
 
+/* Why a guest may not be entered: it is never, the CPU but delivers events; the backend must be asked. */
+#define UMBRA_EMULATE_ALL	BIT(0)
+#define UMBRA_EMULATE_ASK	BIT(1)
+
 struct umbra_vcpu {
 	struct umbra_vm *vm;			/* (c) */
 	int id;					/* (c) KVM_CREATE_VCPU's argument */
@@ -117,6 +121,7 @@ struct umbra_vcpu {
 	int mode;				/* (a) enum umbra_vcpu_mode */
 	int cpu;				/* last loaded CPU or -1; preemption off */
 	bool prepared;				/* (o) prepare_switch() done since it was loaded */
+	u8 emulate;				/* (o) UMBRA_EMULATE_*: may the CPU run the guest? */
 	struct rcuwait wait;			/* where a halted vCPU sleeps */
 	u32 poll_window;			/* (o) ns that the next halt polls, halt.c */
 	bool starved;				/* its thread wants a CPU and has none; a hint */

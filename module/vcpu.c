@@ -301,6 +301,24 @@ static bool event_on_its_way(struct umbra_vcpu *vcpu)
 	return ev->irq.injected || ev->exc.pending || ev->exc.injected || ev->nmi_injected;
 }
 
+static bool must_emulate(struct umbra_vcpu *vcpu)
+{
+	if ((vcpu->emulate & UMBRA_EMULATE_ASK) && umbra_backend->unfit(vcpu))
+		return true;
+	return (vcpu->emulate & UMBRA_EMULATE_ALL) && !event_on_its_way(vcpu);
+}
+
+/* In place of the guest's turn on the CPU: an instruction, and a look at what else waits. */
+static int emulate_next(struct umbra_vcpu *vcpu)
+{
+	int r = 1;
+
+	/* An event whose delivery faulted or must be tried again comes first. */
+	if (!event_on_its_way(vcpu))
+		r = umbra_emulate_next(vcpu);
+	return r > 0 ? host_work(vcpu) : r;
+}
+
 /* Does the guest run with another XCR0, XSS or PKRU than its host? */
 static __always_inline bool fpu_differs(struct umbra_vcpu *vcpu)
 {
@@ -344,10 +362,8 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	umbra_inject_events(vcpu);
 	if (unlikely(vcpu->shares_tpr))
 		share_tpr(vcpu, umbra_lapic_tpr_to_guest);
-	if (unlikely(vcpu->vm->emulate) && !event_on_its_way(vcpu)) {
-		r = umbra_emulate_next(vcpu);
-		return r > 0 ? host_work(vcpu) : r;
-	}
+	if (unlikely(vcpu->emulate) && must_emulate(vcpu))
+		return emulate_next(vcpu);
 
 	preempt_disable();
 	if (unlikely(!vcpu->prepared)) {

@@ -290,6 +290,7 @@ static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, u32 id)
 	vcpu->vm = vm;
 	vcpu->id = id;
 	vcpu->cpu = -1;
+	vcpu->emulate = vm->emulate ? UMBRA_EMULATE_ALL : 0;
 	vcpu->run = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vcpu->run || !vcpu->pio_data || umbra_stats_create(vcpu) || umbra_emul_create(vcpu))

@@ -152,13 +152,14 @@ static void free_vcpu(struct vmx_vcpu *vmx)
 	free_page((unsigned long)vmx->virtual_apic);
 	free_page((unsigned long)vmx->msr_bitmap);
 	free_page((unsigned long)vmx->msrs);
+	kfree(vmx->real);
 	kfree(vmx);
 }
 
 static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = kzalloc(sizeof(*vmx), GFP_KERNEL_ACCOUNT);
-	int id;
+	int id, r;
 
 	if (!vmx)
 		return -ENOMEM;
@@ -183,7 +184,12 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 	vmx->eptp = vmx_controls.eptp;
 	vmx_init_msrs(vmx);
 	vcpu->hw = vmx;
-	return 0;
+	r = vmx_controls.unrestricted ? 0 : vmx_real_create(vcpu);
+	if (r) {
+		vcpu->hw = NULL;
+		free_vcpu(vmx);
+	}
+	return r;
 }
 
 static void forget_here(void *arg)
@@ -328,6 +334,9 @@ static void vmx_vcpu_load(struct umbra_vcpu *vcpu, int cpu)
 		write_constants(vmx);
 	if (moved)
 		write_host_of_cpu(vmx);
+	/* KVM_SET_REGS takes a guest into vm86 mode, or out of it, without a word. */
+	if (unlikely(vmx->real) && (vmx->rflags ^ vcpu->regs.rflags) & X86_EFLAGS_VM)
+		vcpu->emulate |= UMBRA_EMULATE_ASK;
 }
 
 /*
@@ -466,6 +475,7 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.unsetup = vmx_unsetup,
 	.enable_cpu = vmx_enable_cpu,
 	.disable_cpu = vmx_disable_cpu,
+	.vm_destroy = vmx_vm_destroy,
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_destroy = vmx_vcpu_destroy,
 	.vcpu_reset = vmx_vcpu_reset,
@@ -489,6 +499,7 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.set_msr = vmx_set_msr,
 	.get_cpl = vmx_get_cpl,
 	.code64 = vmx_code64,
+	.unfit = vmx_unfit,
 	.interrupt_shadow = vmx_interrupt_shadow,
 	.set_interrupt_shadow = vmx_set_interrupt_shadow,
 	.interrupt_allowed = vmx_interrupt_allowed,

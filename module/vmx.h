@@ -40,6 +40,7 @@ struct vmx_msr_lists {
  * @invept: the extent to flush an EPT root by; 0: INVEPT is not there
  * @vpid: VPIDs are used
  * @pause_loops: so is the filter of PAUSE
+ * @unrestricted: guests run without protection and paging as they are
  */
 struct vmx_controls {
 	u32 revision;
@@ -48,6 +49,7 @@ struct vmx_controls {
 	u8 invept;
 	bool vpid;
 	bool pause_loops;
+	bool unrestricted;
 };
 
 extern struct vmx_controls vmx_controls;
@@ -90,7 +92,7 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @written_secondary, @written_offset: what stands there; both change while the vCPU
  *	is not loaded, and its VMCS not current
  * @interruptibility: as it stands there; valid outside the guest
- * @rip, @rflags: as they stand there
+ * @rip, @rflags: as they stand there; with @vm86 RFLAGS as the guest has them
  * @pending_debug: as it stands there; valid outside the guest
  * @host_rsp: as it stands there
  * @reason, @qualification: of the last exit
@@ -102,6 +104,10 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @dr_guest: the guest owns the debug registers until the next exit
  * @soft: the soft interrupt in the entry's field comes from us: RIP is behind it
  * @refused: the event that went with an entry that has failed
+ * @identity: the guest does not page, and the CPU does, by the identity table
+ * @vm86: the guest is in real mode, and the CPU in a vm86 task
+ * @sysenter_cs: the guest's, while @vm86
+ * @real: without unrestricted guest; NULL with it
  */
 struct vmx_vcpu {
 	void *vmcs;
@@ -130,6 +136,9 @@ struct vmx_vcpu {
 	bool dr_guest;
 	bool soft;
 	u32 refused;
+	bool identity, vm86;
+	u64 sysenter_cs;
+	struct vmx_real *real;
 };
 
 static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
@@ -239,9 +248,27 @@ bool vmx_code64(struct umbra_vcpu *vcpu);
 void vmx_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write);
 void vmx_init_msrs(struct vmx_vcpu *vmx);
 void vmx_reset_state(struct umbra_vcpu *vcpu, bool init);
+void vmx_read_segment(struct kvm_segment *s, int seg);
+void vmx_write_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg);
+void vmx_write_rights(int seg, u32 rights);
+void vmx_write_exceptions(struct umbra_vcpu *vcpu);
+
+/* vmx_real.c */
+int vmx_real_create(struct umbra_vcpu *vcpu);
+void vmx_vm_destroy(struct umbra_vm *vm);
+bool vmx_unfit(struct umbra_vcpu *vcpu);
+bool vmx_real_delivers(struct umbra_vcpu *vcpu);
+void vmx_real_get_segment(struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg);
+bool vmx_real_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg);
+u64 vmx_real_cr0(struct umbra_vcpu *vcpu, u64 cr0);
+u64 vmx_real_cr4(struct umbra_vcpu *vcpu, u64 cr4);
+u64 vmx_real_rflags(struct umbra_vcpu *vcpu, u64 rflags);
+u64 vmx_real_guest_rflags(struct umbra_vcpu *vcpu, u64 rflags);
 
 /* vmx_failure.c */
 u64 vmx_dump(struct umbra_vcpu *vcpu);
+struct vmx_entry_words;
+void vmx_read_fields(struct vmx_entry_words *w, int first, int last);
 void vmx_describe_failure(struct umbra_vcpu *vcpu, struct umbra_entry_failure *out);
 
 /* vmx_entry.S */

@@ -12,6 +12,7 @@
 
 UMBRA_FEATURE_PARAM(ept, "Intel's nested paging");
 UMBRA_FEATURE_PARAM(vpid, "translations that Intel CPUs tag by guest");
+UMBRA_FEATURE_PARAM(unrestricted_guest, "real mode that Intel CPUs run as it is");
 
 struct vmx_controls vmx_controls __ro_after_init;
 
@@ -52,7 +53,7 @@ static int choose_controls(u32 msr, u32 want, u32 may, u32 *controls)
 			 CPU_BASED_RDPMC_EXITING | CPU_BASED_MOV_DR_EXITING |		\
 			 CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_MSR_BITMAPS |	\
 			 CPU_BASED_TPR_SHADOW | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-#define SECONDARY_WANTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST)
+#define SECONDARY_WANTED SECONDARY_EXEC_ENABLE_EPT
 #define SECONDARY_MAY	(SECONDARY_EXEC_WBINVD_EXITING | VMX_SECONDARY_XSAVES |			\
 			 SECONDARY_EXEC_ENCLS_EXITING)
 #define EXIT_WANTED	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |	\
@@ -80,10 +81,6 @@ static int read_controls(void)
 	u64 basic;
 	int r;
 
-	if (!may_secondary(SECONDARY_EXEC_UNRESTRICTED_GUEST)) {
-		pr_err("this CPU's VMX has no unrestricted guest: no guest could start in real mode, and no way without it is built\n");
-		return -EOPNOTSUPP;
-	}
 	rdmsrl(MSR_IA32_VMX_BASIC, basic);
 	c->revision = vmx_basic_vmcs_revision_id(basic);
 	if (!(basic & BIT_ULL(55))) {
@@ -92,6 +89,8 @@ static int read_controls(void)
 	}
 	if (vpid)
 		may |= SECONDARY_EXEC_ENABLE_VPID;
+	if (unrestricted_guest)
+		may |= SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	may |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
 	r = choose_controls(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN_WANTED, 0, &c->pin) ?:
 	    choose_controls(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY_WANTED, 0, &c->primary) ?:
@@ -101,6 +100,8 @@ static int read_controls(void)
 	if (r)
 		return r;
 	c->pause_loops = c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
+	unrestricted_guest = c->unrestricted;
 	return 0;
 }
 

@@ -352,6 +352,13 @@ static bool segments_broken(const struct vmx_entry_words *w, struct umbra_check 
 	return false;
 }
 
+bool vmx_segments_pass(const struct vmx_entry_words *w)
+{
+	struct umbra_check c;
+
+	return !segments_broken(w, &c);
+}
+
 static bool tables_and_rip_broken(const struct vmx_entry_words *w, struct umbra_check *c)
 {
 	bool code64 = (V(ENTRY) & ENTRY_IA32E) && (V(CS_RIGHTS) & RIGHTS_L);

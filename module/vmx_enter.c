@@ -91,7 +91,8 @@ static void write_vmcs(struct umbra_vcpu *vcpu)
 	if (rip != vmx->rip)
 		vmcs_write(GUEST_RIP, rip);
 	if (regs->rflags != vmx->rflags)
-		vmcs_write(GUEST_RFLAGS, regs->rflags);
+		vmcs_write(GUEST_RFLAGS, unlikely(vmx->vm86) ? vmx_real_rflags(vcpu, regs->rflags) :
+							       regs->rflags);
 	write_pending_debug(vmx, regs->rflags);
 	if (regs->avail & BIT(UMBRA_REG_RSP))
 		vmcs_write(GUEST_RSP, regs->gpr[UMBRA_RSP]);
@@ -124,6 +125,8 @@ static void read_vmcs(struct umbra_vcpu *vcpu)
 
 	vmx->rip = vmcs_read(GUEST_RIP);
 	vmx->rflags = vmcs_read(GUEST_RFLAGS);
+	if (unlikely(vmx->vm86))
+		vmx->rflags = vmx_real_guest_rflags(vcpu, vmx->rflags);
 	vmx->interruptibility = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
 	vmx->pending_debug = 0;
 	if (unlikely(vmx->rflags & X86_EFLAGS_TF || vmx->interruptibility & VMX_SHADOW))

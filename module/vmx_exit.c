@@ -369,7 +369,12 @@ void vmx_inject_exception(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_event_exception *exc = &vcpu->events.exc;
 	u32 info = exc->vector | INTR_TYPE_HARD_EXCEPTION | INTR_INFO_VALID_MASK;
+	u32 error = exc->error;
 
+	if (vmx_real_delivers(vcpu)) {
+		umbra_emulate_event(vcpu, exc->vector, false, exc->has_error ? &error : NULL);
+		return;
+	}
 	/* «VM-Entry Controls for Event Injection»: no error code in real mode. */
 	if (exc->has_error && umbra_is_protected(vcpu)) {
 		info |= INTR_INFO_DELIVER_CODE_MASK;
@@ -386,6 +391,10 @@ void vmx_inject_irq(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
+	if (vmx_real_delivers(vcpu)) {
+		umbra_emulate_event(vcpu, vcpu->events.irq.vector, vcpu->events.irq.soft, NULL);
+		return;
+	}
 	vmx->soft = vcpu->events.irq.soft;
 	if (vmx->soft)
 		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, 1);
@@ -395,6 +404,11 @@ void vmx_inject_irq(struct umbra_vcpu *vcpu)
 
 void vmx_inject_nmi(struct umbra_vcpu *vcpu)
 {
+	if (vmx_real_delivers(vcpu)) {
+		if (umbra_emulate_event(vcpu, X86_TRAP_NMI, false, NULL))
+			vmx_set_nmi_mask(vcpu, true);
+		return;
+	}
 	/* The delivery itself blocks NMIs; until then they must not be blocked. */
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD,
 		   INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR | X86_TRAP_NMI);

@@ -22,12 +22,18 @@ u64 vmx_dump(struct umbra_vcpu *vcpu)
 	return vmx->failed ? vmcs_read(VM_INSTRUCTION_ERROR) : vmx->reason;
 }
 
-static void read_words(struct vmx_vcpu *vmx, struct vmx_entry_words *w)
+/* What of the VMCS an entry is judged by, from one enum vmx_field to another. */
+void vmx_read_fields(struct vmx_entry_words *w, int first, int last)
 {
 	int i;
 
-	for (i = 0; i < VMX_NR_FIELDS; i++)
+	for (i = first; i <= last; i++)
 		w->value[i] = vmcs_read(fields[i].encoding);
+}
+
+static void read_words(struct vmx_vcpu *vmx, struct vmx_entry_words *w)
+{
+	vmx_read_fields(w, 0, VMX_NR_FIELDS - 1);
 	w->event = vmx->refused;
 	rdmsrl(MSR_IA32_VMX_TRUE_PINBASED_CTLS, w->pin);
 	rdmsrl(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, w->primary);

@@ -26,7 +26,8 @@ void vmx_cache_reg(struct umbra_vcpu *vcpu, int reg)
 		regs->gpr[UMBRA_RSP] = vmcs_read(GUEST_RSP);
 		break;
 	case UMBRA_REG_CR3:
-		regs->cr3 = vmcs_read(GUEST_CR3);
+		if (!to_vmx(vcpu)->identity)
+			regs->cr3 = vmcs_read(GUEST_CR3);
 		break;
 	case UMBRA_REG_PDPTR:
 		if (!pae_paging(vcpu))
@@ -72,7 +73,8 @@ static const struct {
 #define TYPE_BUSY		2
 #define TYPE_BUSY_TSS_64	11
 
-void vmx_get_segment(struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg)
+/* As the VMCS has it, which for a guest in real mode may be another than the guest's. */
+void vmx_read_segment(struct kvm_segment *s, int seg)
 {
 	u32 rights = vmcs_read(fields[seg].rights);
 
@@ -93,7 +95,15 @@ void vmx_get_segment(struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg)
 	};
 }
 
-void vmx_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg)
+void vmx_get_segment(struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg)
+{
+	if (unlikely(to_vmx(vcpu)->vm86))
+		vmx_real_get_segment(vcpu, s, seg);
+	else
+		vmx_read_segment(s, seg);
+}
+
+void vmx_write_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg)
 {
 	u32 rights = (s->type & 0xf) | (s->s ? RIGHTS_S : 0) |
 		     (s->dpl & 3) << RIGHTS_DPL_SHIFT | RIGHTS_P |
@@ -117,6 +127,17 @@ void vmx_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int s
 	vmcs_write(fields[seg].rights, rights);
 }
 
+void vmx_write_rights(int seg, u32 rights)
+{
+	vmcs_write(fields[seg].rights, rights);
+}
+
+void vmx_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg)
+{
+	if (!to_vmx(vcpu)->real || !vmx_real_set_segment(vcpu, s, seg))
+		vmx_write_segment(vcpu, s, seg);
+}
+
 void vmx_get_dt(struct umbra_vcpu *vcpu, struct kvm_dtable *dt, bool idt)
 {
 	*dt = (struct kvm_dtable) {
@@ -135,6 +156,7 @@ void vmx_set_dt(struct umbra_vcpu *vcpu, const struct kvm_dtable *dt, bool idt)
 static void write_efer(struct umbra_vcpu *vcpu)
 {
 	u32 entry = vmx_controls.entry;
+	u64 efer = vcpu->regs.efer;
 	u32 rights;
 
 	if (umbra_is_long(vcpu)) {
@@ -144,7 +166,10 @@ static void write_efer(struct umbra_vcpu *vcpu)
 		vmcs_write(GUEST_TR_AR_BYTES, rights | TYPE_BUSY_TSS_64);
 	}
 	vmcs_write(VM_ENTRY_CONTROLS, entry);
-	vmcs_write(GUEST_IA32_EFER, vcpu->regs.efer);
+	/* While the CPU pages for a guest that does not, LME is to be what LMA is. */
+	if (to_vmx(vcpu)->identity)
+		efer &= ~(u64)EFER_LME;
+	vmcs_write(GUEST_IA32_EFER, efer);
 }
 
 /*
@@ -155,6 +180,8 @@ void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 {
 	u64 real = (cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | X86_CR0_NE | X86_CR0_ET;
 
+	if (to_vmx(vcpu)->real)
+		real = vmx_real_cr0(vcpu, real);
 	vmcs_write(GUEST_CR0, real);
 	vmcs_write(CR0_READ_SHADOW, cr0);
 	write_efer(vcpu);
@@ -163,7 +190,7 @@ void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 
 void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
 {
-	vmcs_write(GUEST_CR3, cr3);
+	vmcs_write(GUEST_CR3, to_vmx(vcpu)->identity ? vcpu->vm->identity_map_addr : cr3);
 	vcpu->regs.avail |= BIT(UMBRA_REG_CR3);
 	/* The CPU has not executed this load, so that it has flushed nothing. */
 	to_vmx(vcpu)->flush = true;
@@ -174,6 +201,8 @@ void vmx_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 {
 	u64 real = cr4 | X86_CR4_VMXE | (cr4_read_shadow() & X86_CR4_MCE);
 
+	if (to_vmx(vcpu)->real)
+		real = vmx_real_cr4(vcpu, real);
 	vmcs_write(GUEST_CR4, real);
 	vmcs_write(CR4_READ_SHADOW, cr4);
 	to_vmx(vcpu)->flush = true;
@@ -185,23 +214,31 @@ void vmx_set_efer(struct umbra_vcpu *vcpu, u64 efer)
 	to_vmx(vcpu)->flush = true;
 }
 
+/* Machine checks are the host's; #AC and #DB can recur in their own delivery for ever. */
+void vmx_write_exceptions(struct umbra_vcpu *vcpu)
+{
+	u32 exceptions = BIT(X86_TRAP_MC) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB);
+	u32 debug = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+
+	if ((vcpu->regs.guest_debug & debug) == debug)
+		exceptions |= BIT(X86_TRAP_BP);
+	if (umbra_forced_emulation)
+		exceptions |= BIT(X86_TRAP_UD);
+	/* The CPU would deliver them by an IDT, and the guest has an IVT. */
+	if (to_vmx(vcpu)->vm86)
+		exceptions = ~0U;
+	vmcs_write(EXCEPTION_BITMAP, exceptions);
+}
+
 void vmx_set_dr7(struct umbra_vcpu *vcpu, u64 dr7)
 {
-	u32 debug = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
-	u32 exceptions = BIT(X86_TRAP_MC) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB);
-
 	vmcs_write(GUEST_DR7, dr7);
 	/* They may be a debugger's from now on: what the guest was about to do with them exits again. */
 	if (to_vmx(vcpu)->dr_guest) {
 		to_vmx(vcpu)->dr_guest = false;
 		vmx_set_primary(to_vmx(vcpu), CPU_BASED_MOV_DR_EXITING, true);
 	}
-	/* Machine checks are the host's; the others can recur in their own delivery for ever. */
-	if ((vcpu->regs.guest_debug & debug) == debug)
-		exceptions |= BIT(X86_TRAP_BP);
-	if (umbra_forced_emulation)
-		exceptions |= BIT(X86_TRAP_UD);
-	vmcs_write(EXCEPTION_BITMAP, exceptions);
+	vmx_write_exceptions(vcpu);
 }
 
 /* MSRs that the lists switch, by their place there. */
@@ -232,6 +269,10 @@ int vmx_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *value)
 			return 0;
 		}
 	}
+	if (index == MSR_IA32_SYSENTER_CS && unlikely(to_vmx(vcpu)->vm86)) {
+		*value = to_vmx(vcpu)->sysenter_cs;
+		return 0;
+	}
 	for (i = 0; i < ARRAY_SIZE(field_msrs); i++) {
 		if (field_msrs[i].msr == index) {
 			*value = vmcs_read(field_msrs[i].field);
@@ -250,6 +291,10 @@ int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value)
 			to_vmx(vcpu)->msrs->guest[i].value = value;
 			return 0;
 		}
+	}
+	if (index == MSR_IA32_SYSENTER_CS && unlikely(to_vmx(vcpu)->vm86)) {
+		to_vmx(vcpu)->sysenter_cs = value;
+		return 0;
 	}
 	for (i = 0; i < ARRAY_SIZE(field_msrs); i++) {
 		if (field_msrs[i].msr == index) {
@@ -302,6 +347,8 @@ void vmx_init_msrs(struct vmx_vcpu *vmx)
 
 int vmx_get_cpl(struct umbra_vcpu *vcpu)
 {
+	if (unlikely(to_vmx(vcpu)->vm86))
+		return 0;
 	return vmcs_read(GUEST_SS_AR_BYTES) >> RIGHTS_DPL_SHIFT & 3;
 }
 

@@ -54,8 +54,6 @@ static void ask_kernel(struct judge_words *w)
 	w->procbased2.known = true;
 	if (cpuinfo_lists(text, "\nvmx flags", "ept"))
 		w->procbased2.value |= JUDGE_PROCBASED2_EPT;
-	if (cpuinfo_lists(text, "\nvmx flags", "unrestricted_guest"))
-		w->procbased2.value |= JUDGE_PROCBASED2_UNRESTRICTED;
 }
 
 void machine_words(struct judge_words *w)

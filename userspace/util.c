@@ -168,10 +168,6 @@ static const char *machine_lack(const struct judge_verdict *v, const char **reme
 		*remedy = v->paging_remedy;
 		return v->vendor == JUDGE_INTEL ? "nested paging (EPT)" : "nested paging (NPT)";
 	}
-	if (v->paging == JUDGE_PAGING_RESTRICTED) {
-		*remedy = v->paging_remedy;
-		return "VT-x: unrestricted guest";
-	}
 	return NULL;
 }
 

@@ -70,11 +70,6 @@ static void judge_intel(const struct judge_words *w, struct judge_verdict *v)
 	    (w->procbased2.known && !(w->procbased2.value & JUDGE_PROCBASED2_EPT))) {
 		v->paging = JUDGE_PAGING_ABSENT;
 		v->paging_remedy = "this CPU has no nested paging (EPT); use one that has it";
-	} else if (w->procbased2.known &&
-		   !(w->procbased2.value & JUDGE_PROCBASED2_UNRESTRICTED)) {
-		v->paging = JUDGE_PAGING_RESTRICTED;
-		v->paging_remedy = "this CPU has no unrestricted guest, without which no guest "
-				   "can start in real mode; use one that has it";
 	} else if (!w->procbased2.known) {
 		v->paging = JUDGE_PAGING_UNKNOWN;
 		v->paging_remedy = "load the msr module and ask again as root";

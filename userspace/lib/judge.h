@@ -27,7 +27,6 @@
 #define JUDGE_MSR_VMX_PROCBASED2	0x48bu
 #define JUDGE_PROCBASED_SECONDARY	(1ull << 63)
 #define JUDGE_PROCBASED2_EPT		(1ull << 33)
-#define JUDGE_PROCBASED2_UNRESTRICTED	(1ull << 39)
 
 /**
  * struct judge_word - an MSR's value, where it could be read
@@ -72,7 +71,6 @@ enum judge_virt {
 enum judge_paging {
 	JUDGE_PAGING_OK,
 	JUDGE_PAGING_ABSENT,
-	JUDGE_PAGING_RESTRICTED,	/* EPT, but only for guests that use paging themselves */
 	JUDGE_PAGING_UNKNOWN,		/* Intel, and its MSRs could not be read */
 };
 

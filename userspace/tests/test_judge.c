@@ -10,7 +10,6 @@
 #define SVML	JUDGE_8000000A_EDX_SVML
 #define VMX	JUDGE_1_ECX_VMX
 #define EPT	JUDGE_PROCBASED2_EPT
-#define REAL	JUDGE_PROCBASED2_UNRESTRICTED
 #define KNOWN(v)	{ true, (v) }
 #define AMD	.vendor = "AuthenticAMD", .max_leaf = 13, .max_ext_leaf = 0x8000001f
 #define INTEL	.vendor = "GenuineIntel", .max_leaf = 22, .max_ext_leaf = 0x80000008
@@ -61,15 +60,15 @@ static const struct {
 	  { INTEL, .leaf1_ecx = VMX }, JUDGE_VIRT_OK, JUDGE_PAGING_UNKNOWN },
 	{ "Intel, locked with VMX on, EPT",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(5),
-	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(EPT | REAL) },
+	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(EPT) },
 	  JUDGE_VIRT_OK, JUDGE_PAGING_OK },
 	{ "Intel, not locked: the kernel may turn it on",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(0),
-	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(EPT | REAL) },
+	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(EPT) },
 	  JUDGE_VIRT_OK, JUDGE_PAGING_OK },
 	{ "Intel, locked off",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(1),
-	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(EPT | REAL) },
+	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(EPT) },
 	  JUDGE_VIRT_LOCKED_OFF, JUDGE_PAGING_OK },
 	{ "Intel, locked with VMX inside SMX only",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(3) },
@@ -77,14 +76,6 @@ static const struct {
 	{ "Intel, no EPT",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(5),
 	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(0) },
-	  JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT },
-	{ "Intel, EPT without unrestricted guest",
-	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(5),
-	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(EPT) },
-	  JUDGE_VIRT_OK, JUDGE_PAGING_RESTRICTED },
-	{ "Intel, no EPT: its bit of unrestricted guest means nothing",
-	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(5),
-	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(REAL) },
 	  JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT },
 	{ "Intel, no secondary controls, so no MSR that speaks of EPT",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(5), .procbased = KNOWN(0) },

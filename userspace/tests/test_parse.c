@@ -91,7 +91,6 @@ static const struct {
 	{ { JUDGE_AMD, JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT, NULL, "do this" }, "NPT" },
 	{ { JUDGE_INTEL, JUDGE_VIRT_ABSENT, JUDGE_PAGING_ABSENT, "do this", "or that" }, "VMX" },
 	{ { JUDGE_INTEL, JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT, NULL, "do this" }, "EPT" },
-	{ { JUDGE_INTEL, JUDGE_VIRT_OK, JUDGE_PAGING_RESTRICTED, NULL, "do this" }, "unrestricted" },
 	{ { JUDGE_OTHER_CPU, JUDGE_VIRT_UNKNOWN_VENDOR, JUDGE_PAGING_ABSENT, "do this", "" },
 	  "virtualization" },
 };

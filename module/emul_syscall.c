@@ -51,12 +51,12 @@ static int flat_stack(struct umbra_emul *e, u16 sel, unsigned int cpl)
 	return emul_put_seg(e, EMUL_SS, &ss);
 }
 
-/* EFER.SCE, and a mode in which this vendor has the instruction. */
+/* EFER.SCE, and a vendor that has the instruction outside of 64-bit mode. */
 static bool syscall_enabled(struct umbra_emul *e)
 {
 	u64 efer;
 
-	if (!emul_prot(e) || (!emul_long(e) && !is_amd(e)))
+	if (!emul_long(e) && !is_amd(e))
 		return false;
 	return !e->ops->rdmsr(e, MSR_EFER, &efer) && (efer & EFER_SCE);
 }
@@ -77,7 +77,7 @@ int emul_op_syscall(struct umbra_emul *e)
 	u64 star, target, mask;
 	int r;
 
-	if (!syscall_enabled(e))
+	if (!emul_prot(e) || !syscall_enabled(e))
 		return emul_ud(e);
 	r = e->ops->rdmsr(e, MSR_STAR, &star);
 	if (r)
@@ -120,7 +120,8 @@ int emul_op_sysret(struct umbra_emul *e)
 
 	if (!syscall_enabled(e))
 		return emul_ud(e);
-	if (e->cpl)
+	/* It is recognized in protected mode only. */
+	if (!emul_prot(e) || e->cpl)
 		return emul_gp0(e);
 	/* Intel's CPUs fault here, at level 0; AMD's at the target, at level 3. */
 	if (wide && !is_amd(e) && !emul_canonical(e, rip))

@@ -85,7 +85,7 @@ static bool smap_denied(const struct umbra_gwalk_ctx *ctx, unsigned int access)
 	return (access & UMBRA_GWALK_IMPLICIT) || !(ctx->rflags & RFLAGS_AC);
 }
 
-/* Rights of the whole walk against the access; keys come last, and say so in the error code. */
+/* Rights of the whole walk against the access; what a key refuses, the error code says besides. */
 static int check_rights(const struct umbra_gwalk_ctx *ctx, unsigned int access,
 			struct umbra_gwalk *out)
 {
@@ -100,10 +100,10 @@ static int check_rights(const struct umbra_gwalk_ctx *ctx, unsigned int access,
 		ok = false;
 	if (!(access & UMBRA_GWALK_EXEC) && !user && out->user && smap_denied(ctx, access))
 		ok = false;
-	if (!ok)
-		return page_fault(ctx, access, UMBRA_PF_P, out);
 	if (pkey_denied(ctx, access, out))
 		return page_fault(ctx, access, UMBRA_PF_P | UMBRA_PF_PK, out);
+	if (!ok)
+		return page_fault(ctx, access, UMBRA_PF_P, out);
 	return UMBRA_GWALK_OK;
 }
 

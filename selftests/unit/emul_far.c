@@ -1218,6 +1218,13 @@ static void test_syscall(void)
 	set_up(L64, 3);
 	star(LMA | 1);
 	tap_ok(faulted(model_run(&m, CODE("\x48\x0f\x07")), GP, 0), "sysret by CPL 3");
+	set_up(R16, 0);
+	star(1);
+	m.lacks = 0;
+	r = faulted(model_run(&m, CODE("\x0f\x07")), GP, 0);
+	star(0);
+	tap_ok(r && faulted(model_run(&m, CODE("\x0f\x07")), UD, -1),
+	       "sysret in real mode: #GP, but #UD first without SCE");
 	set_up(P32, 0);
 	star(1);
 	m.lacks = 0;

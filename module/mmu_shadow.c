@@ -484,6 +484,7 @@ static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 	gfn_t gfn = gpa_to_gfn(walk->gpa);
 	const struct umbra_slot *slot;
 	unsigned long seq = umbra_mmu_read_seq(vcpu->vm);
+	int r;
 
 	slot = umbra_gfn_to_slot(vcpu->vm, gfn);
 	found_access(vcpu, walk->gpa, error);
@@ -491,7 +492,11 @@ static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 		return UMBRA_FAULT_MMIO;
 	if (map.write && sees_writes(vcpu->vm, gfn))
 		return must_emulate(vcpu);
-	return map_page(vcpu, &map, slot, gfn, seq);
+	r = map_page(vcpu, &map, slot, gfn, seq);
+	/* A key that refuses writes does not bind a supervisor without CR0.WP, but ours is set. */
+	if (r == UMBRA_FAULT_DONE && error & PFERR_PK && !map.mode.wp)
+		return must_emulate(vcpu);
+	return r;
 }
 
 /* The guest takes a #PF, and the CPU would have nothing cached for @gva. */

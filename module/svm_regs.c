@@ -138,8 +138,12 @@ static u64 real_efer(struct umbra_vcpu *vcpu)
 {
 	u64 efer = vcpu->regs.efer;
 
-	if (vcpu->mmu.shadow && !(efer & EFER_LMA))
-		efer &= ~(u64)EFER_LME;
+	if (vcpu->mmu.shadow) {
+		if (!(efer & EFER_LMA))
+			efer &= ~(u64)EFER_LME;
+		/* Without it a fault does not say whether it was a fetch. */
+		efer |= EFER_NX;
+	}
 	/* VMRUN refuses to run a guest without SVME. */
 	return efer | EFER_SVME;
 }

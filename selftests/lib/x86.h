@@ -30,6 +30,9 @@
 #define CR4_OSXMMEXCPT	BIT(10)
 #define CR4_LA57	BIT(12)
 #define CR4_OSXSAVE	BIT(18)
+#define CR4_SMEP	BIT(20)
+#define CR4_SMAP	BIT(21)
+#define CR4_PKE		BIT(22)
 
 #define EFER_SCE	BIT(0)
 #define EFER_LME	BIT(8)
@@ -52,6 +55,7 @@
 #define PTE_A		BIT(5)
 #define PTE_D		BIT(6)
 #define PTE_PS		BIT(7)
+#define PTE_G		BIT(8)
 #define PTE_NX		BIT(63)
 
 #define PFERR_P		BIT(0)
@@ -59,6 +63,7 @@
 #define PFERR_U		BIT(2)
 #define PFERR_RSVD		BIT(3)
 #define PFERR_I		BIT(4)
+#define PFERR_PK	BIT(5)
 
 /* The other vectors are those of <asm/kvm.h>. */
 #define NMI_VECTOR	2

@@ -451,6 +451,86 @@ TEST_MODES_SECONDS(spaces, "1,500 address spaces in turn", 60)
 	vm_free(&vm);
 }
 
+/* ------------------------------ user pages and the supervisor ------------------------------ */
+
+#define USER_PAGE	(1ULL << 39)
+
+/* One page is the user's, and what the guest runs on the supervisor's. */
+static void user_page(uint64_t rights)
+{
+	const uint64_t tables = GPA_TEST + 0x100000;
+
+	at(GPA_PML4)[1] = tables | RWU;
+	at(tables)[0] = (tables + PAGE) | RWU;
+	at(tables + PAGE)[0] = (tables + 2 * PAGE) | RWU;
+	at(tables + 2 * PAGE)[0] = GPA_TEST | rights;
+	at(GPA_PML4)[0] &= ~PTE_U;
+	write_cr3(read_cr3());
+}
+
+/* Without EFER.NX no fault says that it was a fetch, which is none of SMAP's business. */
+static void fetch_guest(void)
+{
+	*(volatile uint8_t *)GPA_TEST = 0xc3;	/* ret */
+	user_page(RWU);
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_NX);
+	write_cr4(read_cr4() | CR4_SMAP);
+	GUEST_TRY("call *%0", : : "r"(USER_PAGE) : "memory");
+	GUEST_ASSERT(g_vector == NO_VECTOR);
+	GUEST_TRY("movq (%0), %%rax", : : "r"(USER_PAGE) : "rax", "memory");
+	GUEST_ASSERT(g_vector == PF_VECTOR && g_error == PFERR_P);
+	guest_done();
+}
+
+static void need_leaf7(uint32_t ebx, uint32_t ecx)
+{
+	const struct kvm_cpuid_entry2 *e = cpuid_find(supported_cpuid(), 7, 0);
+
+	if (!e || (e->ebx & ebx) != ebx || (e->ecx & ecx) != ecx)
+		SKIP("the CPU lacks it");
+}
+
+TEST_MODES(fetch, "SMAP does not bind fetches, also without EFER.NX")
+{
+	struct vm vm;
+
+	need_leaf7(BIT(20), 0);
+	vcpu_run_to_end(start(&vm, mode, fetch_guest));
+	vm_free(&vm);
+}
+
+static inline void wrpkru(uint32_t value)
+{
+	asm volatile(".byte 0x0f, 0x01, 0xef" : : "a"(value), "c"(0), "d"(0) : "memory");
+}
+
+/* Key 1 refuses writes, which binds a supervisor only with CR0.WP, or everything. */
+static void keys_guest(void)
+{
+	user_page(RWU | 1ULL << 59);
+	write_cr4(read_cr4() | CR4_PKE);
+	wrpkru(2 << 2);
+	GUEST_TRY("movq %0, (%0)", : : "r"(USER_PAGE) : "memory");
+	GUEST_ASSERT(g_vector == PF_VECTOR && g_error == (PFERR_P | PFERR_W | PFERR_PK));
+	write_cr0(read_cr0() & ~CR0_WP);
+	GUEST_TRY("movq %0, (%0)", : : "r"(USER_PAGE) : "memory");
+	GUEST_ASSERT(g_vector == NO_VECTOR && *at(GPA_TEST) == USER_PAGE);
+	wrpkru(1 << 2);
+	GUEST_TRY("movq %0, (%0)", : : "r"(USER_PAGE) : "memory");
+	GUEST_ASSERT(g_vector == PF_VECTOR && g_error == (PFERR_P | PFERR_W | PFERR_PK));
+	wrpkru(0);
+	guest_done();
+}
+
+TEST_MODES(keys, "protection keys of a supervisor with CR0.WP and without")
+{
+	struct vm vm;
+
+	need_leaf7(0, BIT(3));
+	vcpu_run_to_end(start(&vm, mode, keys_guest));
+	vm_free(&vm);
+}
+
 /* ------------------------------ userspace changes things, too ------------------------------ */
 
 static void touch_both(void)

@@ -20,7 +20,7 @@ LDFLAGS_TEST := -static -no-pie -pthread -z noexecstack -z separate-code
 
 LIB_SRC := $(wildcard lib/*.c lib/*.S)
 LIB_OBJ := $(patsubst %,$(OUT)/.obj/%.o,$(basename $(LIB_SRC)))
-EMUL_GEN := $(addprefix $(OUT)/,$(EMUL_PROGS))
+EMUL_GEN := $(addprefix $(OUT)/,$(EMUL_PROGS) $(MMU_PROGS))
 EXTENDED := $(addprefix $(OUT)/,$(TEST_GEN_PROGS_EXTENDED))
 GEN := $(addprefix $(OUT)/,$(TEST_GEN_PROGS))
 GEN_FILES := $(addprefix $(OUT)/,$(TEST_GEN_FILES))
@@ -109,7 +109,7 @@ install: all
 	$(if $(INSTALL_PATH),,$(error INSTALL_PATH= says where to))
 	mkdir -p $(INSTALL_PATH)
 	cd $(OUT) && cp -r --parents Makefile tests.list $(TEST_GEN_PROGS) \
-		$(TEST_GEN_PROGS_EXTENDED) $(EMUL_PROGS) $(TEST_PROGS) $(TEST_FILES) $(abspath $(INSTALL_PATH))
+		$(TEST_GEN_PROGS_EXTENDED) $(EMUL_PROGS) $(MMU_PROGS) $(TEST_PROGS) $(TEST_FILES) $(abspath $(INSTALL_PATH))
 
 clean:
 	rm -rf $(OUT)

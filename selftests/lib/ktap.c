@@ -55,6 +55,11 @@ void ktap_fail(const char *file, int line, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(buf, sizeof(buf), fmt, ap);
 	va_end(ap);
+	/* A program with a main() of its own has no table of tests. */
+	if (!verdict) {
+		ktap_diag("%s:%d: %s", file, line, buf);
+		exit(KSFT_FAIL);
+	}
 	/* A loop that fails a million times needs to say so a few times only. */
 	if (__atomic_fetch_add(&verdict->failures, 1, __ATOMIC_RELAXED) < 20)
 		ktap_diag("%s:%d: %s", file, line, buf);

@@ -864,6 +864,21 @@ int umbra_emul_execute(struct umbra_emul *e)
 	return UMBRA_EMUL_OK;
 }
 
+/* Where a MOV in 64-bit code finds its memory operand, at @ea now. */
+static void note_address(const struct umbra_emul *e, u64 ea, struct umbra_emul_mov *mov)
+{
+	mov->base = UMBRA_EMUL_ANY_BASE;
+	mov->offset = ea;
+	if (e->seg >= EMUL_FS || e->adsize != 8)
+		return;
+	if (!(e->flags & F_MODRM) || e->rip_relative) {
+		mov->base = UMBRA_EMUL_NO_BASE;
+	} else if ((e->modrm & 7) != 4) {	/* no SIB byte */
+		mov->base = (e->modrm & 7) | (e->rex & 1) << 3;
+		mov->offset = ea - e->gpr[mov->base];
+	}
+}
+
 bool umbra_emul_plain_mov(const struct umbra_emul *e, struct umbra_emul_mov *mov)
 {
 	bool write = e->dst.kind == K_MEM;
@@ -880,5 +895,6 @@ bool umbra_emul_plain_mov(const struct umbra_emul *e, struct umbra_emul_mov *mov
 		.reg = other->kind == K_GPR ? other->reg & 15 : 0,
 		.value = other->kind == K_IMM ? other->val : 0,
 	};
+	note_address(e, mem->ea, mov);
 	return true;
 }

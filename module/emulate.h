@@ -420,12 +420,18 @@ int umbra_emul_execute(struct umbra_emul *e);
  * @size: bytes: 1, 2, 4 or 8
  * @reg: general register, all of whose low @size bytes are meant
  * @value: the constant
+ * @base: register that the address is counted from, or one of the following
+ * @offset: the address's low 16 bits, or what is added to those of @base
  */
 struct umbra_emul_mov {
 	bool write, constant;
-	u8 size, reg;
+	u8 size, reg, base;
+	u16 offset;
 	u64 value;
 };
+
+#define UMBRA_EMUL_NO_BASE	16	/* the address is the same each time */
+#define UMBRA_EMUL_ANY_BASE	17	/* it depends on more than one register */
 
 /**
  * umbra_emul_plain_mov - is it a MOV of nothing but memory and a register or constant?

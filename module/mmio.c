@@ -112,11 +112,29 @@ static int write_device(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mo
 	return 0;
 }
 
+/*
+ * Does the operand begin where the fault was? At a page's first byte it may have come there from the
+ * page before, which is the emulator's business.
+ */
+static bool begins_at(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa_t gpa)
+{
+	u64 base = 0;
+
+	if (likely(gpa & ~PAGE_MASK))
+		return true;
+	if (mov->base == UMBRA_EMUL_ANY_BASE)
+		return false;
+	if (mov->base != UMBRA_EMUL_NO_BASE)
+		base = umbra_gpr(vcpu, mov->base);
+	return !((base + mov->offset) & ~PAGE_MASK);
+}
+
 /* Single steps and breakpoints are the emulator's business, and so is what it must split or might refuse. */
 static bool plain(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa_t gpa, bool write)
 {
-	return write == mov->write && !(gpa & (mov->size - 1)) && !vcpu->regs.guest_debug &&
-	       !(umbra_rflags(vcpu) & X86_EFLAGS_TF) && !umbra_breakpoints(vcpu);
+	return write == mov->write && !(gpa & (mov->size - 1)) && begins_at(vcpu, mov, gpa) &&
+	       !vcpu->regs.guest_debug && !(umbra_rflags(vcpu) & X86_EFLAGS_TF) &&
+	       !umbra_breakpoints(vcpu);
 }
 
 /* The MOV at RIP, if it was seen before and that is all it takes; else NULL. */

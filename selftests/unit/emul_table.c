@@ -558,19 +558,30 @@ static const struct mov_line {
 	struct umbra_emul_mov want;
 } mov_lines[] = {
 #define MOV_LINE(name, code, ...) { name, code, sizeof(code) - 1, __VA_ARGS__ }
-	MOV_LINE("MOV EAX, m", "\x8b\x03", true, { .size = 4, .reg = 0 }),
-	MOV_LINE("MOV R9, m", "\x4c\x8b\x0b", true, { .size = 8, .reg = 9 }),
-	MOV_LINE("MOV SIL, m", "\x40\x8a\x33", true, { .size = 1, .reg = 6 }),
+	MOV_LINE("MOV EAX, m", "\x8b\x03", true, { .size = 4, .reg = 0, .base = 3 }),
+	MOV_LINE("MOV R9, m", "\x4c\x8b\x0b", true, { .size = 8, .reg = 9, .base = 3 }),
+	MOV_LINE("MOV SIL, m", "\x40\x8a\x33", true, { .size = 1, .reg = 6, .base = 3 }),
+	MOV_LINE("MOV EAX, [R13 + 0x12345]", "\x41\x8b\x85\x45\x23\x01\0", true,
+		 { .size = 4, .base = 13, .offset = 0x2345 }),
+	MOV_LINE("MOV EAX, [RIP + 0x10]", "\x8b\x05\x10\0\0\0", true,
+		 { .size = 4, .base = UMBRA_EMUL_NO_BASE, .offset = 0x1016 }),
+	MOV_LINE("MOV EAX, [RBX + RCX]", "\x8b\x04\x0b", true,
+		 { .size = 4, .base = UMBRA_EMUL_ANY_BASE }),
+	MOV_LINE("MOV EAX, FS:[RBX]", "\x64\x8b\x03", true,
+		 { .size = 4, .base = UMBRA_EMUL_ANY_BASE }),
+	MOV_LINE("MOV EAX, [EBX]", "\x67\x8b\x03", true,
+		 { .size = 4, .base = UMBRA_EMUL_ANY_BASE }),
 	MOV_LINE("MOV DH, m", "\x8a\x33", false),
 	MOV_LINE("MOV m, AH", "\x88\x23", false),
-	MOV_LINE("MOV m, CX", "\x66\x89\x0b", true, { .write = true, .size = 2, .reg = 1 }),
+	MOV_LINE("MOV m, CX", "\x66\x89\x0b", true, { .write = true, .size = 2, .reg = 1, .base = 3 }),
 	MOV_LINE("MOV m, imm8", "\xc6\x03\xfe", true,
-		 { .write = true, .constant = true, .size = 1, .value = 0xfe }),
+		 { .write = true, .constant = true, .size = 1, .value = 0xfe, .base = 3 }),
 	MOV_LINE("MOV m64, imm32", "\x48\xc7\x03\xfe\xff\xff\xff", true,
-		 { .write = true, .constant = true, .size = 8, .value = -2ull }),
-	MOV_LINE("MOV EAX, moffs", "\xa1\0\x20\0\0\0\0\0\0", true, { .size = 4, .reg = 0 }),
+		 { .write = true, .constant = true, .size = 8, .value = -2ull, .base = 3 }),
+	MOV_LINE("MOV EAX, moffs", "\xa1\0\x20\0\0\0\0\0\0", true,
+		 { .size = 4, .reg = 0, .base = UMBRA_EMUL_NO_BASE, .offset = 0x2000 }),
 	MOV_LINE("MOV moffs, AL", "\xa2\0\x20\0\0\0\0\0\0", true,
-		 { .write = true, .size = 1, .reg = 0 }),
+		 { .write = true, .size = 1, .reg = 0, .base = UMBRA_EMUL_NO_BASE, .offset = 0x2000 }),
 	MOV_LINE("MOV EAX, EBX", "\x89\xd8", false),
 	MOV_LINE("MOV EAX, imm32", "\xb8\1\0\0\0", false),
 	MOV_LINE("MOV m, DS", "\x8c\x1b", false),
@@ -596,6 +607,9 @@ static bool run_mov_line(const struct mov_line *l)
 	ok &= note("constant", mov.constant, l->want.constant);
 	ok &= note("size", mov.size, l->want.size);
 	ok &= note("reg", mov.reg, l->want.reg);
+	ok &= note("base", mov.base, l->want.base);
+	if (is && mov.base != UMBRA_EMUL_ANY_BASE)
+		ok &= note("offset", mov.offset, l->want.offset);
 	return ok & note("value", mov.value, l->want.value);
 }
 

@@ -16,6 +16,7 @@
 struct umbra_vm;
 struct umbra_vcpu;
 struct umbra_entry_failure;
+struct umbra_vmcs_counts;
 
 /* Facts of a backend and of this machine, set by its setup(). */
 struct umbra_backend_caps {
@@ -26,6 +27,7 @@ struct umbra_backend_caps {
 	bool gbpages;		/* 1G leaves in hardware tables */
 	bool next_rip;		/* exits tell where the instruction ends */
 	bool tsc_scaling;
+	bool exit_timer;	/* set_timer() is there, and used */
 	bool tsc_aux;		/* MSR_TSC_AUX is the guest's while it runs */
 	u64 spec_ctrl;		/* so is MSR_IA32_SPEC_CTRL: its bits that the CPU has */
 	u64 host_efer;
@@ -76,6 +78,8 @@ struct umbra_backend_caps {
  * update_msr_intercept	owner				let @msr pass or exit
  * cpuid_changed	owner				intercepts that hang on CPUID
  * dump			owner				hardware words for FAIL_ENTRY; returns the reason
+ * set_timer		owner				exit UMBRA_EXIT_TIMER, once, when the guest's TSC shows @deadline; 0: none
+ * vmcs_counts		owner				how often a VMCS was accessed; errno
  * describe_failure	owner				the rest of what an entry that failed is told by
  */
 #define UMBRA_BACKEND_OPS(R, O)							\
@@ -129,6 +133,8 @@ struct umbra_backend_caps {
 	R(void, set_tsc_offset, struct umbra_vcpu *vcpu, u64 offset)		\
 	R(void, update_msr_intercept, struct umbra_vcpu *vcpu, u32 msr, bool read, bool write) \
 	R(void, cpuid_changed, struct umbra_vcpu *vcpu)				\
+	O(void, set_timer, struct umbra_vcpu *vcpu, u64 deadline)		\
+	O(int, vmcs_counts, struct umbra_vcpu *vcpu, struct umbra_vmcs_counts *counts) \
 	R(u64, dump, struct umbra_vcpu *vcpu)					\
 	R(void, describe_failure, struct umbra_vcpu *vcpu, struct umbra_entry_failure *out)
 

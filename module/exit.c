@@ -497,6 +497,12 @@ static int handle_mwait(struct umbra_vcpu *vcpu)
 	return umbra_skip_insn(vcpu, UMBRA_INSN_MWAIT);
 }
 
+static int handle_timer(struct umbra_vcpu *vcpu)
+{
+	umbra_lapic_timer_exit(vcpu);
+	return 1;
+}
+
 /* @srcu: the handler reads slots or buses. */
 static const struct {
 	int (*handle)(struct umbra_vcpu *vcpu);
@@ -529,6 +535,7 @@ static const struct {
 	[UMBRA_EXIT_TASK_SWITCH]	= { umbra_emulate_task_switch, true },
 	[UMBRA_EXIT_SHUTDOWN]		= { handle_shutdown },
 	[UMBRA_EXIT_SPURIOUS]		= { handle_resume },
+	[UMBRA_EXIT_TIMER]		= { handle_timer },
 };
 
 int umbra_handle_exit(struct umbra_vcpu *vcpu)

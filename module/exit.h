@@ -47,6 +47,7 @@ enum umbra_exit_reason {
 	UMBRA_EXIT_TASK_SWITCH,		/* .task */
 	UMBRA_EXIT_SHUTDOWN,		/* triple fault */
 	UMBRA_EXIT_SPURIOUS,		/* nothing to do: enter again */
+	UMBRA_EXIT_TIMER,		/* the deadline of set_timer() */
 	UMBRA_EXIT_NR
 };
 

@@ -130,6 +130,7 @@ static void poll_and_sleep(struct umbra_vcpu *vcpu)
 
 int umbra_vcpu_block(struct umbra_vcpu *vcpu)
 {
+	umbra_lapic_timer_outside(vcpu);
 	if (!wait_is_over(vcpu)) {
 		if (vcpu->mp_state == KVM_MP_STATE_HALTED)
 			poll_and_sleep(vcpu);

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "backend.h"
 #include "coalesced.h"
 #include "compat.h"
 #include "failure.h"
@@ -199,6 +200,19 @@ static long get_entry_failure(struct ioctl_call *c, void *data)
 	return umbra_failure_get(c->vcpu, data);
 }
 
+static long get_vmcs_counts(struct ioctl_call *c, void *data)
+{
+	struct umbra_vmcs_counts *counts = data;
+
+	if (counts->pad)
+		return -EINVAL;
+	if (counts->reason >= UMBRA_EXIT_NR)
+		return -ERANGE;
+	if (!umbra_backend->vmcs_counts)
+		return -EOPNOTSUPP;
+	return umbra_backend->vmcs_counts(c->vcpu, counts);
+}
+
 static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_RUN,			F_VALUE,		run },
 	{ KVM_GET_REGS,			F_OUT | F_LOAD,		get_regs },
@@ -238,6 +252,7 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_X86_SET_MCE,		F_IN | F_LOAD,		set_mce },
 	{ KVM_KVMCLOCK_CTRL,		F_NONE,			kvmclock_ctrl },
 	{ UMBRA_GET_ENTRY_FAILURE,	F_OUT,			get_entry_failure },
+	{ UMBRA_GET_VMCS_COUNTS,	F_IN | F_OUT,		get_vmcs_counts },
 };
 
 static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -91,6 +91,10 @@ void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value);
 void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu);
 /* The timer's interrupt, at UMBRA_REQ_APIC_TIMER. Owner. */
 void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu);
+/* The guest does not run until its deadline, but halts or is emulated: a timer of the host's. Owner. */
+void umbra_lapic_timer_outside(struct umbra_vcpu *vcpu);
+/* UMBRA_EXIT_TIMER. */
+void umbra_lapic_timer_exit(struct umbra_vcpu *vcpu);
 /* The vCPU is loaded on another CPU than last time. Preemption off. */
 void umbra_lapic_changed_cpu(struct umbra_vcpu *vcpu);
 /* Take the timer along, at UMBRA_REQ_MOVE_TIMER. Owner; waits for the timer's callback. */

@@ -28,6 +28,8 @@ enum { LAPIC_LATCHED_INIT, LAPIC_LATCHED_SIPI };
  * @period: ns between expiries in periodic mode, else 0; the callback reads it
  * @cpu: where @hrtimer was started
  * @armed: @hrtimer was started for the current programming
+ * @in_guest: the backend's timer was, which stands still outside the guest: at a halt
+ *	@hrtimer takes over
  */
 struct lapic_timer {
 	struct hrtimer hrtimer;
@@ -35,7 +37,7 @@ struct lapic_timer {
 	u64 deadline;
 	u64 period;
 	int cpu;
-	bool armed;
+	bool armed, in_guest;
 };
 
 /**

@@ -9,7 +9,9 @@
  */
 #include <linux/hrtimer.h>
 #include <linux/smp.h>
+#include <asm/tsc.h>
 
+#include "backend.h"
 #include "irqchip.h"
 #include "lapic.h"
 #include "lapic_math.h"
@@ -86,8 +88,59 @@ static void start_in(struct umbra_lapic *apic, u64 ns)
 	start_at(apic, ktime_add_ns(ktime_get(), ns));
 }
 
+/*
+ * The deadline, @ns away. A guest that runs until then leaves at it by itself, where
+ * the CPU can do that: no timer of the host's has to be set, or interrupts it.
+ */
+static void start_deadline(struct umbra_lapic *apic, u64 ns)
+{
+	if (!umbra_caps.exit_timer || check_tsc_unstable()) {
+		start_in(apic, ns);
+		return;
+	}
+	apic->timer.in_guest = true;
+	umbra_backend->set_timer(apic->vcpu, apic->timer.deadline);
+}
+
+static void stop_in_guest(struct umbra_lapic *apic)
+{
+	if (!apic->timer.in_guest)
+		return;
+	apic->timer.in_guest = false;
+	umbra_backend->set_timer(apic->vcpu, 0);
+}
+
+static u64 deadline_ns(struct umbra_lapic *apic)
+{
+	return lapic_deadline_ns(apic->timer.deadline, umbra_guest_tsc(apic->vcpu),
+				 apic->vcpu->time.tsc_khz);
+}
+
+void umbra_lapic_timer_outside(struct umbra_vcpu *vcpu)
+{
+	struct umbra_lapic *apic = vcpu->lapic;
+
+	if (!apic || !apic->timer.in_guest)
+		return;
+	stop_in_guest(apic);
+	start_in(apic, deadline_ns(apic));
+}
+
+void umbra_lapic_timer_exit(struct umbra_vcpu *vcpu)
+{
+	struct umbra_lapic *apic = vcpu->lapic;
+
+	/* One that came a little early is still set. */
+	if (deadline_ns(apic))
+		return;
+	stop_in_guest(apic);
+	WRITE_ONCE(apic->timer.expired, 1);
+	umbra_lapic_timer_expired(vcpu);
+}
+
 void lapic_timer_stop(struct umbra_lapic *apic, bool flush)
 {
+	stop_in_guest(apic);
 	if (apic->timer.armed) {
 		hrtimer_cancel(&apic->timer.hrtimer);
 		apic->timer.armed = false;
@@ -210,13 +263,13 @@ void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value)
 	apic->timer.deadline = value;
 	if (!value)
 		return;
-	ns = lapic_deadline_ns(value, umbra_guest_tsc(vcpu), vcpu->time.tsc_khz);
+	ns = deadline_ns(apic);
 	while (ns && ns < NEAR_NS) {
 		cpu_relax();
-		ns = lapic_deadline_ns(value, umbra_guest_tsc(vcpu), vcpu->time.tsc_khz);
+		ns = deadline_ns(apic);
 	}
 	if (ns) {
-		start_in(apic, ns);
+		start_deadline(apic, ns);
 	} else {
 		apic->timer.deadline = 0;
 		lapic_raise_lvt(apic, APIC_LVTT, apic);
@@ -244,8 +297,7 @@ void umbra_lapic_timer_expired(struct umbra_vcpu *vcpu)
 	if (!xchg(&timer->expired, 0))
 		return;
 	if (deadline_mode(apic)) {
-		u64 ns = lapic_deadline_ns(timer->deadline, umbra_guest_tsc(vcpu),
-					   vcpu->time.tsc_khz);
+		u64 ns = deadline_ns(apic);
 
 		/* The host's clock may be slewed: never show a TSC below the deadline. */
 		if (ns && timer->armed) {

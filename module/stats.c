@@ -36,6 +36,7 @@ static const char names[UMBRA_EXIT_NR][sizeof_field(struct umbra_exit_stats, nam
 	[UMBRA_EXIT_TASK_SWITCH]	= "task_switch",
 	[UMBRA_EXIT_SHUTDOWN]		= "shutdown",
 	[UMBRA_EXIT_SPURIOUS]		= "spurious",
+	[UMBRA_EXIT_TIMER]		= "timer",
 };
 
 /* Of fixed size, however long the guest runs, and on its owner's account. */

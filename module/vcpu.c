@@ -313,6 +313,7 @@ static int emulate_next(struct umbra_vcpu *vcpu)
 {
 	int r = 1;
 
+	umbra_lapic_timer_outside(vcpu);
 	/* An event whose delivery faulted or must be tried again comes first. */
 	if (!event_on_its_way(vcpu))
 		r = umbra_emulate_next(vcpu);

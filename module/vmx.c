@@ -153,6 +153,7 @@ static void free_vcpu(struct vmx_vcpu *vmx)
 	free_page((unsigned long)vmx->msr_bitmap);
 	free_page((unsigned long)vmx->msrs);
 	kfree(vmx->real);
+	kfree(vmx->counts);
 	kfree(vmx);
 }
 
@@ -177,12 +178,14 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 	vmx->vpid = max(id, 0);
 	vmx->id = atomic64_inc_return(&last_id);
 	vmx->cpu = -1;
+	vmx->pin = vmx_controls.pin;
 	vmx->primary = vmx_controls.primary & ~VMX_PRIMARY_UNWANTED;
 	vmx->secondary = vmx_controls.secondary;
 	if (!vmx->vpid)
 		vmx->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
 	vmx->eptp = vmx_controls.eptp;
 	vmx_init_msrs(vmx);
+	vmx->counts = vmx_counts_alloc();
 	vcpu->hw = vmx;
 	r = vmx_controls.unrestricted ? 0 : vmx_real_create(vcpu);
 	if (r) {
@@ -230,7 +233,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	struct desc_ptr idt;
 	u64 value;
 
-	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx_controls.pin);
+	vmcs_write(PIN_BASED_VM_EXEC_CONTROL, vmx->pin);
 	vmcs_write(CPU_BASED_VM_EXEC_CONTROL, vmx->primary);
 	vmcs_write(VM_EXIT_CONTROLS, vmx_controls.exit);
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_controls.entry);
@@ -447,6 +450,11 @@ static void vmx_flush_all(struct umbra_vcpu *vcpu)
 	to_vmx(vcpu)->flush = true;
 }
 
+static void vmx_set_timer(struct umbra_vcpu *vcpu, u64 deadline)
+{
+	to_vmx(vcpu)->timer = deadline;
+}
+
 static void vmx_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
 {
 	to_vmx(vcpu)->tsc_offset = offset;
@@ -518,6 +526,8 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.set_tsc_offset = vmx_set_tsc_offset,
 	.update_msr_intercept = vmx_update_msr_intercept,
 	.cpuid_changed = vmx_cpuid_changed,
+	.set_timer = vmx_set_timer,
+	.vmcs_counts = vmx_vmcs_counts,
 	.dump = vmx_dump,
 	.describe_failure = vmx_describe_failure,
 };

@@ -9,7 +9,9 @@
 #define UMBRA_VMX_H
 
 #include <linux/bits.h>
+#include <linux/jump_label.h>
 #include <linux/list.h>
+#include <linux/percpu.h>
 #include <linux/types.h>
 #include <asm/asm.h>
 #include <asm/vmx.h>
@@ -41,6 +43,7 @@ struct vmx_msr_lists {
  * @vpid: VPIDs are used
  * @pause_loops: so is the filter of PAUSE
  * @unrestricted: guests run without protection and paging as they are
+ * @timer_shift: the preemption timer counts when this bit of the TSC changes
  */
 struct vmx_controls {
 	u32 revision;
@@ -50,6 +53,7 @@ struct vmx_controls {
 	bool vpid;
 	bool pause_loops;
 	bool unrestricted;
+	u8 timer_shift;
 };
 
 extern struct vmx_controls vmx_controls;
@@ -103,6 +107,9 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @tpr_intercept: an interrupt waits for a lower TPR
  * @dr_guest: the guest owns the debug registers until the next exit
  * @soft: the soft interrupt in the entry's field comes from us: RIP is behind it
+ * @timer: guest TSC at which to exit, or 0
+ * @pin: controls as they stand in the VMCS
+ * @counts: accesses of the VMCS by exit reason, or NULL
  * @refused: the event that went with an entry that has failed
  * @identity: the guest does not page, and the CPU does, by the identity table
  * @vm86: the guest is in real mode, and the CPU in a vm86 task
@@ -135,6 +142,9 @@ struct vmx_vcpu {
 	bool tpr_intercept;
 	bool dr_guest;
 	bool soft;
+	u64 timer;
+	u32 pin;
+	struct vmx_counts *counts;
 	u32 refused;
 	bool identity, vm86;
 	u64 sysenter_cs;
@@ -152,6 +162,14 @@ static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
 /* The name in the kernel's header has changed. */
 #define VMX_SECONDARY_XSAVES	VMCS_CONTROL_BIT(XSAVES)
 
+/* How often this CPU's VMCS was accessed since the last entry; see vmx_counts.c. */
+struct vmx_accesses {
+	u64 reads, writes;
+};
+
+DECLARE_STATIC_KEY_FALSE(vmx_counting);
+DECLARE_PER_CPU(struct vmx_accesses, vmx_accesses);
+
 /* The bits of interruptibility that are an interrupt shadow. */
 #define VMX_SHADOW	(GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS)
 
@@ -163,6 +181,8 @@ static __always_inline u64 vmcs_read(unsigned long field)
 {
 	u64 value = 0;
 
+	if (static_branch_unlikely(&vmx_counting))
+		raw_cpu_inc(vmx_accesses.reads);
 	asm volatile("1: vmread %1, %0\n2:\n" _ASM_EXTABLE(1b, 2b)
 		     : "+r" (value) : "r" (field) : "cc");
 	return value;
@@ -170,6 +190,8 @@ static __always_inline u64 vmcs_read(unsigned long field)
 
 static __always_inline void vmcs_write(unsigned long field, u64 value)
 {
+	if (static_branch_unlikely(&vmx_counting))
+		raw_cpu_inc(vmx_accesses.writes);
 	asm volatile("1: vmwrite %1, %0\n2:\n" _ASM_EXTABLE(1b, 2b)
 		     : : "r" (field), "r" (value) : "cc", "memory");
 }
@@ -264,6 +286,12 @@ u64 vmx_real_cr0(struct umbra_vcpu *vcpu, u64 cr0);
 u64 vmx_real_cr4(struct umbra_vcpu *vcpu, u64 cr4);
 u64 vmx_real_rflags(struct umbra_vcpu *vcpu, u64 rflags);
 u64 vmx_real_guest_rflags(struct umbra_vcpu *vcpu, u64 rflags);
+
+/* vmx_counts.c */
+struct vmx_counts;
+struct vmx_counts *vmx_counts_alloc(void);	/* NULL: nothing is counted */
+void vmx_count(struct umbra_vcpu *vcpu);
+int vmx_vmcs_counts(struct umbra_vcpu *vcpu, struct umbra_vmcs_counts *out);
 
 /* vmx_failure.c */
 u64 vmx_dump(struct umbra_vcpu *vcpu);

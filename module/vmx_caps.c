@@ -13,6 +13,7 @@
 UMBRA_FEATURE_PARAM(ept, "Intel's nested paging");
 UMBRA_FEATURE_PARAM(vpid, "translations that Intel CPUs tag by guest");
 UMBRA_FEATURE_PARAM(unrestricted_guest, "real mode that Intel CPUs run as it is");
+UMBRA_FEATURE_PARAM(preemption_timer, "Intel's preemption timer for a guest's LAPIC");
 
 struct vmx_controls vmx_controls __ro_after_init;
 
@@ -72,6 +73,20 @@ static bool may_secondary(u32 bit)
 	    rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary))
 		return false;
 	return secondary >> 32 & bit;
+}
+
+/* It is the guest's TSC that deadlines are compared with, which must not be slewed or halt. */
+static void read_timer(void)
+{
+	u64 pin, misc;
+
+	if (rdmsrl_safe(MSR_IA32_VMX_TRUE_PINBASED_CTLS, &pin) ||
+	    !(pin >> 32 & PIN_BASED_VMX_PREEMPTION_TIMER) || !boot_cpu_has(X86_FEATURE_CONSTANT_TSC))
+		preemption_timer = false;
+	if (!preemption_timer)
+		return;
+	rdmsrl(MSR_IA32_VMX_MISC, misc);
+	vmx_controls.timer_shift = vmx_misc_preemption_timer_rate(misc);
 }
 
 static int read_controls(void)
@@ -144,5 +159,7 @@ int vmx_read_caps(struct umbra_backend_caps *caps)
 	/* The guest runs with the host's SPEC_CTRL, and does not see the MSR. */
 	caps->spec_ctrl = 0;
 	rdmsrl(MSR_EFER, caps->host_efer);
+	read_timer();
+	caps->exit_timer = preemption_timer;
 	return read_controls() ?: read_paging(caps);
 }

@@ -145,6 +145,25 @@ static void invvpid(u64 extent, u16 id)
 		     : : "m" (operand), "r" (extent) : "cc", "memory");
 }
 
+/* The pin control follows the deadline; the count is anew for each entry. */
+static void write_timer(struct vmx_vcpu *vmx)
+{
+	u32 pin = vmx_controls.pin | (vmx->timer ? PIN_BASED_VMX_PREEMPTION_TIMER : 0);
+	u8 shift = vmx_controls.timer_shift;
+	u64 now, left;
+
+	if (pin != vmx->pin) {
+		vmcs_write(PIN_BASED_VM_EXEC_CONTROL, pin);
+		vmx->pin = pin;
+	}
+	if (!vmx->timer)
+		return;
+	now = rdtsc() + vmx->tsc_offset;
+	left = vmx->timer > now ? vmx->timer - now : 0;
+	left = min_t(u64, (left >> shift) + 1, U32_MAX);
+	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, left);
+}
+
 static void flush_guest(struct vmx_vcpu *vmx)
 {
 	vmx->flush = false;
@@ -187,7 +206,7 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 debugctl;
-	u16 ldt;
+	unsigned long ldt;
 
 	/* A reboot has turned VMX off: to the VMM that is a failed entry. */
 	if (unlikely(!this_cpu_read(vmx_cpu.enabled))) {
@@ -197,16 +216,20 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 	if (vmx->flush)
 		flush_guest(vmx);
 	write_vmcs(vcpu);
+	if (unlikely(vmx->timer || vmx->pin != vmx_controls.pin))
+		write_timer(vmx);
 	if (unlikely(needs_drs(vcpu)))
 		load_drs(vcpu);
-	if (boot_cpu_has_bug(X86_BUG_L1TF) && boot_cpu_has(X86_FEATURE_FLUSH_L1D))
+	if (static_cpu_has_bug(X86_BUG_L1TF) && static_cpu_has(X86_FEATURE_FLUSH_L1D))
 		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	/* Each exit takes the LDT away; another thread may have made one since the last. */
-	store_ldt(ldt);
+	asm volatile("sldt %0" : "=r" (ldt));
 	if (unlikely(ldt))
 		vmx->host_ldt = ldt;
 	/* The exit clears it; the host's own is brought back. */
-	debugctl = get_debugctlmsr();
+	debugctl = __rdmsr(MSR_IA32_DEBUGCTLMSR);
+	if (static_branch_unlikely(&vmx_counting))
+		vmx_count(vcpu);
 
 	switch_worlds(vcpu);
 
@@ -220,24 +243,26 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 		read_vmcs(vcpu);
 }
 
+static noinline void serve_machine_check(void)
+{
+	u32 info = vmcs_read(VM_EXIT_INTR_INFO);
+	/* To the handler it came from userspace: the kernel itself is not hurt. */
+	struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
+
+	if ((info & (INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)) ==
+	    (INTR_TYPE_HARD_EXCEPTION | X86_TRAP_MC))
+		do_machine_check(&regs);
+}
+
 /* Interrupts that ended the guest's time come by themselves once they are enabled. */
 void vmx_exit_irqoff(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 info;
 
 	if (vmx->failed)
 		return;
-	if (vmx->reason == EXIT_REASON_EXCEPTION_NMI) {
-		info = vmcs_read(VM_EXIT_INTR_INFO);
-		if ((info & (INTR_INFO_INTR_TYPE_MASK | INTR_INFO_VECTOR_MASK)) ==
-		    (INTR_TYPE_HARD_EXCEPTION | X86_TRAP_MC)) {
-			/* To the handler it came from userspace: the kernel itself is not hurt. */
-			struct pt_regs regs = { .cs = 3, .flags = X86_EFLAGS_IF };
-
-			do_machine_check(&regs);
-		}
-	}
+	if (unlikely(vmx->reason == EXIT_REASON_EXCEPTION_NMI))
+		serve_machine_check();
 	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
 		this_cpu_write(x86_ibpb_exit_to_user, true);
 }

@@ -9,6 +9,9 @@
 #include "backend.h"
 #include "vmx.h"
 
+/* Such an exit tells the length of an instruction, which the guest is then done with. */
+#define DONE	0x80
+
 /* Exits whose reason says all; UMBRA_EXIT_UNKNOWN, which is 0, where more must be looked at. */
 static const u8 plain_exits[] = {
 	[EXIT_REASON_EXTERNAL_INTERRUPT]	= UMBRA_EXIT_INTERRUPT,
@@ -16,31 +19,32 @@ static const u8 plain_exits[] = {
 	[EXIT_REASON_INIT_SIGNAL]		= UMBRA_EXIT_SPURIOUS,
 	[EXIT_REASON_INTERRUPT_WINDOW]		= UMBRA_EXIT_INTR_WINDOW,
 	[EXIT_REASON_NMI_WINDOW]		= UMBRA_EXIT_NMI_WINDOW,
-	[EXIT_REASON_CPUID]			= UMBRA_EXIT_CPUID,
-	[EXIT_REASON_HLT]			= UMBRA_EXIT_HLT,
-	[EXIT_REASON_INVD]			= UMBRA_EXIT_CACHE,
-	[EXIT_REASON_RDPMC]			= UMBRA_EXIT_RDPMC,
-	[EXIT_REASON_VMCALL]			= UMBRA_EXIT_HYPERCALL,
-	[EXIT_REASON_VMCLEAR]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMLAUNCH]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMPTRLD]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMPTRST]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMREAD]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMRESUME]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMWRITE]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMOFF]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_VMON]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_MSR_READ]			= UMBRA_EXIT_MSR_READ,
-	[EXIT_REASON_MSR_WRITE]			= UMBRA_EXIT_MSR_WRITE,
-	[EXIT_REASON_MWAIT_INSTRUCTION]		= UMBRA_EXIT_MWAIT,
-	[EXIT_REASON_MONITOR_INSTRUCTION]	= UMBRA_EXIT_MONITOR,
-	[EXIT_REASON_PAUSE_INSTRUCTION]		= UMBRA_EXIT_PAUSE,
+	[EXIT_REASON_CPUID]			= DONE | UMBRA_EXIT_CPUID,
+	[EXIT_REASON_HLT]			= DONE | UMBRA_EXIT_HLT,
+	[EXIT_REASON_INVD]			= DONE | UMBRA_EXIT_CACHE,
+	[EXIT_REASON_RDPMC]			= DONE | UMBRA_EXIT_RDPMC,
+	[EXIT_REASON_VMCALL]			= DONE | UMBRA_EXIT_HYPERCALL,
+	[EXIT_REASON_VMCLEAR]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMLAUNCH]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMPTRLD]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMPTRST]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMREAD]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMRESUME]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMWRITE]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMOFF]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_VMON]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_MSR_READ]			= DONE | UMBRA_EXIT_MSR_READ,
+	[EXIT_REASON_MSR_WRITE]			= DONE | UMBRA_EXIT_MSR_WRITE,
+	[EXIT_REASON_MWAIT_INSTRUCTION]		= DONE | UMBRA_EXIT_MWAIT,
+	[EXIT_REASON_MONITOR_INSTRUCTION]	= DONE | UMBRA_EXIT_MONITOR,
+	[EXIT_REASON_PAUSE_INSTRUCTION]		= DONE | UMBRA_EXIT_PAUSE,
 	[EXIT_REASON_MCE_DURING_VMENTRY]	= UMBRA_EXIT_FAIL_ENTRY,
-	[EXIT_REASON_INVEPT]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_INVVPID]			= UMBRA_EXIT_UNDEFINED,
-	[EXIT_REASON_WBINVD]			= UMBRA_EXIT_CACHE,
-	[EXIT_REASON_XSETBV]			= UMBRA_EXIT_XSETBV,
-	[EXIT_REASON_ENCLS]			= UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_INVEPT]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_PREEMPTION_TIMER]		= UMBRA_EXIT_TIMER,
+	[EXIT_REASON_INVVPID]			= DONE | UMBRA_EXIT_UNDEFINED,
+	[EXIT_REASON_WBINVD]			= DONE | UMBRA_EXIT_CACHE,
+	[EXIT_REASON_XSETBV]			= DONE | UMBRA_EXIT_XSETBV,
+	[EXIT_REASON_ENCLS]			= DONE | UMBRA_EXIT_UNDEFINED,
 };
 
 /* «Exit Qualification for Control-Register Accesses» */
@@ -156,55 +160,35 @@ static void decode_unknown(struct umbra_vcpu *vcpu, u32 reason, u64 q)
 	exit->hw.info[1] = 0;
 }
 
-/* Reasons that come with the length of an instruction, which the guest is then done with. */
-static bool has_length(u32 reason)
-{
-	switch (reason) {
-	case EXIT_REASON_CR_ACCESS:
-	case EXIT_REASON_DR_ACCESS:
-	case EXIT_REASON_IO_INSTRUCTION:
-	case EXIT_REASON_TASK_SWITCH:
-		return true;
-	default:
-		return reason < ARRAY_SIZE(plain_exits) && plain_exits[reason] >= UMBRA_EXIT_CPUID &&
-		       plain_exits[reason] != UMBRA_EXIT_SHUTDOWN &&
-		       plain_exits[reason] != UMBRA_EXIT_SPURIOUS;
-	}
-}
-
-static void decode_reason(struct umbra_vcpu *vcpu)
+/* Exits that more must be read of. true: the length of an instruction comes with it. */
+static bool decode_more(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	u32 reason = vmx->reason;
-	u64 q;
+	u64 q = vmcs_read(EXIT_QUALIFICATION);
 
-	if (reason < ARRAY_SIZE(plain_exits) && plain_exits[reason]) {
-		vcpu->exit.reason = plain_exits[reason];
-		return;
-	}
-	q = vmcs_read(EXIT_QUALIFICATION);
 	vmx->qualification = q;
-	switch (reason) {
+	switch (vmx->reason) {
 	case EXIT_REASON_EXCEPTION_NMI:
 		decode_exception(vcpu, q);
-		return;
+		return false;
 	case EXIT_REASON_CR_ACCESS:
 		decode_cr(vcpu, q);
-		return;
+		return true;
 	case EXIT_REASON_DR_ACCESS:
 		decode_dr(vcpu, q);
-		return;
+		return true;
 	case EXIT_REASON_IO_INSTRUCTION:
 		decode_io(vcpu, q);
-		return;
+		return true;
 	case EXIT_REASON_TASK_SWITCH:
 		decode_task_switch(vcpu, q);
-		return;
+		return true;
 	case EXIT_REASON_EPT_VIOLATION:
 		decode_ept_violation(vcpu, q);
-		return;
+		return false;
 	default:
-		decode_unknown(vcpu, reason, q);
+		decode_unknown(vcpu, vmx->reason, q);
+		return false;
 	}
 }
 
@@ -291,7 +275,8 @@ void vmx_decode(struct umbra_vcpu *vcpu)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct umbra_exit *exit = &vcpu->exit;
 	u32 vectoring;
-	u8 tpr;
+	u8 plain, tpr;
+	bool length;
 
 	exit->insn_len = 0;
 	exit->next_rip = 0;
@@ -308,14 +293,19 @@ void vmx_decode(struct umbra_vcpu *vcpu)
 	}
 	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
 
-	decode_reason(vcpu);
-	if (has_length(vmx->reason)) {
+	plain = vmx->reason < ARRAY_SIZE(plain_exits) ? plain_exits[vmx->reason] : 0;
+	length = plain & DONE;
+	if (plain)
+		exit->reason = plain & ~DONE;
+	else
+		length = decode_more(vcpu);
+	if (length) {
 		exit->next_rip = vcpu->regs.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 		if (!umbra_is_long(vcpu))
 			exit->next_rip = (u32)exit->next_rip;
 	}
 	umbra_events_delivered(&vcpu->events);
-	if (in_delivery(vmx->reason)) {
+	if (!plain && in_delivery(vmx->reason)) {
 		vectoring = vmcs_read(IDT_VECTORING_INFO_FIELD);
 		block_nmis_again(vmx, vectoring);
 		if (vectoring & VECTORING_INFO_VALID_MASK)
@@ -338,6 +328,8 @@ void vmx_set_interrupt_shadow(struct umbra_vcpu *vcpu, u32 mask)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 state = vmx->interruptibility & ~VMX_SHADOW;
 
+	if (likely(!mask && state == vmx->interruptibility))
+		return;
 	if (mask & KVM_X86_SHADOW_INT_MOV_SS)
 		state |= GUEST_INTR_STATE_MOV_SS;
 	else if (mask & KVM_X86_SHADOW_INT_STI)

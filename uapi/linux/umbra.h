@@ -160,4 +160,26 @@ struct umbra_entry_failure {
 /* vCPU fd: 0; -ENOENT no entry has failed, or there was no memory to note it; -EFAULT. */
 #define UMBRA_GET_ENTRY_FAILURE	_IOR(UMBRA_IO, 0x20, struct umbra_entry_failure)
 
+/**
+ * struct umbra_vmcs_counts - how often a vCPU's VMCS was accessed, for one exit reason
+ * @reason: in: a number of UMBRA_GET_EXIT_STATS
+ * @pad: 0
+ * @exits: out: how many exits there were while the parameter count_vmcs was on
+ * @reads: out: VMREADs from those exits until the next entries
+ * @writes: out: VMWRITEs
+ */
+struct umbra_vmcs_counts {
+	__u32 reason;
+	__u32 pad;
+	__u64 exits;
+	__u64 reads;
+	__u64 writes;
+};
+
+/*
+ * vCPU fd: 0; -EOPNOTSUPP on SVM, and where count_vmcs was off when the vCPU was made;
+ * -ERANGE no such reason, -EINVAL @pad is not 0; -EFAULT.
+ */
+#define UMBRA_GET_VMCS_COUNTS	_IOWR(UMBRA_IO, 0x21, struct umbra_vmcs_counts)
+
 #endif

@@ -14,6 +14,7 @@
 #include "against_cpu.h"
 #include "guest.h"
 #include "vm.h"
+#include "world_run.h"
 
 #define MAX_PRINTED	20
 #define MAX_LOST	64
@@ -114,6 +115,12 @@ static void print_value(const char *name, uint64_t native, uint64_t emulated)
 		       (unsigned long long)native, (unsigned long long)emulated);
 }
 
+static const char *const hidden_names[NR_HIDDEN] = {
+	"es base", "es limit", "es attributes", "ds base", "ds limit", "ds attributes",
+	"fs base", "fs limit", "fs attributes", "gs base", "gs limit", "gs attributes",
+	"ss base", "ss limit", "ss attributes", "gdt", "idt", "tss", "ldt", "efer",
+};
+
 static void print_outcomes(const struct difference *d)
 {
 	const struct outcome *n = &d->native, *e = &d->emulated;
@@ -138,6 +145,8 @@ static void print_outcomes(const struct difference *d)
 			       e->fx[i]);
 	for (i = 0; i < NR_SYSTEM; i++)
 		print_value("a system register", n->system[i], e->system[i]);
+	for (i = 0; i < NR_HIDDEN; i++)
+		print_value(hidden_names[i], n->hidden[i], e->hidden[i]);
 	if (d->memory != NO_DIFFERENCE)
 		printf("#   data at %#x: native %#x, emulated %#x\n", d->memory, d->memory_native,
 		       d->memory_emulated);
@@ -145,15 +154,17 @@ static void print_outcomes(const struct difference *d)
 
 static void print_difference(const struct difference *d)
 {
-	static const char *const modes[] = { "", "", "16-bit", "32-bit", "64-bit" };
+	static const char *const modes[] = { "16-bit", "16-bit", "16-bit", "32-bit", "64-bit" };
 	const struct gen_case *c = &d->c;
 	const struct gen_leaf *l = &gen_leaves[c->leaf];
 	unsigned int i;
 
-	printf("# case %llu: %s, opcode %02x of map %u, %s, ring %u%s\n",
+	printf("# case %llu: %s, opcode %02x of map %u, %s, %s, ring %u%s\n",
 	       (unsigned long long)d->index, gen_name(l->op->exec), l->opcode, l->map,
-	       modes[c->mode], c->cpl, c->step ? ", stepped" : "");
+	       gen_worlds[c->world].name, modes[c->mode], c->cpl, c->step ? ", stepped" : "");
 	print_bytes("bytes", c->code, c->len ? c->len : 15);
+	printf("#   cr0 %#llx cr3 %#llx cr4 %#llx\n", (unsigned long long)c->cr0,
+	       (unsigned long long)c->cr3, (unsigned long long)c->cr4);
 	printf("#   at %#llx, rflags %#llx, ds %#x es %#x fs %#x gs %#x ss %#x\n",
 	       (unsigned long long)c->rip, (unsigned long long)c->rflags, c->sel[EMUL_DS],
 	       c->sel[EMUL_ES], c->sel[EMUL_FS], c->sel[EMUL_GS], c->sel[EMUL_SS]);
@@ -189,7 +200,7 @@ static void report(const struct difference *d)
 
 /* What all guests have done: one that is lost gives way to another, behind its case. */
 static struct {
-	uint64_t cases, differences, lost, masked[NR_MASKS];
+	uint64_t cases, differences, lost, masked[NR_MASKS], in_world[NR_WORLDS];
 	uint32_t runs[GEN_MAX_LEAVES], unknowns[GEN_MAX_LEAVES], bad[GEN_MAX_LEAVES];
 } total;
 
@@ -201,6 +212,8 @@ static void add_up(struct vm *vm)
 	total.differences += G(vm, g_differences);
 	for (i = 0; i < NR_MASKS; i++)
 		total.masked[i] += G(vm, g_masked)[i];
+	for (i = 0; i < NR_WORLDS; i++)
+		total.in_world[i] += G(vm, g_in_world)[i];
 	for (i = 0; i < gen_nr_leaves; i++) {
 		total.runs[i] += G(vm, g_runs)[i];
 		total.unknowns[i] += G(vm, g_unknowns)[i];
@@ -245,7 +258,12 @@ static bool machine_lost(struct vm *vm, struct vcpu *v)
 	return false;
 }
 
-static bool run_guest(struct vm *vm, struct vcpu *v)
+static void run_in_world(struct vm *vm, struct worlds *w)
+{
+	worlds_run(w, &G(vm, g_case), G(vm, g_emulating), &G(vm, g_outcome), &G(vm, g_unknown));
+}
+
+static bool run_guest(struct vm *vm, struct vcpu *v, struct worlds *w)
 {
 	uint32_t step;
 
@@ -266,6 +284,8 @@ static bool run_guest(struct vm *vm, struct vcpu *v)
 			return machine_lost(vm, v);
 		if (!guest_said(v, PORT_SYNC, &step))
 			answer_port(v);
+		else if (step == SYNC_WORLD)
+			run_in_world(vm, w);
 		else
 			report(&G(vm, g_difference));
 	}
@@ -336,6 +356,9 @@ static int verdict(uint64_t seed)
 	int failed = 0;
 
 	print_bad_rows();
+	for (i = 0; i < NR_WORLDS; i++)
+		printf("# %llu cases in %s\n", (unsigned long long)total.in_world[i],
+		       gen_worlds[i].name);
 	printf("# %u rows of the opcode tables, %u without a case, %u not known\n", gen_nr_leaves,
 	       empty, unknown);
 	for (i = 0; i < NR_MASKS; i++)
@@ -355,6 +378,7 @@ static int verdict(uint64_t seed)
 static uint64_t one_guest(uint64_t count, uint64_t first, uint64_t seed)
 {
 	struct vcpu *v;
+	struct worlds w;
 	struct vm vm;
 	uint64_t next = 0;
 
@@ -365,19 +389,37 @@ static uint64_t one_guest(uint64_t count, uint64_t first, uint64_t seed)
 	G(&vm, g_first) = first;
 	G(&vm, g_count) = count;
 	G(&vm, g_tcg) = !gen_strict;
-	if (!run_guest(&vm, v)) {
+	worlds_init(&w, vm.mem);
+	if (!run_guest(&vm, v, &w)) {
 		total.lost++;
 		next = G(&vm, g_index) + 1;
 	}
 	add_up(&vm);
+	worlds_free(&w);
 	vm_free(&vm);
 	return next;
+}
+
+/* What the guest's CPU has of the bits of CR4 that cases draw. */
+static uint64_t guards(void)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_find(supported_cpuid(), 7, 0);
+	uint64_t g = GUARD_TSD;
+
+	if (!e)
+		return g;
+	g |= e->ebx & BIT(7) ? GUARD_SMEP : 0;
+	g |= e->ebx & BIT(20) ? GUARD_SMAP : 0;
+	g |= e->ecx & BIT(2) ? GUARD_UMIP : 0;
+	g |= e->ecx & BIT(3) ? GUARD_PKE : 0;
+	return g;
 }
 
 static int against_cpu(uint64_t count, uint64_t first, uint64_t seed)
 {
 	gen_tables();
 	gen_strict = !on_tcg();
+	gen_guards = guards();
 	printf("TAP version 13\n1..4\n# seed %llu\n", (unsigned long long)seed);
 	fflush(stdout);
 	do {
@@ -421,6 +463,16 @@ static const char *row_name(const char *name)
 	return NULL;
 }
 
+static const struct gen_world *world_by_name(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_WORLDS; i++)
+		if (!strcmp(gen_worlds[i].name, name))
+			return &gen_worlds[i];
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -430,6 +482,7 @@ int main(int argc, char **argv)
 		{ "only", required_argument, NULL, 'o' },
 		{ "random", no_argument, NULL, 'r' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "world", required_argument, NULL, 'w' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
@@ -463,13 +516,23 @@ int main(int argc, char **argv)
 		case 's':
 			seed = strtoull(optarg, NULL, 0);
 			break;
+		case 'w':
+			gen_elsewhere = !strcmp(optarg, "other");
+			gen_only_world = world_by_name(optarg);
+			if (!gen_only_world && !gen_elsewhere) {
+				fprintf(stderr, "against_cpu: no world is called %s\n", optarg);
+				return 64;
+			}
+			break;
 		default:
 			printf("Usage: against_cpu [--count N] [--seed S | --random] [--first INDEX]\n"
-			       "                   [--only NAME] [--print N]\n"
+			       "                   [--only NAME] [--world NAME] [--print N]\n"
 			       "N generated instructions, natively and emulated. Loads the module with\n"
 			       "force_emulation_prefix=1 if it is not loaded; MODULE= names umbra.ko.\n"
 			       "--seed: 1 by default, so that two runs are alike; --random: the time.\n"
 			       "--only: rows of one handler alone, as a report names it.\n"
+			       "--world: cases in one state of the machine alone, likewise; other: in\n"
+			       "all but long mode as it is.\n"
 			       "--print: as many differences of a row of the tables, 2 by default.\n");
 			return c == 'h' ? 0 : 64;
 		}

@@ -2,6 +2,7 @@
 /* Cases from the rows of the opcode tables: bytes, registers, operands where something is. */
 #include "gen.h"
 #include "gen_priv.h"
+#include "world.h"
 
 /* base, limit, bits 8..15 and 20..23 of the descriptor */
 #define DESC(base_, limit_, attr)						\
@@ -40,8 +41,10 @@ const struct gen_segment gen_gdt[NR_DESC] = {
 u8 gen_data[DATA_PAGES * 4096];
 bool gen_strict;
 const char *gen_only;
+bool gen_elsewhere;
 
 static u64 state;
+static bool keys;	/* some pages are under one */
 
 u64 gen_random(void)
 {
@@ -97,11 +100,12 @@ void gen_pattern(u64 seed)
 	}
 }
 
-/* Where a page is absent, read-only or the supervisor's; see build_tables() of the test. */
+/* Where a page is absent, read-only, the supervisor's or under a key: emul_data_rights(). */
 static bool plain_page(u32 page)
 {
 	return page < DATA_PAGES && page != DATA_ABSENT && page != DATA_RO &&
-	       page != DATA_KERNEL && page != DATA_ABSENT2;
+	       page != DATA_KERNEL && page != DATA_ABSENT2 &&
+	       !(keys && (page == DATA_KEY1 || page == DATA_KEY2));
 }
 
 bool gen_is_plain(u32 target)
@@ -144,11 +148,13 @@ u32 gen_plain_target(void)
 /* Offset of @target in the segment that @sel names; the base is added in every mode but for flat ones. */
 static u64 in_segment(const struct gen_case *c, u32 seg, u32 target)
 {
-	u64 la = DATA_LA + target;
+	u64 la = gen_data_la(c) + target;
+	struct umbra_emul_seg s;
 
 	if (c->mode == UMBRA_EMUL_LONG64 && seg < EMUL_FS)
 		return la;
-	return la - gen_gdt[c->sel[seg] / 8].base;
+	gen_segment(c, seg, &s);
+	return la - s.base;
 }
 
 u64 gen_offset(const struct gen_case *c, u32 seg, u32 target)
@@ -178,6 +184,18 @@ void gen_patch(struct gen_case *c, u32 target, const void *bytes, u32 n)
 
 /* State */
 
+/* From which 64 KiB reach most of the data, or in unreal mode 4 GiB; a stack always does. */
+u16 gen_paragraph(const struct gen_case *c, u32 seg)
+{
+	u64 r = gen_random();
+
+	if (seg == EMUL_SS)
+		return LOW_DATA_LA >> 4;
+	if (c->world == WORLD_UNREAL && r & 1)
+		return r >> 8 & 0xfff;
+	return (LOW_DATA_LA >> 4) - (r & 2 ? r >> 8 & 0xff : 0);
+}
+
 static u16 data_selector(const struct gen_case *c, u32 seg)
 {
 	static const u16 wide[] = {
@@ -189,6 +207,8 @@ static u16 data_selector(const struct gen_case *c, u32 seg)
 	};
 	u64 r = gen_random() & 7;
 
+	if (gen_paragraphs(c))
+		return gen_paragraph(c, seg);
 	if (c->mode == UMBRA_EMUL_LONG64)
 		return seg >= EMUL_FS ? wide[4 + (r & 3)] : SEL_FLAT;
 	if (gen_strict && gen_chance(16))
@@ -205,7 +225,11 @@ static void draw_segments(struct gen_case *c)
 	u32 i;
 
 	for (i = 0; i < 6; i++)
-		c->sel[i] = data_selector(c, i) | c->cpl;
+		c->sel[i] = data_selector(c, i) | (gen_paragraphs(c) ? 0 : c->cpl);
+	if (gen_paragraphs(c)) {
+		c->sel[EMUL_CS] = LOW_CODE_LA >> 4;
+		return;
+	}
 	c->sel[EMUL_CS] = code[user][c->mode] | c->cpl;
 	if (user)
 		c->sel[EMUL_SS] = (narrow ? SEL_DATA16 : SEL_FLAT) | 3;
@@ -235,6 +259,7 @@ static void draw_state(struct gen_case *c)
 	c->rflags |= gen_chance(8) ? EMUL_ID : 0;
 	c->rflags |= gen_chance(16) ? EMUL_NT : 0;
 	c->rflags |= gen_chance(8) ? EMUL_IF : 0;
+	c->rflags |= c->mode == UMBRA_EMUL_VM86 ? EMUL_VM : 0;
 }
 
 static void draw_place(struct gen_case *c)
@@ -242,11 +267,11 @@ static void draw_place(struct gen_case *c)
 	u64 r = gen_random();
 	u32 at = 0x100 + (r >> 8 & 0x7ff);
 
-	if ((r & 15) == 0)
+	if ((r & 15) == 0 && gen_paged(c) && !gen_guarded_fetch(c))
 		at = CODE_PAGES * 4096 - (r >> 32) % 16;	/* into an absent page */
 	else if ((r & 7) == 1)
-		at = 4096 - (r >> 32) % 16;
-	c->rip = (c->mode == UMBRA_EMUL_PROT16 ? 0 : CODE_LA) + at;
+		at = 4096 - (r >> 32) % 16 - gen_guarded_fetch(c);
+	c->rip = gen_code_rip(c, at);
 }
 
 /* Bytes */
@@ -461,11 +486,14 @@ static bool inside_limit(const struct gen_case *c, u32 seg, u64 off, u64 mask)
 	u64 limit = 0xffffffff - 64;
 
 	/* Coming from 64-bit code, a 16-bit stack gets the low half of ESP alone. */
-	if (seg == EMUL_SS && c->mode == UMBRA_EMUL_PROT16 && c->gpr[EMUL_RSP] > 0xffff)
+	if (seg == EMUL_SS && c->world == WORLD_OWN && c->mode == UMBRA_EMUL_PROT16 &&
+	    c->gpr[EMUL_RSP] > 0xffff)
 		return false;
 	if (c->mode == UMBRA_EMUL_LONG64 || gen_strict)
 		return true;
-	if ((c->sel[seg] & ~7) == SEL_DATA16 || (c->sel[seg] & ~7) == SEL_KSTACK16)
+	if (gen_paragraphs(c))
+		limit = c->world == WORLD_UNREAL && seg != EMUL_CS ? limit : 0xffff - 64;
+	else if ((c->sel[seg] & ~7) == SEL_DATA16 || (c->sel[seg] & ~7) == SEL_KSTACK16)
 		limit = 0xffff - 64;
 	else if ((c->sel[seg] & ~7) == SEL_SMALL)
 		limit = 0x1fff - 64;
@@ -478,34 +506,27 @@ static bool within_limits(struct gen_build *b)
 	const struct umbra_emul *e = &b->e;
 	const struct gen_case *c = b->c;
 	u32 src = e->seg_override != EMUL_NR_SEGS ? e->seg_override : EMUL_DS;
-	u64 mask = emul_mask(e->adsize), stack = c->mode == UMBRA_EMUL_PROT16 ? 0xffff : 0xffffffff;
+	u64 mask = emul_mask(e->adsize), stack = c->mode <= UMBRA_EMUL_PROT16 ? 0xffff : 0xffffffff;
 
 	if (o && !inside_limit(c, e->seg, o->ea, mask))
 		return false;
 	/* Nothing can be written to a code segment, but for QEMU. */
-	if (!gen_strict && c->mode != UMBRA_EMUL_LONG64 && o && e->seg == EMUL_CS)
+	if (!gen_strict && c->mode != UMBRA_EMUL_LONG64 && !gen_paragraphs(c) && o &&
+	    e->seg == EMUL_CS)
 		return false;
-	if (e->op->exec == emul_op_monitor && !inside_limit(c, src, c->gpr[EMUL_RAX], mask))
+	/* QEMU does not look whether a branch stays below the limit. */
+	if (!gen_strict && gen_paragraphs(c) && (e->flags & F_NEAR) && e->opsize == 4 &&
+	    e->src.kind == K_IMM && (u32)(c->rip + e->len + e->src.val) > 0xffff)
 		return false;
 	if (e->op->exec == emul_op_xlat && !inside_limit(c, src, c->gpr[EMUL_RBX] + 255, mask))
+		return false;
+	if (e->op->exec == emul_op_monitor && !inside_limit(c, src, c->gpr[EMUL_RAX], mask))
 		return false;
 	if (e->flags & F_STRING)
 		return inside_limit(c, src, c->gpr[EMUL_RSI], mask) &&
 		       inside_limit(c, EMUL_ES, c->gpr[EMUL_RDI], mask);
 	return inside_limit(c, EMUL_SS, c->gpr[EMUL_RSP], stack) &&
 	       inside_limit(c, EMUL_SS, c->gpr[EMUL_RBP], stack);
-}
-
-static void draw_mode(struct gen_case *c, const struct gen_leaf *leaf)
-{
-	u64 r = gen_random();
-
-	if (leaf->long64 == 1 || (leaf->long64 < 0 && (r & 1)))
-		c->mode = UMBRA_EMUL_LONG64;
-	else
-		c->mode = r & 2 ? UMBRA_EMUL_PROT32 : UMBRA_EMUL_PROT16;
-	c->cpl = r & 4 ? 3 : 0;
-	c->step = (r & 0x18) == 0;
 }
 
 /* What follows the instruction stops the guest. */
@@ -518,10 +539,10 @@ static void end_code(struct gen_build *b)
 		b->c->code[i] = 0xcc;
 }
 
-/* Bytes of code up to the absent page behind it. */
+/* Bytes of code up to a page from which nothing is fetched. */
 static u32 room(const struct gen_case *c)
 {
-	return CODE_PAGES * 4096 - (c->mode == UMBRA_EMUL_PROT16 ? c->rip : c->rip - CODE_LA);
+	return (gen_guarded_fetch(c) ? 4096 : CODE_PAGES * 4096) - gen_code_at(c);
 }
 
 /* May the CPU find the opcode undefined before it has fetched all of it? */
@@ -546,8 +567,25 @@ static bool refused_early(const struct gen_build *b)
 {
 	if (maybe_lacking(b->e.flags))
 		return true;
+	/* The latter are what CR4.UMIP refuses. */
 	return b->c->cpl && ((b->e.flags & (F_PRIV | F_IO)) ||
-			     (b->leaf->map == 1 && b->leaf->opcode >> 2 == 8));
+			     (b->leaf->map == 1 && (b->leaf->opcode >> 2 == 8 ||
+						    b->leaf->opcode <= 1)));
+}
+
+/* Where no stack is switched to, that of the case has to take the exception's frame. */
+static bool end_state(struct gen_case *c)
+{
+	u32 mask = c->mode <= UMBRA_EMUL_PROT16 ? 0xffff : ~0u, top, i;
+
+	if (gen_long(c))
+		return true;
+	for (i = 0; i < 16; i++)
+		c->gpr[i] = (u32)c->gpr[i];
+	if (c->cpl)
+		return true;
+	top = (c->gpr[EMUL_RSP] & mask) - (u32)gen_offset(c, EMUL_SS, 0);
+	return top >= 64 && top < sizeof(gen_data) && gen_is_plain(top - 64) && gen_is_plain(top);
 }
 
 bool gen_make(struct gen_case *c, u64 seed, u64 index)
@@ -562,7 +600,9 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index)
 		return false;
 	b.c = c;
 	b.n = 0;
-	draw_mode(c, b.leaf);
+	if (!gen_draw_world(c, b.leaf, index / gen_nr_leaves % 6 != 5) || (gen_elsewhere && !c->world))
+		return false;
+	keys = c->world == WORLD_GUARDED;
 	draw_state(c);
 	draw_place(c);
 	draw_code(&b);
@@ -570,7 +610,7 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index)
 		return false;
 	if (decode(&b)) {
 		/* Whether bytes behind an undefined opcode are fetched is the CPU's affair. */
-		c->rip = (c->mode == UMBRA_EMUL_PROT16 ? 0 : CODE_LA) + 0x400;
+		c->rip = gen_code_rip(c, 0x400);
 		/* QEMU has read the operand when it comes to the sixteenth byte. */
 		if (!gen_strict && b.e.exception.vector == EMUL_GP && (b.leaf->flags & F_MODRM) &&
 		    c->code[b.modrm_at] < 0xc0)
@@ -578,7 +618,7 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index)
 		/* A fault of decoding: nothing shall happen but that. QEMU looks at the CPL before it
 		 * looks at the number of a control register. */
 		c->step = true;
-		return gen_strict || !c->cpl || (b.leaf->opcode & 0xfc) != 0x20;
+		return (gen_strict || !c->cpl || (b.leaf->opcode & 0xfc) != 0x20) && end_state(c);
 	}
 	if (room(c) < 16 && refused_early(&b))
 		return false;
@@ -593,5 +633,5 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index)
 	c->faulty |= !gen_strict && b.e.dst.kind == K_MEM && b.e.dst.size > 8;
 	c->writes = b.e.dst.kind == K_MEM && !(b.e.flags & (F_MOV | F_NOWRITE | F_SELF));
 	end_code(&b);
-	return true;
+	return end_state(c);
 }

@@ -43,11 +43,13 @@ struct gen_patch {
  * @leaf: index of its row
  * @code: the instruction, followed by INT3
  * @len: its length as the emulator decodes it, 0 if it does not
- * @mode: enum umbra_emul_mode: LONG64, or PROT32 or PROT16 as compatibility mode
+ * @world: enum gen_world_nr: in what state of the machine
+ * @mode: enum umbra_emul_mode, one that the world has
  * @cpl: 0 or 3
  * @step: RFLAGS.TF is set, so that the instruction ends in #DB; else INT3 does
  * @sel: selectors in the order of their encoding
  * @rip: offset of the instruction in its code segment
+ * @cr0, @cr3, @cr4: control registers
  * @undefined: flags that the manuals leave undefined after it
  * @fault_undefined: more of them if it faults
  * @time: EAX and EDX will be the time
@@ -60,12 +62,12 @@ struct gen_patch {
 struct gen_case {
 	u32 leaf;
 	u8 code[GEN_CODE];
-	u8 len, mode, cpl;
+	u8 len, world, mode, cpl;
 	bool step, time, faulty, writes, debug, msr, fxsave;
 	u8 nr_loose;
 	u32 loose;
 	u16 sel[6];
-	u64 gpr[16], rip, rflags, undefined, fault_undefined;
+	u64 gpr[16], rip, rflags, cr0, cr3, cr4, undefined, fault_undefined;
 	u8 xmm[16][16];
 	struct gen_patch patch[2];
 	u8 nr_patches;
@@ -94,6 +96,8 @@ const char *gen_excluded(const struct gen_leaf *l);
 extern bool gen_strict;
 /* If not NULL, only the rows of this handler, which gen_name() has as it is here. */
 extern const char *gen_only;
+/* Only cases that do not run in the guest's own world. */
+extern bool gen_elsewhere;
 const char *gen_name(emul_exec_t exec);
 
 #endif

@@ -4,6 +4,7 @@
  * that they leave undefined.
  */
 #include "gen_priv.h"
+#include "world.h"
 
 #define CARE(name) static bool care_##name(struct gen_build *b)
 
@@ -92,14 +93,20 @@ CARE(to_cr)
 			val = (u32)val;
 		break;
 	case 0:
-		val = CASE_CR0 ^ (r & (CR0_TS | CR0_MP));
+		val = b->c->cr0 ^ (r & (CR0_TS | CR0_MP));
 		break;
 	case 3:
-		val = TABLES_GPA;
+		/* QEMU marks PDPTEs as accessed, where that bit is reserved. */
+		if (!gen_strict && gen_pdptes(b->c))
+			return false;
+		val = b->c->cr3;
 		break;
 	case 4:
+		/* Likewise: CR4.PGE has them read anew. */
+		if (!gen_strict && gen_pdptes(b->c))
+			r &= ~0x80ull;
 		/* TSD, DE, MCE, PGE, UMIP; or a reserved bit */
-		val = CASE_CR4 ^ (r & 0x8cc);
+		val = b->c->cr4 ^ (r & 0x8cc);
 		if (gen_chance(8))
 			val |= 1ull << 31;
 		break;
@@ -114,7 +121,7 @@ CARE(to_cr)
 
 CARE(lmsw)
 {
-	set_source(b, 1 | (gen_random() & 0xe));
+	set_source(b, (b->c->cr0 & 1) | (gen_random() & 0xe));
 	return true;
 }
 
@@ -133,19 +140,19 @@ CARE(dr)
 
 CARE(descriptor_table)
 {
-	/* Tables that stand above 4 GiB cannot be loaded by 32-bit code. */
 	bool gdt = b->leaf->reg == 2;
-	u16 limit = gdt ? NR_DESC * 8 - 1 : NR_VECTORS * 16 - 1;
-	u64 base = HIGH_LA + (gdt ? HIGH_GDT : HIGH_IDT) * 4096;
+	u64 base = world_table(b->c, gdt);
+	u16 limit = world_table_limit(b->c, gdt);
 	u8 image[10];
 
 	b->c->faulty = true;
 	/* QEMU takes 66 for bases of 24 bits everywhere. */
-	if (!gen_strict && b->e.opsize == 2)
+	if (b->e.opsize == 2 && (!gen_strict || base >> 24))
 		return false;
 	if (b->c->cpl || b->leaf->reg < 2)
 		return true;
-	if (!in_long(b) || b->target == NO_TARGET)
+	/* Tables that stand above 4 GiB cannot be loaded by 32-bit code. */
+	if ((!in_long(b) && base >> 32) || b->target == NO_TARGET)
 		return false;
 	memcpy(image, &limit, 2);
 	memcpy(image + 2, &base, 8);
@@ -161,11 +168,12 @@ CARE(selector)
 		SEL_CONF, SEL_ABSENT, SEL_SYSTEM, SEL_K64, SEL_U32, 0, 4, 0xfff8, SEL_TR,
 	};
 	u64 r = gen_random();
-	u64 val = sel[r & 15] | (r >> 8 & 3);
+	u64 val = gen_paragraphs(b->c) ? gen_paragraph(b->c, b->e.dst.reg) :
+					 sel[r & 15] | (r >> 8 & 3);
 	u32 top = b->c->gpr[EMUL_RSP] - gen_offset(b->c, EMUL_SS, 0);
 
 	/* The vendors disagree about the RPL of a null SS. */
-	if (gen_chance(2) || !(val & ~3ull))
+	if (!gen_paragraphs(b->c) && (gen_chance(2) || !(val & ~3ull)))
 		val = (val & ~3ull) | b->c->cpl;
 	if (b->e.op->exec == emul_op_pop_sreg)
 		gen_patch(b->c, top, &val, 8);
@@ -191,9 +199,9 @@ CARE(target)
 {
 	u64 val = gen_random() & 0x7fffffffffff;
 
-	/* QEMU takes all 64 bits of a register in 32-bit code. */
+	/* QEMU takes all 64 bits of a register in 32-bit code, and checks no limit. */
 	if (!gen_strict && !in_long(b))
-		val &= 0xffffffff;
+		val &= gen_paragraphs(b->c) ? 0xffff : 0xffffffff;
 	else if (gen_chance(4))
 		val |= ~0x7fffffffffffull;
 	if (in_long(b) && b->e.src.kind == K_MEM && b->target == NO_TARGET)
@@ -210,6 +218,8 @@ CARE(ret)
 	/* QEMU takes the number of bytes to drop as signed. */
 	if (!gen_strict && b->leaf->opcode == 0xc2)
 		b->c->code[b->n + 1] &= 0x7f;
+	if (!gen_strict && gen_paragraphs(b->c))
+		val &= 0xffff;
 	if (top > sizeof(gen_data) - 8)
 		return !in_long(b);
 	gen_patch(b->c, top, &val, 8);
@@ -277,12 +287,18 @@ CARE(double_shift)
 	return gen_strict || !b->e.rip_relative || (b->leaf->opcode & 1);
 }
 
+/* Most of the pages may be user pages. */
+static bool smap_refuses(const struct gen_case *c)
+{
+	return !c->cpl && c->cr4 & GUARD_SMAP;
+}
+
 CARE(clflush)
 {
 	/* QEMU does not look at the address. */
 	if (gen_strict)
 		return true;
-	return b->target != NO_TARGET && gen_is_plain(b->target);
+	return b->target != NO_TARGET && gen_is_plain(b->target) && !smap_refuses(b->c);
 }
 
 CARE(sti)
@@ -290,6 +306,12 @@ CARE(sti)
 	/* QEMU holds back a single step behind STI too. */
 	b->c->step &= gen_strict;
 	return true;
+}
+
+/* QEMU has it in real mode too. */
+CARE(syscall)
+{
+	return gen_strict || !gen_paragraphs(b->c);
 }
 
 CARE(sysret)
@@ -337,7 +359,7 @@ CARE(monitor)
 	u64 off = gen_offset(b->c, seg, gen_strict ? gen_target() : gen_plain_target());
 
 	/* QEMU does not look at the address. */
-	if (!gen_strict && (off & ~emul_mask(b->e.adsize)))
+	if (!gen_strict && (smap_refuses(b->c) || (off & ~emul_mask(b->e.adsize))))
 		return false;
 	gen_set(b->c, EMUL_RAX, b->e.adsize, off);
 	/* Extensions and hints that some CPUs have. */
@@ -375,8 +397,24 @@ CARE(fxrstor)
 	return gen_strict || b->target != NO_TARGET;
 }
 
+/* Where there are no descriptors any selector can be loaded; a stack still has to be there. */
+CARE(far_pointer)
+{
+	u16 sel;
+
+	if (!gen_paragraphs(b->c))
+		return true;
+	sel = gen_paragraph(b->c, b->leaf->opcode == 0xb2 ? EMUL_SS : EMUL_ES);
+	if (b->target != NO_TARGET)
+		gen_patch(b->c, b->target + b->e.opsize, &sel, 2);
+	return b->target != NO_TARGET;
+}
+
 CARE(lss)
 {
+	if (!care_far_pointer(b))
+		return false;
+
 	/* QEMU holds back a single step behind LSS as behind MOV SS. */
 	b->c->step &= gen_strict;
 	return true;
@@ -494,8 +532,9 @@ static const struct {
 	C(mov_to_sreg, selector), C(pop_sreg, selector), C(lldt, selector), C(ltr, ltr),
 	C(call_abs, target), C(jmp_abs, target), C(ret, ret),
 	C(cmpxchg, cmpxchg), C(cmpxchg8b, cmpxchg8b), C(div, divide), C(idiv, divide),
-	C(int, interrupt), C(clflush, clflush), C(sti, sti), C(lss, lss),
-	C(sysret, sysret), C(sysenter, sysenter), C(sysexit, sysenter),
+	C(int, interrupt), C(clflush, clflush), C(sti, sti), C(lss, lss), C(les, far_pointer),
+	C(lds, far_pointer), C(lfs, far_pointer), C(lgs, far_pointer),
+	C(syscall, syscall), C(sysret, sysret), C(sysenter, sysenter), C(sysexit, sysenter),
 	C(monitor, monitor), C(mwait, monitor), C(xsetbv, xsetbv), C(fldcw, fldcw), C(emms, emms),
 	C(iret, iret), C(retf, retf), C(call_far, far), C(jmp_far, far), C(call_far_mem, far_mem),
 	C(jmp_far_mem, far_mem), C(ldmxcsr, ldmxcsr), C(fxsave, fxsave),
@@ -563,7 +602,7 @@ bool gen_allowed(const struct gen_build *b)
 	    (has_prefix(b, 0x66) || has_prefix(b, 0xf2) || has_prefix(b, 0xf3)))
 		return false;
 	/* To QEMU 16-bit code has no VEX. */
-	if (!gen_strict && (l->map & GEN_VEX) && b->c->mode == UMBRA_EMUL_PROT16)
+	if (!gen_strict && (l->map & GEN_VEX) && b->c->mode <= UMBRA_EMUL_PROT16)
 		return false;
 	/* QEMU takes an ES in 64-bit mode behind FS or GS. */
 	if (!gen_strict && in_long(b) && (has_prefix(b, 0x64) || has_prefix(b, 0x65)) &&

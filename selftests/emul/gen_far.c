@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Far transfers, returns and interrupts: where they go to, and the frames that they take. */
 #include "gen_priv.h"
+#include "world.h"
 
 static u64 pick(const u16 *from, u32 n)
 {
@@ -18,6 +19,8 @@ static u16 code_selector(const struct gen_case *c)
 		SEL_FLAT, SEL_XO, SEL_ABSENT, SEL_SYSTEM, SEL_TR, 0, 4, 0xfff8, SEL_K64, SEL_U64,
 	};
 
+	if (gen_paragraphs(c))
+		return LOW_CODE_LA >> 4;
 	if (gen_chance(6))
 		return pick(odd, sizeof(odd) / 2) | (gen_random() & 3);
 	return c->cpl ? pick(user, sizeof(user) / 2) : pick(good, sizeof(good) / 2);
@@ -40,11 +43,11 @@ static u16 stack_selector(u16 cs)
 }
 
 /* Where INT3 stands, far from the case's own code. */
-static u64 landing(u16 cs)
+static u64 landing(const struct gen_case *c, u16 cs)
 {
 	u32 at = 0x1400 + (gen_random() & 0x3ff);
 
-	if (gen_gdt[(cs / 8) % NR_DESC].base)
+	if (gen_paragraphs(c) || gen_gdt[(cs / 8) % NR_DESC].base)
 		return at;
 	return CODE_LA + at;
 }
@@ -58,6 +61,12 @@ static void patch_values(struct gen_case *c, u32 target, const u64 *val, u32 n, 
 	for (i = 0; i < n; i++)
 		memcpy(bytes + i * size, &val[i], size);
 	gen_patch(c, target, bytes, n * size);
+}
+
+/* QEMU reads and writes stacks with the supervisor's rights, which SMAP takes away. */
+static bool stack_is_refused(const struct gen_case *c)
+{
+	return !gen_strict && c->cpl && c->cr4 & GUARD_SMAP;
 }
 
 static u32 draw_stack(struct gen_case *c)
@@ -75,15 +84,15 @@ bool gen_iret(struct gen_build *b)
 	u64 val[5];
 
 	val[1] = code_selector(c);
-	val[0] = landing(val[1]);
+	val[0] = landing(c, val[1]);
 	/* QEMU goes to vm86 mode in long mode too, and leaves VIF and VIP alone. */
 	val[2] = gen_random() & (EMUL_FLAGS_ALL & ~(EMUL_VM | EMUL_VIF | EMUL_VIP | EMUL_TF));
 	if (gen_chance(4))
 		val[2] |= EMUL_TF;
-	val[3] = DATA_LA + gen_plain_target();
+	val[3] = gen_data_la(c) + gen_plain_target();
 	val[4] = stack_selector(val[1]);
 	patch_values(c, top, val, 5, b->e.opsize);
-	return true;
+	return !stack_is_refused(c);
 }
 
 bool gen_retf(struct gen_build *b)
@@ -98,13 +107,13 @@ bool gen_retf(struct gen_build *b)
 		c->code[b->n + 1] = 0;
 	}
 	val[1] = code_selector(c);
-	val[0] = landing(val[1]);
-	val[2] = DATA_LA + gen_plain_target();
+	val[0] = landing(c, val[1]);
+	val[2] = gen_data_la(c) + gen_plain_target();
 	val[3] = stack_selector(val[1]);
 	patch_values(c, top, val, 2, size);
 	patch_values(c, top + 2 * size + drop, val + 2, 2, size);
 	/* Of the frame for the outer level all must be there. */
-	return gen_is_plain(top + 64);
+	return gen_is_plain(top + 64) && !stack_is_refused(c);
 }
 
 /* 9A and EA have the pointer in the code. QEMU pushes with the supervisor's rights. */
@@ -112,20 +121,20 @@ bool gen_far(struct gen_build *b)
 {
 	struct gen_case *c = b->c;
 	u16 cs = code_selector(c);
-	u64 rip = landing(cs);
+	u64 rip = landing(c, cs);
 
 	memcpy(c->code + b->n, &rip, b->e.opsize);
 	memcpy(c->code + b->n + b->e.opsize, &cs, 2);
 	c->faulty = true;
 	draw_stack(c);
-	return true;
+	return !stack_is_refused(c);
 }
 
 bool gen_far_mem(struct gen_build *b)
 {
 	struct gen_case *c = b->c;
 	u16 cs = code_selector(c);
-	u64 rip = landing(cs);
+	u64 rip = landing(c, cs);
 	u32 top = c->gpr[EMUL_RSP] - gen_offset(c, EMUL_SS, 0);
 
 	/* QEMU reads 64 bits where the CPU that it says it is reads 32. */
@@ -137,7 +146,7 @@ bool gen_far_mem(struct gen_build *b)
 	gen_patch(c, b->target, &rip, b->e.opsize);
 	gen_patch(c, b->target + b->e.opsize, &cs, 2);
 	c->faulty = true;
-	return true;
+	return !stack_is_refused(c);
 }
 
 bool gen_interrupt(struct gen_build *b)

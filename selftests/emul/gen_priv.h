@@ -12,6 +12,8 @@
 #define DATA_RO		6
 #define DATA_KERNEL	9
 #define DATA_ABSENT2	12
+#define DATA_KEY1	0	/* where there are protection keys */
+#define DATA_KEY2	15
 
 /**
  * struct gen_build - a case in the making
@@ -35,6 +37,7 @@ u64 gen_value(void);
 u32 gen_target(void);
 u32 gen_plain_target(void);
 bool gen_is_plain(u32 target);
+u16 gen_paragraph(const struct gen_case *c, u32 seg);
 u64 gen_offset(const struct gen_case *c, u32 seg, u32 target);
 void gen_set(struct gen_case *c, u32 reg, u32 size, u64 val);
 void gen_patch(struct gen_case *c, u32 target, const void *bytes, u32 n);

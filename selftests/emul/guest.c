@@ -3,6 +3,7 @@
 #include "against_cpu.h"
 #include "gen_priv.h"
 #include "guest.h"
+#include "world.h"
 
 #define BATCH		4096	/* cases with the same pattern in memory */
 #define FORCED		5	/* bytes of the prefix */
@@ -13,7 +14,8 @@ volatile u8 g_tcg, g_unknown, g_emulating;
 struct gen_case g_case;
 struct difference g_difference;
 u32 g_runs[GEN_MAX_LEAVES], g_unknowns[GEN_MAX_LEAVES], g_bad[GEN_MAX_LEAVES];
-u64 g_masked[NR_MASKS];
+u64 g_masked[NR_MASKS], g_in_world[NR_WORLDS];
+struct outcome g_outcome;
 
 const char *const mask_reasons[NR_MASKS] = {
 	[MASK_READ_FIRST] =
@@ -136,7 +138,7 @@ static void read_drs(u64 *d)
 static void place_code(const struct gen_case *c, bool there)
 {
 	static const u8 prefix[FORCED] = { 0x0f, 0x0b, 'k', 'v', 'm' };
-	u32 at = c->mode == UMBRA_EMUL_PROT16 ? c->rip : c->rip - CODE_LA, i;
+	u32 at = gen_code_at(c), i;
 	u8 *code = (u8 *)CODE_GPA;
 
 	for (i = 0; i < FORCED; i++)
@@ -265,12 +267,26 @@ static void prepare_memory(const struct gen_case *c)
 		memcpy((u8 *)DATA_GPA + c->patch[i].offset, c->patch[i].bytes, c->patch[i].n);
 }
 
+/* The host has another virtual machine for it. */
+static void run_elsewhere(const struct gen_case *c, struct outcome *o, bool emulated)
+{
+	prepare_memory(c);
+	g_emulating = emulated;
+	guest_sync(SYNC_WORLD);
+	g_emulating = 0;
+	*o = g_outcome;
+}
+
 static void run_once(const struct gen_case *c, struct outcome *o, bool emulated)
 {
 	struct frame *f = (struct frame *)(HIGH_LA + HIGH_FRAME * 4096 + 2048);
 	u64 msr = 0;
 
 	memset(o, 0, sizeof(*o));
+	if (c->world != WORLD_OWN) {
+		run_elsewhere(c, o, emulated);
+		return;
+	}
 	prepare_memory(c);
 	fill_frame(c, f, emulated ? c->rip - FORCED : c->rip);
 	if (c->debug)
@@ -410,10 +426,15 @@ static void apply_masks(const struct gen_case *c, struct difference *d)
 	if (n->vector != PF_VECTOR && e->vector != PF_VECTOR &&
 	    gen_leaves[c->leaf].op->exec != emul_op_mov_to_cr)
 		n->cr2 = e->cr2 = 0;
+	/* Parts of frames that nobody has taken hold all flags. */
+	if (n->vector == VECTOR_SHUTDOWN)
+		d->memory = NO_DIFFERENCE;
 	/* Of several accesses, one after the other, CPUs may choose the order. */
 	if (c->faulty && n->vector == e->vector && !trap) {
 		d->memory = NO_DIFFERENCE;
 		e->cr2 = n->cr2;
+		if (n->vector == PF_VECTOR && !((n->error ^ e->error) & ~PFERR_W))
+			e->error = n->error;
 	}
 	if (g_tcg)
 		apply_qemu_masks(c, d, trap);
@@ -433,17 +454,22 @@ static void run_case(u64 index)
 	g_index = index;
 	if (!gen_make(&g_case, g_seed, index))
 		return;
-	g_cases++;
-	g_runs[g_case.leaf]++;
 	d->index = index;
 	d->c = g_case;
 	g_unknown = 0;
 	place_code(&g_case, true);
 	run_once(&g_case, &d->native, false);
 	keep_memory(&d->native);
+	if (d->native.vector == VECTOR_NONE) {
+		place_code(&g_case, false);
+		return;
+	}
 	run_once(&g_case, &d->emulated, true);
 	place_code(&g_case, false);
 	compare_memory(d);
+	g_cases++;
+	g_runs[g_case.leaf]++;
+	g_in_world[g_case.world]++;
 	d->unknown = g_unknown;
 	if (d->unknown)
 		g_unknowns[g_case.leaf]++;
@@ -452,7 +478,7 @@ static void run_case(u64 index)
 		return;
 	g_differences++;
 	g_bad[g_case.leaf]++;
-	guest_sync(1);
+	guest_sync(SYNC_REPORT);
 }
 
 void emul_guest(void)

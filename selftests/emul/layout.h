@@ -37,6 +37,40 @@
 #define HIGH_GPA	0x830000
 #define TABLES_GPA	0x840000
 
+/*
+ * Worlds that the guest does not get to by itself (world.h) have data and code at the same linear
+ * addresses, which are physical ones where there is no paging, and once more where 16 bits
+ * and a paragraph reach them; beside them their own structures.
+ */
+#define LOW_REAL_LA	0x10000
+#define LOW_DATA_LA	0x20000
+#define LOW_CODE_LA	0x40000
+#define WORLD_LA	0x38000000
+#define WORLD_GPA	0x860000	/* in the guest that makes the cases */
+
+/* Pages from WORLD_LA on. */
+#define WORLD_REAL_IDT	0	/* real mode's vectors, and where they lead to: at LOW_REAL_LA too */
+#define WORLD_GDT	1
+#define WORLD_IDT32	2
+#define WORLD_IDT64	3
+#define WORLD_TSS32	4	/* and two more, for the I/O bitmap */
+#define WORLD_TSS64	7	/* likewise */
+#define WORLD_STACK	10
+#define WORLD_HALT	11	/* a HLT for each vector */
+#define WORLD_TABLES	12
+#define WORLD_TABLE_PAGES	7	/* of each set of page tables */
+#define WORLD_PAGES	(WORLD_TABLES + 6 * WORLD_TABLE_PAGES)
+
+/* In the page WORLD_REAL_IDT. */
+#define REAL_HALT	0x400
+
+/* Of CR4: what can guard pages and instructions. */
+#define GUARD_TSD	(1u << 2)
+#define GUARD_UMIP	(1u << 11)
+#define GUARD_SMEP	(1u << 20)
+#define GUARD_SMAP	(1u << 21)
+#define GUARD_PKE	(1u << 22)
+
 /* Selectors. Those for data are of DPL 3, but for the supervisor's stacks. */
 #define SEL_K64		0x08
 #define SEL_KSTACK	0x10

@@ -8,41 +8,35 @@
 #include <stdlib.h>
 
 #include "../emul/gen_priv.h"
+#include "../emul/world.h"
 #include "model.h"
 #include "tap.h"
 
 static struct model m;
 static u8 data[DATA_PAGES * 4096], code[(CODE_PAGES + 1) * 4096], gdt[4096];
 
-static void map_pages(u32 first, u32 last, u32 how)
+static void map_pages(const struct gen_case *c, u32 first, u32 last, u32 how)
 {
-	model_map(&m, DATA_LA + first * 4096, data + first * 4096, (last - first + 1) * 4096, how);
+	model_map(&m, gen_data_la(c) + first * 4096, data + first * 4096, (last - first + 1) * 4096, how);
 }
 
 /* As the guest of against_cpu has them; the supervisor's page hides from others. */
 static void map_memory(const struct gen_case *c)
 {
-	map_pages(0, DATA_ABSENT - 1, 0);
-	map_pages(DATA_ABSENT + 1, DATA_RO - 1, 0);
-	map_pages(DATA_RO, DATA_RO, MODEL_RO);
-	map_pages(DATA_RO + 1, c->cpl ? DATA_KERNEL - 1 : DATA_KERNEL, 0);
-	map_pages(DATA_KERNEL + 1, DATA_ABSENT2 - 1, 0);
-	map_pages(DATA_ABSENT2 + 1, DATA_PAGES - 1, 0);
-	model_map(&m, CODE_LA, code, CODE_PAGES * 4096, MODEL_RO);
-	model_map(&m, HIGH_LA, gdt, sizeof(gdt), 0);
-}
+	bool low = gen_paragraphs(c);
 
-static void set_segment(u32 nr, u16 sel)
-{
-	u64 d = gen_gdt[sel / 8].descriptor;
-	struct umbra_emul_seg *s = &m.seg[nr];
-
-	s->sel = sel;
-	s->base = gen_gdt[sel / 8].base;
-	s->attr = (d >> 40 & 0xff) | (d >> 44 & 0xf00);
-	s->limit = (d & 0xffff) | (d >> 32 & 0xf0000);
-	if (s->attr & EMUL_SEG_G)
-		s->limit = s->limit << 12 | 0xfff;
+	model_map(&m, low ? LOW_CODE_LA : CODE_LA, code, CODE_PAGES * 4096, MODEL_RO);
+	model_map(&m, world_table(c, true), gdt, sizeof(gdt), 0);
+	if (!gen_paged(c)) {
+		map_pages(c, 0, DATA_PAGES - 1, 0);
+		return;
+	}
+	map_pages(c, 0, DATA_ABSENT - 1, 0);
+	map_pages(c, DATA_ABSENT + 1, DATA_RO - 1, 0);
+	map_pages(c, DATA_RO, DATA_RO, MODEL_RO);
+	map_pages(c, DATA_RO + 1, c->cpl ? DATA_KERNEL - 1 : DATA_KERNEL, 0);
+	map_pages(c, DATA_KERNEL + 1, DATA_ABSENT2 - 1, 0);
+	map_pages(c, DATA_ABSENT2 + 1, DATA_PAGES - 1, 0);
 }
 
 static void set_state(const struct gen_case *c)
@@ -58,12 +52,13 @@ static void set_state(const struct gen_case *c)
 	for (i = 0; i < 16; i++)
 		memcpy(m.xmm[i], c->xmm[i], 16);
 	for (i = 0; i < 6; i++)
-		set_segment(i, c->sel[i]);
-	m.dt[EMUL_GDTR].base = HIGH_LA;
-	m.dt[EMUL_GDTR].limit = NR_DESC * 8 - 1;
-	m.cr[0] = CASE_CR0;
-	m.cr[4] = CASE_CR4;
-	memcpy(code + c->rip % CODE_LA, c->code, GEN_CODE);
+		gen_segment(c, i, &m.seg[i]);
+	m.dt[EMUL_GDTR].base = world_table(c, true);
+	m.dt[EMUL_GDTR].limit = world_table_limit(c, true);
+	m.cr[0] = c->cr0;
+	m.cr[3] = c->cr3;
+	m.cr[4] = c->cr4;
+	memcpy(code + gen_code_at(c), c->code, GEN_CODE);
 	for (i = 0; i < c->nr_patches; i++)
 		memcpy(data + c->patch[i].offset, c->patch[i].bytes, c->patch[i].n);
 }
@@ -99,6 +94,7 @@ int main(int argc, char **argv)
 	gen_tables();
 	gen_pattern(seed);
 	gen_strict = true;
+	gen_guards = GUARD_TSD | GUARD_UMIP | GUARD_SMEP | GUARD_SMAP | GUARD_PKE;
 	for (i = 0; i < NR_DESC; i++)
 		memcpy(gdt + i * 8, &gen_gdt[i].descriptor, 8);
 	for (i = 0; i < count && !bad; i++) {

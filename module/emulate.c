@@ -294,8 +294,10 @@ static int decode_ea32(struct umbra_emul *e, u64 flags, u64 *ea)
 		index = ((sib >> 3) & 7) | ((e->rex & 2) << 2);
 		if (index != 4)
 			addr = e->gpr[index] << (sib >> 6);
-		if (base == 5 && mod == 0)
+		if (base == 5 && mod == 0) {
 			has_base = false;
+			e->absolute = index == 4;
+		}
 	} else if (base == 5 && mod == 0) {
 		has_base = false;
 		e->rip_relative = emul_long(e);
@@ -597,6 +599,7 @@ static void reset(struct umbra_emul *e, const u8 *bytes, unsigned int n)
 	e->opsize_prefix = false;
 	e->lock = false;
 	e->rip_relative = false;
+	e->absolute = false;
 	e->vex = false;
 	e->vexl = 0;
 	e->vvvv = 0;
@@ -871,7 +874,7 @@ static void note_address(const struct umbra_emul *e, u64 ea, struct umbra_emul_m
 	mov->offset = ea;
 	if (e->seg >= EMUL_FS || e->adsize != 8)
 		return;
-	if (!(e->flags & F_MODRM) || e->rip_relative) {
+	if (!(e->flags & F_MODRM) || e->rip_relative || e->absolute) {
 		mov->base = UMBRA_EMUL_NO_BASE;
 	} else if ((e->modrm & 7) != 4) {	/* no SIB byte */
 		mov->base = (e->modrm & 7) | (e->rex & 1) << 3;

@@ -366,6 +366,7 @@ struct umbra_emul {
 	bool opsize_prefix;
 	bool lock;
 	bool rip_relative;
+	bool absolute;
 	bool vex;
 	u8 vexl;		/* VEX.L */
 	u8 vvvv;		/* VEX.vvvv as a register number */

@@ -10,6 +10,7 @@
 #   make run           a Linux guest's console on this terminal; RUN='CMDS' runs
 #                      CMDS in it instead; WHERE=lab|here says where
 #   make check         all tests, in emulated hosts    make check-here   here
+#   make check-kvm     QEMU's boots and Linux's own tests of KVM, in an emulated host
 #   make bench         what an exit costs, Umbra beside stock KVM, as a table
 #   make soak          ten minutes of storm on a guest's disk, in an emulated host
 #   make soak-emul     20 million instructions, natively and emulated, in an
@@ -31,7 +32,7 @@ has_userspace := $(wildcard userspace/Makefile)
 has_selftests := $(wildcard selftests/Makefile)
 has_unit := $(wildcard selftests/unit/Makefile)
 
-.PHONY: all module userspace selftests guest unit lint check bench check-here run soak \
+.PHONY: all module userspace selftests guest unit lint check check-kvm bench check-here run soak \
 	fuzz-emul coverage-emul soak-emul clean clean-cache lab-build toolchain
 all: module userspace selftests guest
 
@@ -63,6 +64,9 @@ run:
 
 check:
 	@scripts/check
+
+check-kvm:
+	@scripts/check-kvm
 
 bench:
 	@scripts/bench

@@ -75,7 +75,7 @@ struct umbra_backend_caps {
  * flush_all		owner, irqs off or preempt off	all translations of this guest, at the next entry
  * flush_gva		owner				one gva of the current root
  * set_tsc_offset	owner				guest TSC = host TSC (scaled) + offset
- * update_msr_intercept	owner				let @msr pass or exit
+ * filter_msrs		owner				of the MSRs that pass, let those exit that umbra_msr_allowed() says
  * cpuid_changed	owner				intercepts that hang on CPUID
  * dump			owner				hardware words for FAIL_ENTRY; returns the reason
  * set_timer		owner				exit UMBRA_EXIT_TIMER, once, when the guest's TSC shows @deadline; 0: none
@@ -131,7 +131,7 @@ struct umbra_backend_caps {
 	R(void, flush_all, struct umbra_vcpu *vcpu)				\
 	O(void, flush_gva, struct umbra_vcpu *vcpu, gva_t gva)			\
 	R(void, set_tsc_offset, struct umbra_vcpu *vcpu, u64 offset)		\
-	R(void, update_msr_intercept, struct umbra_vcpu *vcpu, u32 msr, bool read, bool write) \
+	R(void, filter_msrs, struct umbra_vcpu *vcpu)				\
 	R(void, cpuid_changed, struct umbra_vcpu *vcpu)				\
 	O(void, set_timer, struct umbra_vcpu *vcpu, u64 deadline)		\
 	O(int, vmcs_counts, struct umbra_vcpu *vcpu, struct umbra_vmcs_counts *counts) \

@@ -21,6 +21,7 @@ struct umbra_vcpu;
  * @cr4_reserved: bits of CR4 that this CPUID does not have; see umbra_cpuid_cr4_reserved()
  * @xcr0_allowed: what leaf 0xd offers, of what the host can give
  * @pv_features: 0x40000001.eax
+ * @enforce_pv: what that does not name is not there for the guest
  */
 struct umbra_cpuid {
 	struct kvm_cpuid_entry2 *entries;
@@ -34,6 +35,7 @@ struct umbra_cpuid {
 	bool x2apic, tsc_deadline, kvmclock, xsave, rdtscp, rdpid, nx, longmode, gbpages, la57, smep;
 	bool smap, pku, tsc_adjust, mtrr, spec_ctrl, pred_cmd, amd;
 	u32 pv_features;
+	bool enforce_pv;
 };
 
 /* At load, after the backend's and the FPU's setup: judge the host's CPU once. */

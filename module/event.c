@@ -95,10 +95,15 @@ void umbra_queue_page_fault(struct umbra_vcpu *vcpu, u64 cr2, u32 error)
 	queue_exception(vcpu, X86_TRAP_PF, true, error);
 }
 
-void umbra_queue_debug(struct umbra_vcpu *vcpu, u64 dr6_bits)
+static void set_dr6(struct umbra_vcpu *vcpu, u64 bits)
 {
 	vcpu->regs.dr6 &= ~DR_TRAP_BITS;
-	vcpu->regs.dr6 |= dr6_bits | DR6_RESERVED;
+	vcpu->regs.dr6 |= bits | DR6_RESERVED;
+}
+
+void umbra_queue_debug(struct umbra_vcpu *vcpu, u64 dr6_bits)
+{
+	set_dr6(vcpu, dr6_bits);
 	queue_exception(vcpu, X86_TRAP_DB, false, 0);
 }
 
@@ -203,10 +208,24 @@ static bool reinject(struct umbra_vcpu *vcpu)
 	return true;
 }
 
+/* What goes with the exception into a register of its own, for one that was restored. */
+static void write_payload(struct umbra_vcpu *vcpu)
+{
+	struct umbra_event_exception *exc = &vcpu->events.exc;
+
+	if (exc->vector == X86_TRAP_PF)
+		vcpu->regs.cr2 = exc->payload;
+	else if (exc->vector == X86_TRAP_DB)
+		set_dr6(vcpu, exc->payload);
+	exc->has_payload = false;
+}
+
 static void inject_pending_exception(struct umbra_vcpu *vcpu)
 {
 	struct umbra_event_exception *exc = &vcpu->events.exc;
 
+	if (unlikely(exc->has_payload))
+		write_payload(vcpu);
 	if (FAULT_VECTORS & BIT(exc->vector))
 		umbra_set_rflags(vcpu, umbra_rflags(vcpu) | X86_EFLAGS_RF);
 	if (exc->vector == X86_TRAP_DB && (vcpu->regs.dr7 & DR7_GD)) {
@@ -295,8 +314,21 @@ int umbra_vcpu_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *out)
 	struct umbra_events *ev = &vcpu->events;
 
 	collect_nmis(vcpu);
-	/* Without KVM_CAP_EXCEPTION_PAYLOAD a pending exception is reported as injected. */
-	out->exception.injected = ev->exc.injected || ev->exc.pending;
+	out->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
+	if (READ_ONCE(vcpu->vm->exception_payload)) {
+		out->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+		out->exception.injected = ev->exc.injected;
+		out->exception.pending = ev->exc.pending;
+		out->exception_has_payload = ev->exc.has_payload;
+		out->exception_payload = ev->exc.payload;
+	} else {
+		/* Then a pending one is reported as injected. */
+		out->exception.injected = ev->exc.injected || ev->exc.pending;
+	}
+	if (READ_ONCE(vcpu->vm->triple_fault_event)) {
+		out->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+		out->triple_fault.pending = test_bit(UMBRA_REQ_TRIPLE_FAULT, &vcpu->requests);
+	}
 	out->exception.nr = ev->exc.vector;
 	out->exception.has_error_code = ev->exc.has_error;
 	out->exception.error_code = ev->exc.error;
@@ -306,29 +338,51 @@ int umbra_vcpu_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *out)
 	out->nmi.injected = ev->nmi_injected;
 	out->nmi.pending = ev->nmi_pending;
 	out->nmi.masked = umbra_backend->get_nmi_mask(vcpu);
-	out->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	return 0;
+}
+
+static bool events_valid(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *in)
+{
+	bool payload = in->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
+	u32 known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+		    KVM_VCPUEVENT_VALID_SHADOW;
+
+	if (READ_ONCE(vcpu->vm->exception_payload))
+		known |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (READ_ONCE(vcpu->vm->triple_fault_event))
+		known |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	if (in->flags & ~known)
+		return false;
+	if ((in->exception.injected || (payload && in->exception.pending)) &&
+	    (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
+		return false;
+	return !(in->flags & KVM_VCPUEVENT_VALID_SHADOW) ||
+	       !(in->interrupt.shadow & ~(KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI));
 }
 
 int umbra_vcpu_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *in)
 {
 	struct umbra_events *ev = &vcpu->events;
+	bool pending = (in->flags & KVM_VCPUEVENT_VALID_PAYLOAD) && in->exception.pending;
 
-	if (in->flags & ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-			  KVM_VCPUEVENT_VALID_SHADOW))
-		return -EINVAL;
-	if (in->exception.injected && (in->exception.nr > 31 || in->exception.nr == X86_TRAP_NMI))
-		return -EINVAL;
-	if ((in->flags & KVM_VCPUEVENT_VALID_SHADOW) &&
-	    (in->interrupt.shadow & ~(KVM_X86_SHADOW_INT_MOV_SS | KVM_X86_SHADOW_INT_STI)))
+	if (!events_valid(vcpu, in))
 		return -EINVAL;
 
 	ev->exc = (struct umbra_event_exception) {
-		.injected = in->exception.injected,
+		.pending = pending,
+		.injected = in->exception.injected && !pending,
 		.vector = in->exception.nr,
 		.has_error = in->exception.has_error_code,
 		.error = in->exception.error_code,
+		.has_payload = pending && in->exception_has_payload,
+		.payload = in->exception_payload,
 	};
+	if (in->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
+		if (in->triple_fault.pending)
+			umbra_request(vcpu, UMBRA_REQ_TRIPLE_FAULT);
+		else
+			clear_bit(UMBRA_REQ_TRIPLE_FAULT, &vcpu->requests);
+	}
 	ev->irq.injected = in->interrupt.injected;
 	ev->irq.vector = in->interrupt.nr;
 	ev->irq.soft = in->interrupt.soft;

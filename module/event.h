@@ -12,13 +12,18 @@
 struct umbra_vcpu;
 struct kvm_vcpu_events;
 
-/* CR2 and DR6 are written when the exception is queued, so that nothing is owed later. */
+/*
+ * CR2 and DR6 are written when the exception is queued, so that nothing is owed later;
+ * but for one that userspace restores with the value still to be written, @payload.
+ */
 struct umbra_event_exception {
 	bool pending;		/* to be injected at the next entry */
 	bool injected;		/* told to the CPU; delivery not known to be done */
 	u8 vector;
 	bool has_error;
+	bool has_payload;
 	u32 error;
+	u64 payload;
 };
 
 struct umbra_events {

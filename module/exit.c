@@ -192,25 +192,68 @@ static int handle_cpuid(struct umbra_vcpu *vcpu)
 	return umbra_skip_insn(vcpu, UMBRA_INSN_CPUID);
 }
 
-static int handle_msr_read(struct umbra_vcpu *vcpu)
+static int finish_msr_read(struct umbra_vcpu *vcpu, u64 value)
 {
 	u64 *gpr = vcpu->regs.gpr;
-	u64 value;
 
-	if (umbra_msr_read(vcpu, gpr[UMBRA_RCX], &value, false))
-		return inject_gp(vcpu);
 	gpr[UMBRA_RAX] = (u32)value;
 	gpr[UMBRA_RDX] = value >> 32;
 	return umbra_skip_insn(vcpu, UMBRA_INSN_RDMSR);
+}
+
+/* What userspace has answered; it may have gone elsewhere meanwhile. */
+static int complete_msr(struct umbra_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (umbra_rip(vcpu) != vcpu->io.rip)
+		return 1;
+	if (READ_ONCE(run->msr.error))
+		return inject_gp(vcpu);
+	if (vcpu->io.in)
+		return finish_msr_read(vcpu, READ_ONCE(run->msr.data));
+	return umbra_skip_insn(vcpu, UMBRA_INSN_WRMSR);
+}
+
+/* #GP, unless userspace wants to see accesses that ended like this one. */
+static noinline int msr_failed(struct umbra_vcpu *vcpu, int result, bool write, u64 value)
+{
+	static const u32 reasons[] = {
+		[UMBRA_MSR_REFUSED] = KVM_MSR_EXIT_REASON_INVAL,
+		[UMBRA_MSR_UNKNOWN] = KVM_MSR_EXIT_REASON_UNKNOWN,
+		[UMBRA_MSR_FILTERED] = KVM_MSR_EXIT_REASON_FILTER,
+	};
+	struct kvm_run *run = vcpu->run;
+
+	if (!(reasons[result] & READ_ONCE(vcpu->vm->user_msrs)))
+		return inject_gp(vcpu);
+	memset(&run->msr, 0, sizeof(run->msr));
+	run->exit_reason = write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR;
+	run->msr.reason = reasons[result];
+	run->msr.index = vcpu->regs.gpr[UMBRA_RCX];
+	run->msr.data = value;
+	vcpu->io.complete = complete_msr;
+	vcpu->io.rip = umbra_rip(vcpu);
+	vcpu->io.in = !write;
+	return 0;
+}
+
+static int handle_msr_read(struct umbra_vcpu *vcpu)
+{
+	u64 value;
+	int r = umbra_msr_read(vcpu, vcpu->regs.gpr[UMBRA_RCX], &value, false);
+
+	return unlikely(r) ? msr_failed(vcpu, r, false, 0) : finish_msr_read(vcpu, value);
 }
 
 static int handle_msr_write(struct umbra_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->regs.gpr;
 	u64 value = (u32)gpr[UMBRA_RAX] | gpr[UMBRA_RDX] << 32;
+	int r = umbra_msr_write(vcpu, gpr[UMBRA_RCX], value, false);
 
-	if (umbra_msr_write(vcpu, gpr[UMBRA_RCX], value, false))
-		return inject_gp(vcpu);
+	if (unlikely(r))
+		return msr_failed(vcpu, r, true, value);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_WRMSR);
 }
 

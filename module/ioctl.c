@@ -119,7 +119,8 @@ static const struct {
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_EXT_CPUID, 1 },
 	{ KVM_CAP_CLOCKSOURCE, 1 },
-	{ KVM_CAP_NR_VCPUS, 0 },	/* below: what is sensible on this machine */
+	{ KVM_CAP_NR_VCPUS, 0 },	/* these two below: as this machine has it */
+	{ KVM_CAP_XSAVE2, 0 },
 	{ KVM_CAP_NR_MEMSLOTS, UMBRA_MAX_SLOTS },
 	{ KVM_CAP_VAPIC, 1 },
 	{ KVM_CAP_MP_STATE, 1 },
@@ -164,6 +165,18 @@ static const struct {
 	{ KVM_CAP_SET_GUEST_DEBUG2, UMBRA_GUESTDBG_VALID },
 	{ KVM_CAP_HALT_POLL, 1 },
 	{ KVM_CAP_SREGS2, 1 },
+	{ KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS },
+	{ KVM_CAP_X86_ROBUST_SINGLESTEP, 1 },
+	{ KVM_CAP_X86_USER_SPACE_MSR, 1 },
+	{ KVM_CAP_X86_MSR_FILTER, 1 },
+	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
+	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
+	{ KVM_CAP_SYS_ATTRIBUTES, 1 },
+	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
+	{ KVM_CAP_ENABLE_CAP, 1 },
+	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, UMBRA_MANUAL_LOG_FLAGS },
 	{ KVM_CAP_DIRTY_LOG_RING, UMBRA_RING_MAX_BYTES },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, UMBRA_RING_MAX_BYTES },
@@ -173,6 +186,8 @@ long umbra_ioctl_check_extension(struct ioctl_call *c, void *data)
 {
 	unsigned int i;
 
+	if (c->value == KVM_CAP_XSAVE2)
+		return umbra_fpu_uabi_size();
 	if (c->value == KVM_CAP_NR_VCPUS)
 		return min_t(unsigned int, num_online_cpus(), UMBRA_MAX_VCPUS);
 	for (i = 0; i < ARRAY_SIZE(capabilities); i++) {
@@ -309,6 +324,23 @@ static long get_mce_cap(struct ioctl_call *c, void *data)
 	return 0;
 }
 
+/* The one attribute: what of XCR0 guests may have. */
+static long has_attr(struct ioctl_call *c, void *data)
+{
+	const struct kvm_device_attr *attr = data;
+
+	return attr->group || attr->attr != KVM_X86_XCOMP_GUEST_SUPP ? -ENXIO : 0;
+}
+
+static long get_attr(struct ioctl_call *c, void *data)
+{
+	const struct kvm_device_attr *attr = data;
+	long r = has_attr(c, data);
+
+	return r ? r : put_user(umbra_fpu_supported_xcr0(),
+				(u64 __user *)u64_to_user_ptr(attr->addr));
+}
+
 static long create_vm(struct ioctl_call *c, void *data)
 {
 	struct umbra_vm *vm = umbra_vm_create(c->value);
@@ -346,6 +378,8 @@ static const struct ioctl_row system_rows[] = {
 	{ KVM_GET_MSR_INDEX_LIST,	F_RAW,		get_msr_index_list },
 	{ KVM_GET_MSR_FEATURE_INDEX_LIST, F_RAW,	get_msr_feature_list },
 	{ KVM_GET_MSRS,			F_RAW,		umbra_ioctl_get_msrs },
+	{ KVM_HAS_DEVICE_ATTR,		F_IN,		has_attr },
+	{ KVM_GET_DEVICE_ATTR,		F_IN,		get_attr },
 	{ KVM_X86_GET_MCE_CAP_SUPPORTED, F_OUT,		get_mce_cap },
 	{ UMBRA_GET_INFO,		F_OUT,		get_info },
 };

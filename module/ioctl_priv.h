@@ -56,5 +56,6 @@ long umbra_ioctl_call(const struct ioctl_row *row, struct ioctl_call *c);
 long umbra_ioctl_check_extension(struct ioctl_call *c, void *data);
 long umbra_ioctl_get_msrs(struct ioctl_call *c, void *data);
 long umbra_ioctl_set_msrs(struct ioctl_call *c, void *data);
+long umbra_ioctl_stats_fd(struct ioctl_call *c, void *data);
 
 #endif

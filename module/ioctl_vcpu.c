@@ -14,6 +14,7 @@
 #include "failure.h"
 #include "ioctl_priv.h"
 #include "irq.h"
+#include "switches.h"
 #include "vcpu.h"
 
 static long run(struct ioctl_call *c, void *data)
@@ -116,6 +117,47 @@ static long translate(struct ioctl_call *c, void *data)
 	return 0;
 }
 
+static bool is_tsc_offset(const struct kvm_device_attr *attr)
+{
+	return attr->group == KVM_VCPU_TSC_CTRL && attr->attr == KVM_VCPU_TSC_OFFSET;
+}
+
+static long has_attr(struct ioctl_call *c, void *data)
+{
+	return is_tsc_offset(data) ? 0 : -ENXIO;
+}
+
+static long get_attr(struct ioctl_call *c, void *data)
+{
+	const struct kvm_device_attr *attr = data;
+
+	if (!is_tsc_offset(attr))
+		return -ENXIO;
+	return put_user(c->vcpu->time.tsc_offset, (u64 __user *)u64_to_user_ptr(attr->addr));
+}
+
+static long set_attr(struct ioctl_call *c, void *data)
+{
+	const struct kvm_device_attr *attr = data;
+	u64 offset;
+
+	if (!is_tsc_offset(attr))
+		return -ENXIO;
+	if (get_user(offset, (u64 __user *)u64_to_user_ptr(attr->addr)))
+		return -EFAULT;
+	umbra_set_tsc_offset(c->vcpu, offset);
+	return 0;
+}
+
+static long vcpu_enable_cap(struct ioctl_call *c, void *data)
+{
+	const struct kvm_enable_cap *cap = data;
+
+	if (cap->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID || cap->flags)
+		return -EINVAL;
+	return umbra_enforce_pv_features(c->vcpu, cap);
+}
+
 static long set_tsc_khz(struct ioctl_call *c, void *data)
 {
 	return umbra_set_tsc_khz(c->vcpu, c->value);
@@ -190,9 +232,33 @@ static long get_xsave(struct ioctl_call *c, void *data)
 	return umbra_vcpu_get_xsave(c->vcpu, data, sizeof(struct kvm_xsave));
 }
 
+/* As many bytes as KVM_CAP_XSAVE2 says; the first 4096 are all of it on most CPUs. */
+static long get_xsave2(struct ioctl_call *c, void *data)
+{
+	u32 size = umbra_fpu_uabi_size();
+	void *buf = kzalloc(size, GFP_KERNEL_ACCOUNT);
+	long r;
+
+	if (!buf)
+		return -ENOMEM;
+	r = umbra_vcpu_get_xsave(c->vcpu, buf, size);
+	if (!r && copy_to_user(c->user, buf, size))
+		r = -EFAULT;
+	kfree(buf);
+	return r;
+}
+
 static long set_xsave(struct ioctl_call *c, void *data)
 {
-	return umbra_vcpu_set_xsave(c->vcpu, data, sizeof(struct kvm_xsave));
+	u32 size = umbra_fpu_uabi_size();
+	void *buf = memdup_user(c->user, size);
+	long r;
+
+	if (IS_ERR(buf))
+		return PTR_ERR(buf);
+	r = umbra_vcpu_set_xsave(c->vcpu, buf, size);
+	kfree(buf);
+	return r;
 }
 
 static long get_entry_failure(struct ioctl_call *c, void *data)
@@ -224,7 +290,8 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_GET_FPU,			F_OUT,			get_fpu },
 	{ KVM_SET_FPU,			F_IN,			set_fpu },
 	{ KVM_GET_XSAVE,		F_OUT,			get_xsave },
-	{ KVM_SET_XSAVE,		F_IN,			set_xsave },
+	{ KVM_GET_XSAVE2,		F_RAW,			get_xsave2 },
+	{ KVM_SET_XSAVE,		F_RAW,			set_xsave },
 	{ KVM_GET_XCRS,			F_OUT,			get_xcrs },
 	{ KVM_SET_XCRS,			F_IN | F_LOAD,		set_xcrs },
 	{ KVM_GET_MSRS,			F_RAW | F_LOAD | F_SRCU, umbra_ioctl_get_msrs },
@@ -246,6 +313,11 @@ static const struct ioctl_row vcpu_rows[] = {
 	{ KVM_NMI,			F_NONE,			nmi },
 	{ KVM_SET_SIGNAL_MASK,		F_RAW,			set_signal_mask },
 	{ KVM_TRANSLATE,		F_IN | F_OUT | F_LOAD | F_SRCU, translate },
+	{ KVM_ENABLE_CAP,		F_IN,			vcpu_enable_cap },
+	{ KVM_HAS_DEVICE_ATTR,		F_IN,			has_attr },
+	{ KVM_GET_DEVICE_ATTR,		F_IN,			get_attr },
+	{ KVM_SET_DEVICE_ATTR,		F_IN | F_LOAD,		set_attr },
+	{ KVM_GET_STATS_FD,		F_NONE,			umbra_ioctl_stats_fd },
 	{ KVM_SET_TSC_KHZ,		F_VALUE | F_LOAD,	set_tsc_khz },
 	{ KVM_GET_TSC_KHZ,		F_NONE,			get_tsc_khz },
 	{ KVM_X86_SETUP_MCE,		F_IN,			setup_mce },

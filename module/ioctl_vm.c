@@ -15,6 +15,7 @@
 #include "ioctl_priv.h"
 #include "irq.h"
 #include "stats.h"
+#include "switches.h"
 #include "vcpu.h"
 
 static long set_memory_region(struct ioctl_call *c, void *data)
@@ -57,6 +58,11 @@ static const struct {
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL,	umbra_enable_rings },
 	{ KVM_CAP_SPLIT_IRQCHIP,		umbra_irqchip_split },
 	{ KVM_CAP_HALT_POLL,			umbra_set_halt_poll },
+	{ KVM_CAP_X86_USER_SPACE_MSR,		umbra_enable_user_msrs },
+	{ KVM_CAP_EXCEPTION_PAYLOAD,		umbra_enable_exception_payload },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT,	umbra_enable_triple_fault_event },
+	{ KVM_CAP_MSR_PLATFORM_INFO,		umbra_enable_platform_info },
+	{ KVM_CAP_MAX_VCPU_ID,			umbra_enable_max_vcpu_id },
 };
 
 static long vm_enable_cap(struct ioctl_call *c, void *data)
@@ -69,6 +75,12 @@ static long vm_enable_cap(struct ioctl_call *c, void *data)
 			return vm_caps[i].enable(c->vm, cap);
 	}
 	return -EINVAL;
+}
+
+/* Of a VM or of a vCPU. */
+long umbra_ioctl_stats_fd(struct ioctl_call *c, void *data)
+{
+	return umbra_stats_fd(c->vm, c->vcpu);
 }
 
 /* The pages below 4G that VMX without unrestricted guest needs: used by the first vCPU. */
@@ -204,6 +216,11 @@ static long unregister_coalesced(struct ioctl_call *c, void *data)
 	return umbra_unregister_zone(c->vm, data);
 }
 
+static long set_msr_filter(struct ioctl_call *c, void *data)
+{
+	return umbra_msr_filter_set(c->vm, data);
+}
+
 static long set_gsi_routing(struct ioctl_call *c, void *data)
 {
 	struct kvm_irq_routing __user *user = c->user;
@@ -294,6 +311,8 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_IRQFD,			F_IN,			irqfd },
 	{ KVM_REGISTER_COALESCED_MMIO,	F_IN,			register_coalesced },
 	{ KVM_UNREGISTER_COALESCED_MMIO, F_IN,			unregister_coalesced },
+	{ KVM_X86_SET_MSR_FILTER,	F_IN | F_VM_LOCK,	set_msr_filter },
+	{ KVM_GET_STATS_FD,		F_NONE,			umbra_ioctl_stats_fd },
 	{ KVM_GET_CLOCK,		F_OUT,			get_clock },
 	{ KVM_SET_CLOCK,		F_IN,			set_clock },
 	{ UMBRA_GET_MMU,		F_OUT | F_VM_LOCK,	get_mmu },

@@ -468,6 +468,13 @@ static int microcode_set(struct msr_op *op)
 	return !op->host && op->value;
 }
 
+static int platform_info_get(struct msr_op *op)
+{
+	if (!op->host && READ_ONCE(op->vcpu->vm->no_platform_info))
+		return 1;
+	return field_get(op);
+}
+
 static int arch_capabilities_set(struct msr_op *op)
 {
 	u64 supported;
@@ -546,6 +553,16 @@ static bool shows_deadline(const struct umbra_cpuid *cpuid)
 	return cpuid->tsc_deadline;
 }
 
+static bool shows_clock(const struct umbra_cpuid *cpuid)
+{
+	return !cpuid->enforce_pv || (cpuid->pv_features & BIT(KVM_FEATURE_CLOCKSOURCE));
+}
+
+static bool shows_clock2(const struct umbra_cpuid *cpuid)
+{
+	return !cpuid->enforce_pv || (cpuid->pv_features & BIT(KVM_FEATURE_CLOCKSOURCE2));
+}
+
 static bool shows_long_mode(const struct umbra_cpuid *cpuid)
 {
 	return cpuid->longmode;
@@ -557,8 +574,10 @@ static bool shows_long_mode(const struct umbra_cpuid *cpuid)
 /* By number. */
 static const struct msr_row rows[] = {
 	{ MSR_IA32_TSC, .flags = ROW_SAVE, .get = tsc_get, .set = tsc_set },
-	{ MSR_KVM_WALL_CLOCK, .flags = ROW_SAVE, .get = wall_clock_get, .set = wall_clock_set },
-	{ MSR_KVM_SYSTEM_TIME, .flags = ROW_SAVE, .get = system_time_get, .set = system_time_set },
+	{ MSR_KVM_WALL_CLOCK, .flags = ROW_SAVE, .get = wall_clock_get, .set = wall_clock_set,
+	  .shown = shows_clock },
+	{ MSR_KVM_SYSTEM_TIME, .flags = ROW_SAVE, .get = system_time_get, .set = system_time_set,
+	  .shown = shows_clock },
 	{ MSR_IA32_PLATFORM_ID, CONST },
 	{ MSR_IA32_APICBASE, .flags = ROW_SAVE, .get = apic_base_get, .set = apic_base_set },
 	{ MSR_IA32_EBL_CR_POWERON, CONST },
@@ -576,7 +595,7 @@ static const struct msr_row rows[] = {
 	/* Core's bus: 166 MHz. */
 	{ MSR_FSB_FREQ, CONST, .value = 3 },
 	{ MSR_PLATFORM_INFO, .flags = ROW_SAVE | ROW_FEATURE | ROW_HOST_WRITE,
-	  .field = FIELD(platform_info), .valid = TURBO_RATIOS },
+	  .field = FIELD(platform_info), .get = platform_info_get, .valid = TURBO_RATIOS },
 	{ MSR_MTRRcap, CONST, .value = MTRR_CAP },
 	{ MSR_IA32_ARCH_CAPABILITIES, .flags = ROW_SAVE | ROW_FEATURE | ROW_HOST_WRITE,
 	  .field = FIELD(arch_capabilities), .set = arch_capabilities_set },
@@ -599,6 +618,8 @@ static const struct msr_row rows[] = {
 	  .set = misc_enable_set },
 	{ MSR_IA32_DEBUGCTLMSR, CONST },
 	{ MSR_IA32_LASTBRANCHFROMIP, .count = 4, CONST },
+	/* What it tunes no guest can see. */
+	{ MSR_IA32_POWER_CTL, .flags = ROW_SAVE, .field = FIELD(power_ctl), .valid = ~0ULL },
 	{ MSR_MTRR_VARIABLE, .count = 2 * UMBRA_MTRR_VARIABLE, .flags = ROW_SAVE,
 	  .field = FIELD(mtrr_var), .set = mtrr_var_set },
 	{ MSR_MTRRfix64K_00000, .flags = ROW_SAVE, .field = FIELD(mtrr_fixed[0]),
@@ -620,9 +641,10 @@ static const struct msr_row rows[] = {
 	{ MSR_IA32_TSC_DEADLINE, .flags = ROW_SAVE, .get = deadline_get, .set = deadline_set,
 	  .shown = shows_deadline },
 	{ 0x800, .count = 0x100, .get = x2apic_get, .set = x2apic_set },
-	{ MSR_KVM_WALL_CLOCK_NEW, .flags = ROW_SAVE, .get = wall_clock_get, .set = wall_clock_set },
+	{ MSR_KVM_WALL_CLOCK_NEW, .flags = ROW_SAVE, .get = wall_clock_get, .set = wall_clock_set,
+	  .shown = shows_clock2 },
 	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = ROW_SAVE, .get = system_time_get,
-	  .set = system_time_set },
+	  .set = system_time_set, .shown = shows_clock2 },
 	{ MSR_EFER, .flags = ROW_SAVE, .get = efer_get, .set = efer_set },
 	{ MSR_STAR, .flags = ROW_SAVE, .get = backend_get, .set = backend_set, .valid = ~0ULL,
 	  .shown = shows_long_mode },
@@ -703,14 +725,22 @@ static __always_inline const struct msr_row *visible_row(struct umbra_vcpu *vcpu
 	return look_for_row(vcpu, index, host);
 }
 
+static __always_inline bool filtered(struct umbra_vcpu *vcpu, u32 index, u32 access)
+{
+	return unlikely(rcu_access_pointer(vcpu->vm->msr_filter)) &&
+	       !umbra_msr_allowed(vcpu->vm, index, access);
+}
+
 int umbra_msr_read(struct umbra_vcpu *vcpu, u32 index, u64 *value, bool host)
 {
 	struct msr_op op = { .vcpu = vcpu, .row = visible_row(vcpu, index, host), .host = host };
 	int r;
 
 	*value = 0;
+	if (!host && filtered(vcpu, index, KVM_MSR_FILTER_READ))
+		return UMBRA_MSR_FILTERED;
 	if (!op.row)
-		return 1;
+		return UMBRA_MSR_UNKNOWN;
 	op.nr = index - op.row->first;
 	r = op.row->get ? op.row->get(&op) : field_get(&op);
 	if (!r)
@@ -723,8 +753,12 @@ int umbra_msr_write(struct umbra_vcpu *vcpu, u32 index, u64 value, bool host)
 	struct msr_op op = { .vcpu = vcpu, .row = visible_row(vcpu, index, host), .host = host,
 			     .value = value };
 
-	if (!op.row || (!host && (op.row->flags & ROW_HOST_WRITE)))
-		return 1;
+	if (!host && filtered(vcpu, index, KVM_MSR_FILTER_WRITE))
+		return UMBRA_MSR_FILTERED;
+	if (!op.row)
+		return UMBRA_MSR_UNKNOWN;
+	if (!host && (op.row->flags & ROW_HOST_WRITE))
+		return UMBRA_MSR_REFUSED;
 	op.nr = index - op.row->first;
 	return op.row->set ? op.row->set(&op) : field_set(&op);
 }

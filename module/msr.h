@@ -5,7 +5,9 @@
 
 #include <linux/types.h>
 
+struct umbra_vm;
 struct umbra_vcpu;
+struct kvm_msr_filter;
 struct kvm_x86_mce;
 
 #define UMBRA_MCE_BANKS		10
@@ -35,6 +37,7 @@ struct umbra_msrs {
 	u64 spec_ctrl;
 	u64 tsc_aux;
 	u64 platform_info;
+	u64 power_ctl;
 	u64 arch_capabilities;
 	u64 microcode_version;
 	u64 hwcr, de_cfg;
@@ -47,16 +50,30 @@ struct umbra_msrs {
 void umbra_msrs_reset(struct umbra_vcpu *vcpu, bool init);
 
 /**
+ * enum umbra_msr_result - what became of an access
+ * @UMBRA_MSR_OK: done
+ * @UMBRA_MSR_REFUSED: not this value, or not to this caller
+ * @UMBRA_MSR_UNKNOWN: there is no such MSR
+ * @UMBRA_MSR_FILTERED: userspace keeps the guest from it
+ */
+enum umbra_msr_result {
+	UMBRA_MSR_OK,
+	UMBRA_MSR_REFUSED,
+	UMBRA_MSR_UNKNOWN,
+	UMBRA_MSR_FILTERED,
+};
+
+/**
  * umbra_msr_read() - read a guest's MSR
  * @vcpu: owned
  * @index: MSR number, any
  * @value: result
  * @host: for KVM_GET_MSRS: what the guest's CPUID hides may be read too
  *
- * Return: 0, or 1: no such MSR for this caller (the guest gets #GP(0))
+ * Return: enum umbra_msr_result; but for 0 the guest gets #GP(0)
  */
 int umbra_msr_read(struct umbra_vcpu *vcpu, u32 index, u64 *value, bool host);
-/** umbra_msr_write() - its counterpart; 1 also for a value that the MSR refuses */
+/** umbra_msr_write() - its counterpart */
 int umbra_msr_write(struct umbra_vcpu *vcpu, u32 index, u64 value, bool host);
 
 /* KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST: arrays and their lengths, fixed at load. */
@@ -68,5 +85,14 @@ int umbra_vcpu_setup_mce(struct umbra_vcpu *vcpu, u64 mcg_cap);
 int umbra_vcpu_set_mce(struct umbra_vcpu *vcpu, const struct kvm_x86_mce *mce);
 /* A feature MSR as the system fd reads it: 0 or 1. */
 int umbra_msr_feature(u32 index, u64 *value);
+
+/*
+ * msr_filter.c. KVM_X86_SET_MSR_FILTER, vm->lock held: 0, -EINVAL, -EFAULT, -ENOMEM. Each vCPU
+ * sees it by its next entry.
+ */
+int umbra_msr_filter_set(struct umbra_vm *vm, const struct kvm_msr_filter *in);
+void umbra_msr_filter_destroy(struct umbra_vm *vm);	/* no vCPU left */
+/* May the guest have this access, KVM_MSR_FILTER_READ or _WRITE? Any context. */
+bool umbra_msr_allowed(struct umbra_vm *vm, u32 index, u32 access);
 
 #endif

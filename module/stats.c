@@ -39,6 +39,11 @@ static const char names[UMBRA_EXIT_NR][sizeof_field(struct umbra_exit_stats, nam
 	[UMBRA_EXIT_TIMER]		= "timer",
 };
 
+const char *umbra_exit_name(u32 reason)
+{
+	return names[reason];
+}
+
 /* Of fixed size, however long the guest runs, and on its owner's account. */
 int umbra_stats_create(struct umbra_vcpu *vcpu)
 {

@@ -67,5 +67,12 @@ static inline void umbra_stats_enter(struct umbra_vcpu *vcpu)
 int umbra_stats_create(struct umbra_vcpu *vcpu);	/* -ENOMEM */
 void umbra_stats_destroy(struct umbra_vcpu *vcpu);
 int umbra_stats_get(struct umbra_vm *vm, struct umbra_exit_stats *out);
+const char *umbra_exit_name(u32 reason);		/* of a valid one */
+
+/*
+ * stats_fd.c, KVM_GET_STATS_FD: of @vcpu, or of @vm where that is NULL. The caller has a
+ * reference to @vm. A file descriptor, -ENOMEM, -EMFILE.
+ */
+int umbra_stats_fd(struct umbra_vm *vm, struct umbra_vcpu *vcpu);
 
 #endif

@@ -151,7 +151,7 @@ int svm_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *value);
 int svm_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value);
 int svm_get_cpl(struct umbra_vcpu *vcpu);
 bool svm_code64(struct umbra_vcpu *vcpu);
-void svm_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write);
+void svm_filter_msrs(struct umbra_vcpu *vcpu);
 void svm_init_msrpm(struct svm_vcpu *svm);
 void svm_reset_save(struct umbra_vcpu *vcpu, bool init);
 

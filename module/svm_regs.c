@@ -337,18 +337,19 @@ static int msrpm_bit(u32 msr)
 	return -1;
 }
 
-/* @read, @write: true lets it pass. MSRs outside of the bitmap always exit. */
-void svm_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write)
+void svm_filter_msrs(struct umbra_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
-	int bit = msrpm_bit(msr);
-	u32 mask;
+	int i;
 
-	if (bit < 0)
-		return;
-	mask = 3U << (bit % 32);
-	svm->msrpm[bit / 32] &= ~mask;
-	svm->msrpm[bit / 32] |= ((read ? 0U : 1U) | (write ? 0U : 2U)) << (bit % 32);
+	for (i = 0; i < ARRAY_SIZE(passed_msrs); i++) {
+		bool read = umbra_msr_allowed(vcpu->vm, passed_msrs[i], KVM_MSR_FILTER_READ);
+		bool write = umbra_msr_allowed(vcpu->vm, passed_msrs[i], KVM_MSR_FILTER_WRITE);
+		int bit = msrpm_bit(passed_msrs[i]);
+
+		svm->msrpm[bit / 32] &= ~(3U << (bit % 32));
+		svm->msrpm[bit / 32] |= ((read ? 0U : 1U) | (write ? 0U : 2U)) << (bit % 32);
+	}
 	svm_dirty(svm, SVM_CLEAN_PERM_MAPS);
 }
 

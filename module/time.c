@@ -236,6 +236,25 @@ void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host)
 	refresh(vcpu->vm);
 }
 
+void umbra_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
+{
+	struct umbra_vm_time *time = &vcpu->vm->time;
+	struct host_time now;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&time->lock, flags);
+	host_time(&now);
+	time->last_tsc_offset = offset;
+	time->last_tsc = now.tsc + offset;
+	time->last_tsc_ns = now.ns;
+	time->tsc_given = true;
+	set_offset(vcpu, offset);
+	raw_spin_unlock_irqrestore(&time->lock, flags);
+	umbra_lapic_tsc_changed(vcpu);
+	umbra_request(vcpu, UMBRA_REQ_CLOCK);
+	refresh(vcpu->vm);
+}
+
 void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust, bool host)
 {
 	u64 difference = adjust - vcpu->time.tsc_adjust;

@@ -70,6 +70,8 @@ u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc);
  * TSC_ADJUST along.
  */
 void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host);
+/* KVM_VCPU_TSC_OFFSET: exact, and the VM's common one from here. */
+void umbra_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset);
 /* MSR_IA32_TSC_ADJUST: a guest's write moves the TSC, a host's restores the register alone. */
 void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust, bool host);
 /* KVM_SET_TSC_KHZ: 0, or -EINVAL: without TSC scaling only the host's rate (0 names it). */

@@ -54,6 +54,7 @@ struct umbra_irqchip;
 struct umbra_pit;
 struct umbra_io_bus;
 struct umbra_ioevents;
+struct umbra_msr_filter;
 struct umbra_zones;
 
 /**
@@ -70,6 +71,7 @@ struct umbra_zones;
  * @UMBRA_REQ_TRIPLE_FAULT: report KVM_EXIT_SHUTDOWN
  * @UMBRA_REQ_RING_FULL: the dirty ring is nearly full: report it, if it still is
  * @UMBRA_REQ_IOAPIC_EOI: report KVM_EXIT_IOAPIC_EOI for ended_vector
+ * @UMBRA_REQ_MSR_FILTER: other MSRs may pass to the CPU than before
  * @UMBRA_REQ_TPR_ACCESS: report KVM_EXIT_TPR_ACCESS
  * @UMBRA_REQ_NONE_KICK: nothing to do, but leave the guest once
  */
@@ -85,6 +87,7 @@ enum umbra_request {
 	UMBRA_REQ_TRIPLE_FAULT,
 	UMBRA_REQ_RING_FULL,
 	UMBRA_REQ_IOAPIC_EOI,
+	UMBRA_REQ_MSR_FILTER,
 	UMBRA_REQ_TPR_ACCESS,
 	UMBRA_REQ_NONE_KICK,
 };
@@ -186,6 +189,12 @@ struct umbra_vm {
 	struct list_head irqfds;		/* vm->irq_lock; eventfd.c */
 	struct list_head resamplers;		/* (i) those whose EOI somebody waits for */
 
+	struct umbra_msr_filter __rcu *msr_filter;	/* written under vm->lock; msr_filter.c */
+	u32 user_msrs;				/* KVM_MSR_EXIT_REASON_*: for whom #GP is an exit */
+	bool exception_payload;			/* KVM_CAP_EXCEPTION_PAYLOAD */
+	bool triple_fault_event;		/* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
+	bool no_platform_info;			/* the guest can't read MSR_PLATFORM_INFO */
+	u32 max_vcpu_id;			/* (m) KVM_CAP_MAX_VCPU_ID; 0: not set */
 	u32 halt_poll_ns;			/* KVM_CAP_HALT_POLL, halt.c */
 	int last_boosted;			/* index of the vCPU that a spinning one last helped */
 

@@ -21,6 +21,7 @@
 #include "guest_state.h"
 #include "irq.h"
 #include "stats.h"
+#include "sync_regs.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -203,6 +204,8 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 		umbra_clock_update(vcpu);
 		srcu_read_unlock(&vcpu->vm->srcu, idx);
 	}
+	if (umbra_test_request(vcpu, UMBRA_REQ_MSR_FILTER))
+		umbra_backend->filter_msrs(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_LOAD_ROOT))
 		vcpu->mmu.root = INVALID_PAGE;
 	if (umbra_test_request(vcpu, UMBRA_REQ_FLUSH_TLB))
@@ -361,10 +364,10 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 			return r;
 	}
 	umbra_inject_events(vcpu);
-	if (unlikely(vcpu->shares_tpr))
-		share_tpr(vcpu, umbra_lapic_tpr_to_guest);
 	if (unlikely(vcpu->emulate) && must_emulate(vcpu))
 		return emulate_next(vcpu);
+	if (unlikely(vcpu->shares_tpr))
+		share_tpr(vcpu, umbra_lapic_tpr_to_guest);
 
 	preempt_disable();
 	if (unlikely(!vcpu->prepared)) {
@@ -495,8 +498,9 @@ static int run_prepared(struct umbra_vcpu *vcpu)
 
 	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED)
 		return run_unstarted(vcpu);
-	if (READ_ONCE(run->kvm_valid_regs) || READ_ONCE(run->kvm_dirty_regs))
-		return -EINVAL;		/* KVM_CAP_SYNC_REGS is 0 */
+	r = umbra_sync_in(vcpu);
+	if (r)
+		return r;
 	if (!vcpu->lapic && umbra_set_cr8(vcpu, READ_ONCE(run->cr8)))
 		return -EINVAL;
 	r = finish_user_io(vcpu);
@@ -547,6 +551,7 @@ int umbra_vcpu_run(struct umbra_vcpu *vcpu)
 
 	umbra_fpu_put(vcpu);
 	fill_run_page(vcpu);
+	umbra_sync_out(vcpu);
 	if (vcpu->sigset_active)
 		sigprocmask(SIG_SETMASK, &old, NULL);
 	umbra_vcpu_put(vcpu);

@@ -145,6 +145,7 @@ static void vm_destroy(struct kref *ref)
 	umbra_irqchip_quiesce(vm);
 	xa_for_each(&vm->vcpus, i, vcpu)
 		vcpu_free(vcpu);
+	umbra_msr_filter_destroy(vm);
 	umbra_irqchip_destroy(vm);
 	umbra_ioevents_release(vm);
 	umbra_io_buses_destroy(vm);
@@ -330,7 +331,9 @@ struct umbra_vcpu *umbra_vm_create_vcpu(struct umbra_vm *vm, u32 id)
 	struct umbra_vcpu *vcpu;
 	int r;
 
-	if (id >= UMBRA_MAX_VCPU_ID || vm->online_vcpus >= UMBRA_MAX_VCPUS)
+	if (!vm->max_vcpu_id)
+		vm->max_vcpu_id = UMBRA_MAX_VCPU_ID;
+	if (id >= vm->max_vcpu_id || vm->online_vcpus >= UMBRA_MAX_VCPUS)
 		return ERR_PTR(-EINVAL);
 	if (umbra_vcpu_by_id(vm, id))
 		return ERR_PTR(-EEXIST);
@@ -347,6 +350,8 @@ struct umbra_vcpu *umbra_vm_create_vcpu(struct umbra_vm *vm, u32 id)
 	umbra_vcpu_load(vcpu);
 	umbra_vcpu_reset(vcpu, false);
 	umbra_vcpu_put(vcpu);
+	if (rcu_access_pointer(vm->msr_filter))
+		umbra_request(vcpu, UMBRA_REQ_MSR_FILTER);
 	mutex_unlock(&vcpu->mutex);
 	return vcpu;
 }

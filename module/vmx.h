@@ -267,7 +267,7 @@ int vmx_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *value);
 int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value);
 int vmx_get_cpl(struct umbra_vcpu *vcpu);
 bool vmx_code64(struct umbra_vcpu *vcpu);
-void vmx_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write);
+void vmx_filter_msrs(struct umbra_vcpu *vcpu);
 void vmx_init_msrs(struct vmx_vcpu *vmx);
 void vmx_reset_state(struct umbra_vcpu *vcpu, bool init);
 void vmx_read_segment(struct kvm_segment *s, int seg);

@@ -309,25 +309,29 @@ int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value)
 }
 
 /* «MSR-Bitmap Address»: two ranges of 8192 MSRs in 1 KiB each, reads and then writes. */
-void vmx_update_msr_intercept(struct umbra_vcpu *vcpu, u32 msr, bool read, bool write)
+static void pass_msr(struct vmx_vcpu *vmx, u32 msr, bool read, bool write)
 {
-	unsigned long *map = to_vmx(vcpu)->msr_bitmap;
-	unsigned int bit = msr & 0x1fff;
+	unsigned int bit = (msr & 0x1fff) + (msr >= 0xc0000000 ? 8192 : 0);
+	unsigned long *map = vmx->msr_bitmap;
 
-	if (msr - 0xc0000000 < 8192)
-		bit += 8192;
-	else if (msr >= 8192)
-		return;
 	__assign_bit(bit, map, !read);
 	__assign_bit(bit + 2 * 8192, map, !write);
 }
 
-static void pass_msr(struct vmx_vcpu *vmx, u32 msr)
+static void filter_msr(struct umbra_vcpu *vcpu, u32 msr)
 {
-	unsigned int bit = (msr & 0x1fff) + (msr >= 0xc0000000 ? 8192 : 0);
+	pass_msr(to_vmx(vcpu), msr, umbra_msr_allowed(vcpu->vm, msr, KVM_MSR_FILTER_READ),
+		 umbra_msr_allowed(vcpu->vm, msr, KVM_MSR_FILTER_WRITE));
+}
 
-	__clear_bit(bit, vmx->msr_bitmap);
-	__clear_bit(bit + 2 * 8192, vmx->msr_bitmap);
+void vmx_filter_msrs(struct umbra_vcpu *vcpu)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(field_msrs); i++)
+		filter_msr(vcpu, field_msrs[i].msr);
+	for (i = 0; i < VMX_NR_MSRS; i++)
+		filter_msr(vcpu, listed_msrs[i]);
 }
 
 /* The CPU's own check of a passed WRMSR gives the guest its #GP for a non-canonical value. */
@@ -337,9 +341,9 @@ void vmx_init_msrs(struct vmx_vcpu *vmx)
 
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(field_msrs); i++)
-		pass_msr(vmx, field_msrs[i].msr);
+		pass_msr(vmx, field_msrs[i].msr, true, true);
 	for (i = 0; i < VMX_NR_MSRS; i++) {
-		pass_msr(vmx, listed_msrs[i]);
+		pass_msr(vmx, listed_msrs[i], true, true);
 		vmx->msrs->guest[i].index = listed_msrs[i];
 		vmx->msrs->host[i].index = listed_msrs[i];
 	}

@@ -40,6 +40,7 @@ static const struct round {
 	{ "PAT", MSR_PAT, 0x0007010600070106 },
 	{ "EFER", MSR_EFER, EFER_SCE | EFER_NX },
 	{ "KVM_WALL_CLOCK_NEW", 0x4b564d00, 0 },
+	{ "POWER_CTL", 0x1fc, 0x1234 },
 	{ "MTRR default type", 0x2ff, 0xc06 },
 	{ "MTRR fixed 64K", 0x250, 0x0606060606060606 },
 	{ "MTRR variable base 0", 0x200, 0x80000006 },

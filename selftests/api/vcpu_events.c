@@ -101,6 +101,98 @@ TEST(events_bad, "SET_VCPU_EVENTS is EINVAL for vector 2, 32, 255, bad flags")
 	EXPECT_ERR(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e), EINVAL);
 }
 
+static int enable(struct vm *vm, uint32_t cap, uint64_t arg)
+{
+	struct kvm_enable_cap c = { .cap = cap, .args = { arg } };
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &c);
+}
+
+static volatile uint64_t g_address;
+
+static void page_fault(struct frame *f)
+{
+	g_address = read_cr2();
+	f->rip = g_fixup;
+}
+
+static void payload_guest(void)
+{
+	g_handlers[PF_VECTOR] = page_fault;
+	guest_sync(1);
+	asm volatile("movq $1f, g_fixup\n\t"
+		     "outl %%eax, %%dx\n"
+		     "1:" : : "a"(2), "d"(PORT_SYNC) : "memory");
+	g_fixup = 0;
+	guest_done();
+}
+
+TEST(events_payload, "EXCEPTION_PAYLOAD: a pending #PF keeps its address until it is delivered")
+{
+	struct kvm_vcpu_events e;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, payload_guest);
+	struct kvm_sregs sregs;
+
+	vcpu_run_to_sync(v, 1);
+	vcpu_run_to_sync(v, 2);
+	ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	EXPECT(!(e.flags & KVM_VCPUEVENT_VALID_PAYLOAD));
+	e.flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	EXPECT_ERR(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e), EINVAL);
+	ASSERT(!enable(&vm, KVM_CAP_EXCEPTION_PAYLOAD, 1));
+	EXPECT_ERR(enable(&vm, KVM_CAP_EXCEPTION_PAYLOAD, 2), EINVAL);
+	ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	EXPECT(e.flags & KVM_VCPUEVENT_VALID_PAYLOAD);
+	e.exception.pending = 1;
+	e.exception.nr = 32;
+	EXPECT_ERR(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e), EINVAL);
+	e.exception.nr = PF_VECTOR;
+	e.exception.has_error_code = 1;
+	e.exception_has_payload = 1;
+	e.exception_payload = 0x123456789000;
+	ASSERT(!ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
+	memset(&e, 0, sizeof(e));
+	ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	EXPECT_EQ(e.exception.pending, 1);
+	EXPECT_EQ(e.exception.injected, 0);
+	EXPECT_EQ(e.exception_has_payload, 1);
+	EXPECT_EQ(e.exception_payload, 0x123456789000);
+	/* As a VMM restores: CR2 after the events. */
+	ASSERT(!ioctl(v->fd, KVM_GET_SREGS, &sregs));
+	EXPECT(sregs.cr2 != 0x123456789000);
+	sregs.cr2 = 0x5000;
+	ASSERT(!ioctl(v->fd, KVM_SET_SREGS, &sregs));
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_address), 0x123456789000);
+}
+
+TEST(events_triple_fault, "X86_TRIPLE_FAULT_EVENT: one that is pending is got, set and taken away")
+{
+	struct kvm_vcpu_events e = { .flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT };
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, payload_guest);
+
+	EXPECT_ERR(ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e), EINVAL);
+	ASSERT(!enable(&vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1));
+	EXPECT_ERR(enable(&vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 2), EINVAL);
+	vcpu_run_to_sync(v, 1);
+	ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	EXPECT(e.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+	EXPECT_EQ(e.triple_fault.pending, 0);
+	e.triple_fault.pending = 1;
+	ASSERT(!ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
+	memset(&e, 0, sizeof(e));
+	ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));
+	EXPECT_EQ(e.triple_fault.pending, 1);
+	e.triple_fault.pending = 0;
+	ASSERT(!ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
+	vcpu_run_to_sync(v, 2);
+	e.triple_fault.pending = 1;
+	ASSERT(!ioctl(v->fd, KVM_SET_VCPU_EVENTS, &e));
+	EXPECT_EQ(vcpu_run(v), KVM_EXIT_SHUTDOWN);
+}
+
 /* Interrupts without a chip. */
 
 TEST(interrupt_range, "INTERRUPT takes vectors to 255, from 256 on EINVAL")

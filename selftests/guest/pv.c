@@ -251,3 +251,48 @@ TEST(kvmclock_no_vcpu_run, "kvmclock set by the VMM on a vCPU that never ran")
 	EXPECT_OK(ioctl(vm.fd, KVM_GET_CLOCK, &c));
 	vcpu_run_to_sync(v, 1);
 }
+
+static void enforced_guest(void)
+{
+	GUEST_TRY("rdmsr", : : "c"(MSR_KVM_SYSTEM_TIME_NEW) : "rax", "rdx");
+	GUEST_ASSERT(g_vector == NO_VECTOR);
+	guest_sync(1);
+	GUEST_TRY("rdmsr", : : "c"(MSR_KVM_SYSTEM_TIME_NEW) : "rax", "rdx");
+	GUEST_ASSERT(g_vector == GP_VECTOR);
+	GUEST_TRY("wrmsr", : : "c"(MSR_KVM_SYSTEM_TIME), "a"(0), "d"(0));
+	GUEST_ASSERT(g_vector == GP_VECTOR);
+	guest_sync(2);
+	GUEST_TRY("rdmsr", : : "c"(MSR_KVM_SYSTEM_TIME_NEW) : "rax", "rdx");
+	GUEST_ASSERT(g_vector == NO_VECTOR);
+	guest_done();
+}
+
+static int enforce(struct vcpu *v, uint64_t on)
+{
+	struct kvm_enable_cap c = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = { on } };
+
+	return ioctl(v->fd, KVM_ENABLE_CAP, &c);
+}
+
+TEST(pv_enforced, "ENFORCE_PV_FEATURE_CPUID: what CPUID does not name is #GP")
+{
+	struct kvm_enable_cap other = { .cap = KVM_CAP_HALT_POLL };
+	struct kvm_cpuid2 *c = supported_cpuid();
+	uint64_t got;
+	struct vm vm;
+	struct vcpu *v;
+
+	vm_init(&vm, 0);
+	v = vm_vcpu_raw(&vm, 0);
+	cpuid_find(c, KVM_CPUID_FEATURES, 0)->eax = 0;
+	vcpu_set_cpuid(v, c);
+	vcpu_long_mode(v, enforced_guest);
+	vcpu_run_to_sync(v, 1);
+	ASSERT(!enforce(v, 1));
+	vcpu_run_to_sync(v, 2);
+	EXPECT_EQ(vcpu_get_msr(v, MSR_KVM_SYSTEM_TIME_NEW, &got), 1);
+	ASSERT(!enforce(v, 0));
+	vcpu_run_to_end(v);
+	EXPECT_ERR(enforce(v, 2), EINVAL);
+	EXPECT_ERR(ioctl(v->fd, KVM_ENABLE_CAP, &other), EINVAL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What userspace turns on with KVM_ENABLE_CAP that is a switch and no more. All with
+ * vm->lock held: 0, -EINVAL (an argument that is not known).
+ */
+#ifndef UMBRA_SWITCHES_H
+#define UMBRA_SWITCHES_H
+
+struct kvm_enable_cap;
+struct umbra_vm;
+struct umbra_vcpu;
+
+int umbra_enable_user_msrs(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+int umbra_enable_exception_payload(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+int umbra_enable_triple_fault_event(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+int umbra_enable_platform_info(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+int umbra_enable_max_vcpu_id(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+
+/* Of a vCPU, loaded or not; 0, -EINVAL likewise. */
+int umbra_enforce_pv_features(struct umbra_vcpu *vcpu, const struct kvm_enable_cap *cap);
+
+#endif

@@ -89,7 +89,8 @@ static int __init choose_mode(void)
 		pr_err("%s has no nested paging (%s) here, or it is switched off (%s=0), and %s\n",
 		       umbra_backend->name, umbra_backend->paging_name,
 		       umbra_backend->paging_param, umbra_caps.shadow_paging ?
-		       "mmu=shadow-lazy was not asked for" : "no mode without it is built");
+		       "mmu=auto, which does without, was not asked for" :
+		       "no mode without it is built");
 		return -EOPNOTSUPP;
 	}
 	pr_err("mmu=%s: no such mode here; choose auto%s%s\n", mmu,

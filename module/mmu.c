@@ -229,24 +229,46 @@ bool umbra_mmu_is_hardware(const char *name)
 
 const struct umbra_mmu_ops *umbra_mmu_default;
 
+static const struct umbra_mmu_ops *mode_by_id(u32 id)
+{
+	switch (id) {
+	case UMBRA_MMU_AUTO:
+		if (!umbra_caps.hardware_paging)
+			return mode_by_id(UMBRA_MMU_SHADOW_LAZY);
+		fallthrough;
+	case UMBRA_MMU_HARDWARE:
+		return umbra_caps.hardware_paging ? &umbra_mmu_hardware : NULL;
+	case UMBRA_MMU_SHADOW_LAZY:
+		return umbra_caps.shadow_paging ? &umbra_mmu_shadow_lazy : NULL;
+	case UMBRA_MMU_SHADOW_EAGER:
+		return umbra_caps.shadow_paging ? &umbra_mmu_shadow_eager : NULL;
+	default:
+		return NULL;
+	}
+}
+
 /** umbra_mmu_find() - a mode by name, if this machine can do it; else NULL */
 const struct umbra_mmu_ops *umbra_mmu_find(const char *name)
 {
-	if (umbra_caps.shadow_paging && sysfs_streq(name, umbra_mmu_shadow_lazy.name))
-		return &umbra_mmu_shadow_lazy;
-	if (umbra_caps.shadow_paging && sysfs_streq(name, umbra_mmu_shadow_eager.name))
-		return &umbra_mmu_shadow_eager;
-	if (umbra_caps.hardware_paging && (!strcmp(name, "auto") || umbra_mmu_is_hardware(name)))
-		return &umbra_mmu_hardware;
+	if (sysfs_streq(name, "auto"))
+		return mode_by_id(UMBRA_MMU_AUTO);
+	if (umbra_mmu_is_hardware(name))
+		return mode_by_id(UMBRA_MMU_HARDWARE);
+	if (sysfs_streq(name, umbra_mmu_shadow_lazy.name))
+		return mode_by_id(UMBRA_MMU_SHADOW_LAZY);
+	if (sysfs_streq(name, umbra_mmu_shadow_eager.name))
+		return mode_by_id(UMBRA_MMU_SHADOW_EAGER);
 	return NULL;
 }
 
 /** umbra_mmu_modes() - bits 1 << UMBRA_MMU_* that this machine can do */
 u32 umbra_mmu_modes(void)
 {
-	return (umbra_caps.hardware_paging ? BIT(UMBRA_MMU_AUTO) | BIT(UMBRA_MMU_HARDWARE) : 0) |
-	       (umbra_caps.shadow_paging ?
-		BIT(UMBRA_MMU_SHADOW_LAZY) | BIT(UMBRA_MMU_SHADOW_EAGER) : 0);
+	u32 id, modes = 0;
+
+	for (id = UMBRA_MMU_AUTO; id <= UMBRA_MMU_SHADOW_EAGER; id++)
+		modes |= mode_by_id(id) ? BIT(id) : 0;
+	return modes;
 }
 
 /**
@@ -258,17 +280,14 @@ u32 umbra_mmu_modes(void)
  */
 int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id)
 {
-	const struct umbra_mmu_ops *old = vm->mmu.ops, *new = &umbra_mmu_hardware;
+	const struct umbra_mmu_ops *old = vm->mmu.ops, *new;
 	int r;
 
 	if (id > UMBRA_MMU_SHADOW_EAGER)
 		return -EINVAL;
-	if (!(umbra_mmu_modes() & BIT(id)))
+	new = mode_by_id(id);
+	if (!new)
 		return -EOPNOTSUPP;
-	if (id == UMBRA_MMU_SHADOW_LAZY)
-		new = &umbra_mmu_shadow_lazy;
-	else if (id == UMBRA_MMU_SHADOW_EAGER)
-		new = &umbra_mmu_shadow_eager;
 	if (new == old)
 		return 0;
 	r = new->vm_init(vm);

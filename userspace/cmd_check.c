@@ -123,6 +123,9 @@ static void check_paging(const struct facts *x, struct finding *f)
 	case JUDGE_PAGING_UNKNOWN:
 		say(f, IS_NOTE, "%s cannot be asked for: %s", name, x->verdict.paging_remedy);
 		break;
+	case JUDGE_PAGING_SHADOW:
+		say(f, IS_NOTE, "%s absent: %s", name, x->verdict.paging_remedy);
+		break;
 	case JUDGE_PAGING_ABSENT:
 		say(f, IS_LACKING, "%s absent: %s", name, x->verdict.paging_remedy);
 		break;

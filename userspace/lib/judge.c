@@ -44,10 +44,12 @@ static void judge_amd(const struct judge_words *w, struct judge_verdict *v)
 			"SVM is locked off with a key: turn it on in the firmware and power-cycle" :
 			"the firmware turned SVM off (VM_CR.SVMDIS): turn it on there and power-cycle";
 	}
-	if (v->virt == JUDGE_VIRT_ABSENT || !have_a ||
-	    !(w->leaf8000000a_edx & JUDGE_8000000A_EDX_NPT)) {
+	if (v->virt == JUDGE_VIRT_ABSENT) {
 		v->paging = JUDGE_PAGING_ABSENT;
 		v->paging_remedy = "this CPU has no nested paging (NPT); use one that has it";
+	} else if (!have_a || !(w->leaf8000000a_edx & JUDGE_8000000A_EDX_NPT)) {
+		v->paging = JUDGE_PAGING_SHADOW;
+		v->paging_remedy = "guests run on shadow page tables, which costs them exits";
 	}
 }
 

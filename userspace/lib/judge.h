@@ -71,6 +71,7 @@ enum judge_virt {
 enum judge_paging {
 	JUDGE_PAGING_OK,
 	JUDGE_PAGING_ABSENT,
+	JUDGE_PAGING_SHADOW,		/* absent too, and not needed: guests run on shadow tables */
 	JUDGE_PAGING_UNKNOWN,		/* Intel, and its MSRs could not be read */
 };
 

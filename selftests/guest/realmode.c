@@ -5,9 +5,7 @@
  * these states; no guest may notice.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
-#include <unistd.h>
 
 #include "guest.h"
 #include "vm.h"
@@ -499,19 +497,6 @@ TEST(wreck, "a guest that writes to the hypervisor's pages below 4 GiB harms its
 	vcpu_run_to_end(start(&other, 0, rm_bad));
 }
 
-/* Does the hypervisor keep pages of its own in guest memory? */
-static bool has_pages(void)
-{
-	int fd = open("/sys/module/umbra/parameters/unrestricted_guest", O_RDONLY | O_CLOEXEC);
-	char yes = 'Y';
-
-	if (fd < 0)
-		return false;
-	ASSERT(read(fd, &yes, 1) == 1);
-	close(fd);
-	return yes == 'N';
-}
-
 TEST(pages, "the hypervisor's pages below 4 GiB are no place for a slot, nor is one for them")
 {
 	unsigned char *page = map_pages(4096);
@@ -522,7 +507,7 @@ TEST(pages, "the hypervisor's pages below 4 GiB are no place for a slot, nor is 
 	vm_vcpu(&vm, 0);
 	vm_init(&taken, 0);
 	ASSERT(!vm_slot(&taken, 1, 0, identity, 4096, page));
-	if (!has_pages()) {
+	if (!restricted_guest()) {
 		EXPECT_OK(vm_slot(&vm, 1, 0, identity, 4096, page));
 		EXPECT_OK(ioctl(taken.fd, KVM_CREATE_VCPU, 0UL));
 		return;

@@ -59,6 +59,22 @@ bool on_umbra(void)
 }
 
 /*
+ * Does Umbra run guests without VMX's unrestricted guest? It has pages of its own in guest
+ * memory then, and emulates what an entry with such segments would refuse.
+ */
+bool restricted_guest(void)
+{
+	int fd = open("/sys/module/umbra/parameters/unrestricted_guest", O_RDONLY | O_CLOEXEC);
+	char yes = 'Y';
+
+	if (!on_umbra() || fd < 0)
+		return false;
+	ASSERT(read(fd, &yes, 1) == 1);
+	close(fd);
+	return yes == 'N';
+}
+
+/*
  * Whether the host's CPU is QEMU's TCG, which lets some things pass that a CPU
  * faults on: without an intercept no hypervisor can see them.
  */

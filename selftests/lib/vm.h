@@ -74,6 +74,7 @@ const char *dev_path(void);
 int dev_open(void);
 bool on_umbra(void);
 bool on_tcg(void);
+bool restricted_guest(void);
 bool vm_shadow(struct vm *vm);
 int dev_cap(int cap);
 void need_cap(int cap, const char *name);

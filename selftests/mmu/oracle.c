@@ -17,7 +17,7 @@
 
 #define MAX_PRINTED	10
 /* With fewer accesses some cells may be empty by chance. */
-#define COVERED_BY	100000
+#define COVERED_BY	200000
 
 static struct features have;
 static struct script script;

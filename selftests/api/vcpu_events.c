@@ -131,9 +131,11 @@ TEST(events_payload, "EXCEPTION_PAYLOAD: a pending #PF keeps its address until i
 {
 	struct kvm_vcpu_events e;
 	struct vm vm;
-	struct vcpu *v = vm_long_mode(&vm, 0, payload_guest);
 	struct kvm_sregs sregs;
+	struct vcpu *v;
 
+	host_needs("svm-cr2");
+	v = vm_long_mode(&vm, 0, payload_guest);
 	vcpu_run_to_sync(v, 1);
 	vcpu_run_to_sync(v, 2);
 	ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &e));

@@ -55,8 +55,6 @@ static inline unsigned int umbra_table_index(gfn_t gfn, int level)
 	return (gfn >> (9 * (level - 1))) & (UMBRA_TABLE_ENTRIES - 1);
 }
 
-#define INVALID_PAGE	(~(hpa_t)0)
-
 /**
  * struct umbra_vcpu_mmu - a vCPU's part
  * @root: hpa of the root it runs on (without the host's memory encryption

@@ -37,7 +37,7 @@ has_unit := $(wildcard selftests/unit/Makefile)
 all: module userspace selftests guest
 
 toolchain:
-	@$(need) gcc make libc6-dev linux-libc-dev libjansson-dev
+	@$(need) gcc make libc6-dev linux-libc-dev libjansson-dev libnl-genl-3-dev
 
 module:
 	$(if $(has_module),$(if $(KDIR),scripts/build-module $(KDIR),$(foreach s,$(series),scripts/build-module $(s) &&) :))

@@ -12,7 +12,8 @@
 #   make check         all tests, in emulated hosts    make check-here   here
 #   make check-kvm     QEMU's boots and Linux's own tests of KVM, in an emulated host
 #   make bench         what an exit costs, Umbra beside stock KVM, as a table
-#   make soak          ten minutes of storm on a guest's disk, in an emulated host
+#   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
+#                      disk, in an emulated host
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -75,7 +76,8 @@ check-here:
 	@scripts/check-here
 
 soak:
-	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && scripts/storm-tests 12 600'
+	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && selftests/mmu/switch --count 10000 && \
+		scripts/storm-tests 12 600'
 
 fuzz-emul:
 	@scripts/fuzz-emul

@@ -71,6 +71,7 @@ struct umbra_backend_caps {
  * set_tpr_intercept	owner				exit when the guest lowers its TPR (an interrupt waits for that)
  * want_irq_window want_nmi_window	owner		exit as soon as one could be delivered
  * get_nmi_mask, set_nmi_mask	owner
+ * mode_changed		loaded				vcpu->mmu.shadow came or went: what hangs on it
  * load_root		owner				hpa of the root, its levels
  * flush_all		owner, irqs off or preempt off	all translations of this guest, at the next entry
  * flush_gva		owner				one gva of the current root
@@ -127,6 +128,7 @@ struct umbra_backend_caps {
 	R(void, want_nmi_window, struct umbra_vcpu *vcpu)			\
 	R(bool, get_nmi_mask, struct umbra_vcpu *vcpu)				\
 	R(void, set_nmi_mask, struct umbra_vcpu *vcpu, bool masked)		\
+	O(void, mode_changed, struct umbra_vcpu *vcpu)				\
 	R(void, load_root, struct umbra_vcpu *vcpu, hpa_t root, int level)	\
 	R(void, flush_all, struct umbra_vcpu *vcpu)				\
 	O(void, flush_gva, struct umbra_vcpu *vcpu, gva_t gva)			\

@@ -151,8 +151,8 @@ static void protect(struct umbra_vm *vm, const struct umbra_slot *slot, unsigned
 		if (!words[i])
 			continue;
 		words[i] &= atomic_long_fetch_andnot(words[i], &log[i]);
-		flush |= vm->mmu.ops->write_protect(vm, slot->base + (first + i) * WORD_PAGES,
-						    words[i]);
+		flush |= umbra_mmu_write_protect(vm, slot->base + (first + i) * WORD_PAGES,
+						 words[i]);
 	}
 	write_unlock(&vm->mmu_lock);
 	/* What is written after this is in the next log, so the user may read the pages now. */
@@ -323,8 +323,7 @@ static void batch_flush(struct umbra_vm *vm, struct reset_batch *batch)
 	if (!batch->mask)
 		return;
 	write_lock(&vm->mmu_lock);
-	batch->flush |= vm->mmu.ops->write_protect(vm, batch->slot->base + batch->first,
-						   batch->mask);
+	batch->flush |= umbra_mmu_write_protect(vm, batch->slot->base + batch->first, batch->mask);
 	write_unlock(&vm->mmu_lock);
 	batch->mask = 0;
 }

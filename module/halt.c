@@ -66,6 +66,7 @@ static bool wait_is_over(struct umbra_vcpu *vcpu)
 {
 	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests) ||
 	    test_bit(UMBRA_REQ_TRIPLE_FAULT, &vcpu->requests) ||
+	    test_bit(UMBRA_REQ_MMU_MODE, &vcpu->requests) ||
 	    umbra_lapic_has_init_sipi(vcpu))
 		return true;
 	if (READ_ONCE(vcpu->mp_state) != KVM_MP_STATE_HALTED)
@@ -128,14 +129,23 @@ static void poll_and_sleep(struct umbra_vcpu *vcpu)
 	vcpu->poll_window = halt_poll_next(&params, window, max, ktime_get_ns() - start);
 }
 
+static void wait(struct umbra_vcpu *vcpu)
+{
+	if (wait_is_over(vcpu))
+		return;
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED)
+		poll_and_sleep(vcpu);
+	else
+		sleep_until_woken(vcpu);
+}
+
 int umbra_vcpu_block(struct umbra_vcpu *vcpu)
 {
 	umbra_lapic_timer_outside(vcpu);
-	if (!wait_is_over(vcpu)) {
-		if (vcpu->mp_state == KVM_MP_STATE_HALTED)
-			poll_and_sleep(vcpu);
-		else
-			sleep_until_woken(vcpu);
+	wait(vcpu);
+	while (umbra_test_request(vcpu, UMBRA_REQ_MMU_MODE)) {
+		umbra_mmu_move(vcpu);
+		wait(vcpu);
 	}
 	umbra_lapic_accept_events(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))

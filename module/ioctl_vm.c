@@ -261,8 +261,6 @@ static long get_mmu(struct ioctl_call *c, void *data)
 
 static long set_mmu(struct ioctl_call *c, void *data)
 {
-	if (c->vm->online_vcpus)
-		return -EBUSY;
 	return umbra_mmu_set_mode(c->vm, *(u32 *)data);
 }
 

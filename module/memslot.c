@@ -111,7 +111,9 @@ int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned
 		if (!slot || write_user(hva, data, n))
 			return -EFAULT;
 		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
-		if (unlikely(vm->mmu.shadow))
+		/* The write before the look: what follows reads it, or is told of it. */
+		smp_mb();
+		if (unlikely(READ_ONCE(vm->mmu.shadow)))
 			umbra_mmu_written(vm, gpa, n);
 	}
 	return 0;
@@ -227,7 +229,9 @@ int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *n
 	/* A locked instruction writes even where it puts back what was there. */
 	if (!r) {
 		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
-		if (unlikely(vm->mmu.shadow))
+		/* The write before the look: what follows reads it, or is told of it. */
+		smp_mb();
+		if (unlikely(READ_ONCE(vm->mmu.shadow)))
 			umbra_mmu_written(vm, gpa, size);
 	}
 	return r;
@@ -577,7 +581,7 @@ static bool age(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear)
 	bool young;
 
 	write_lock(&vm->mmu_lock);
-	young = vm->mmu.ops->age(vm, start, end, clear);
+	young = umbra_mmu_age(vm, start, end, clear);
 	write_unlock(&vm->mmu_lock);
 	return young;
 }

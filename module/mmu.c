@@ -151,15 +151,41 @@ static void in_pieces(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_slee
 	}
 }
 
-/* The mode is known only under the lock: it may change while there is no vCPU. */
+/* The modes that have tables are known only under the lock. */
 static bool zap_piece(struct umbra_vm *vm, gfn_t start, gfn_t end)
 {
-	return vm->mmu.ops->zap(vm, start, end);
+	bool flush = false;
+
+	umbra_each_mode(vm, ops)
+		flush |= ops->zap(vm, start, end);
+	return flush;
 }
 
 static bool log_piece(struct umbra_vm *vm, gfn_t start, gfn_t end)
 {
-	return vm->mmu.ops->start_log(vm, start, end);
+	bool flush = false;
+
+	umbra_each_mode(vm, ops)
+		flush |= ops->start_log(vm, start, end);
+	return flush;
+}
+
+bool umbra_mmu_write_protect(struct umbra_vm *vm, gfn_t gfn, u64 mask)
+{
+	bool flush = false;
+
+	umbra_each_mode(vm, ops)
+		flush |= ops->write_protect(vm, gfn, mask);
+	return flush;
+}
+
+bool umbra_mmu_age(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear)
+{
+	bool young = false;
+
+	umbra_each_mode(vm, ops)
+		young |= ops->age(vm, start, end, clear);
+	return young;
 }
 
 void umbra_mmu_zap(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep)
@@ -218,95 +244,13 @@ void umbra_mmu_send_hwpoison(unsigned long hva)
 	send_sig_mceerr(BUS_MCEERR_AR, (void __user *)hva, PAGE_SHIFT, current);
 }
 
-/* ------------------------------ modes ------------------------------ */
-
-/** umbra_mmu_is_hardware() - is it a name of the hardware mode, here or on any machine? */
-bool umbra_mmu_is_hardware(const char *name)
-{
-	return sysfs_streq(name, umbra_mmu_hardware.name) ||
-	       !strcasecmp(name, umbra_backend->paging_name);
-}
-
-const struct umbra_mmu_ops *umbra_mmu_default;
-
-static const struct umbra_mmu_ops *mode_by_id(u32 id)
-{
-	switch (id) {
-	case UMBRA_MMU_AUTO:
-		if (!umbra_caps.hardware_paging)
-			return mode_by_id(UMBRA_MMU_SHADOW_LAZY);
-		fallthrough;
-	case UMBRA_MMU_HARDWARE:
-		return umbra_caps.hardware_paging ? &umbra_mmu_hardware : NULL;
-	case UMBRA_MMU_SHADOW_LAZY:
-		return umbra_caps.shadow_paging ? &umbra_mmu_shadow_lazy : NULL;
-	case UMBRA_MMU_SHADOW_EAGER:
-		return umbra_caps.shadow_paging ? &umbra_mmu_shadow_eager : NULL;
-	default:
-		return NULL;
-	}
-}
-
-/** umbra_mmu_find() - a mode by name, if this machine can do it; else NULL */
-const struct umbra_mmu_ops *umbra_mmu_find(const char *name)
-{
-	if (sysfs_streq(name, "auto"))
-		return mode_by_id(UMBRA_MMU_AUTO);
-	if (umbra_mmu_is_hardware(name))
-		return mode_by_id(UMBRA_MMU_HARDWARE);
-	if (sysfs_streq(name, umbra_mmu_shadow_lazy.name))
-		return mode_by_id(UMBRA_MMU_SHADOW_LAZY);
-	if (sysfs_streq(name, umbra_mmu_shadow_eager.name))
-		return mode_by_id(UMBRA_MMU_SHADOW_EAGER);
-	return NULL;
-}
-
-/** umbra_mmu_modes() - bits 1 << UMBRA_MMU_* that this machine can do */
-u32 umbra_mmu_modes(void)
-{
-	u32 id, modes = 0;
-
-	for (id = UMBRA_MMU_AUTO; id <= UMBRA_MMU_SHADOW_EAGER; id++)
-		modes |= mode_by_id(id) ? BIT(id) : 0;
-	return modes;
-}
-
-/**
- * umbra_mmu_set_mode() - UMBRA_SET_MMU
- * @vm: vm->lock held, without a vCPU
- * @id: UMBRA_MMU_*
- *
- * Return: 0; -EINVAL: no such mode; -EOPNOTSUPP: not here; -ENOMEM
- */
-int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id)
-{
-	const struct umbra_mmu_ops *old = vm->mmu.ops, *new;
-	int r;
-
-	if (id > UMBRA_MMU_SHADOW_EAGER)
-		return -EINVAL;
-	new = mode_by_id(id);
-	if (!new)
-		return -EOPNOTSUPP;
-	if (new == old)
-		return 0;
-	r = new->vm_init(vm);
-	if (r)
-		return r;
-	/* The notifier finds one or the other; nothing is mapped in either. */
-	write_lock(&vm->mmu_lock);
-	vm->mmu.ops = new;
-	write_unlock(&vm->mmu_lock);
-	/* The shadow modes have the same tables. */
-	if (old->vm_destroy != new->vm_destroy)
-		old->vm_destroy(vm);
-	return 0;
-}
+/* ------------------------------ lifetime ------------------------------ */
 
 /** umbra_mmu_vm_init() - a new VM gets the default mode; errno */
 int umbra_mmu_vm_init(struct umbra_vm *vm)
 {
 	INIT_LIST_HEAD(&vm->mmu.dead);
+	umbra_mmu_mode_init(vm);
 	vm->mmu.ops = umbra_mmu_default;
 	return vm->mmu.ops->vm_init(vm);
 }
@@ -314,7 +258,7 @@ int umbra_mmu_vm_init(struct umbra_vm *vm)
 /** umbra_mmu_vm_destroy() - after the notifier's end and that of the vCPUs */
 void umbra_mmu_vm_destroy(struct umbra_vm *vm)
 {
-	vm->mmu.ops->vm_destroy(vm);
+	umbra_mmu_mode_destroy(vm);
 	WARN_ON_ONCE(atomic_long_read(&vm->mmu.pages));
 }
 
@@ -324,46 +268,54 @@ int umbra_mmu_vcpu_init(struct umbra_vcpu *vcpu)
 	const struct umbra_mmu_ops *ops = vcpu->vm->mmu.ops;
 
 	vcpu->mmu.root = INVALID_PAGE;
-	return ops->vcpu_init ? ops->vcpu_init(vcpu) : 0;
+	vcpu->mmu.ops = ops;
+	if (!ops->vcpu_part)
+		return 0;
+	vcpu->mmu.shadow = ops->vcpu_part();
+	return vcpu->mmu.shadow ? 0 : -ENOMEM;
 }
 
 void umbra_mmu_vcpu_destroy(struct umbra_vcpu *vcpu)
 {
 	if (vcpu->mmu.shadow)
-		vcpu->vm->mmu.ops->vcpu_destroy(vcpu);
+		vcpu->mmu.ops->vcpu_destroy(vcpu, vcpu->mmu.shadow);
+	if (vcpu->mmu.next)
+		vcpu->vm->mmu.ops->vcpu_destroy(vcpu, vcpu->mmu.next);
 	while (vcpu->mmu.nr_cached)
 		free_page((unsigned long)umbra_mmu_take_page(&vcpu->mmu));
 }
 
 int umbra_mmu_load_root(struct umbra_vcpu *vcpu)
 {
-	int r = vcpu->vm->mmu.ops->load_root(vcpu);
+	int r = vcpu->mmu.ops->load_root(vcpu);
 
 	if (r)
 		return r;
 	umbra_backend->load_root(vcpu, vcpu->mmu.root, vcpu->mmu.level);
+	if (unlikely(vcpu->mmu.moved_at))
+		umbra_mmu_moved(vcpu);
 	return 0;
 }
 
 int umbra_mmu_fault(struct umbra_vcpu *vcpu, u64 addr, u64 error)
 {
-	return vcpu->vm->mmu.ops->fault(vcpu, addr, error);
+	return vcpu->mmu.ops->fault(vcpu, addr, error);
 }
 
 bool umbra_mmu_let_write(struct umbra_vcpu *vcpu)
 {
-	return vcpu->mmu.shadow && vcpu->vm->mmu.ops->let_write(vcpu);
+	return vcpu->mmu.shadow && vcpu->mmu.ops->let_write(vcpu);
 }
 
 void umbra_mmu_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len)
 {
-	vm->mmu.ops->written(vm, gpa, len);
+	umbra_mmu_shadow_lazy.written(vm, gpa, len);
 }
 
 void umbra_mmu_flush_gva(struct umbra_vcpu *vcpu, gva_t gva)
 {
 	if (vcpu->mmu.shadow)
-		vcpu->vm->mmu.ops->flush_gva(vcpu, gva);
+		vcpu->mmu.ops->flush_gva(vcpu, gva);
 	if (umbra_backend->flush_gva)
 		umbra_backend->flush_gva(vcpu, gva);
 	else
@@ -380,7 +332,7 @@ void umbra_mmu_flush_guest(struct umbra_vcpu *vcpu)
 void umbra_mmu_tables_set(struct umbra_vcpu *vcpu)
 {
 	if (vcpu->mmu.shadow)
-		vcpu->vm->mmu.ops->tables_set(vcpu);
+		vcpu->mmu.ops->tables_set(vcpu);
 }
 
 /**
@@ -469,7 +421,7 @@ int umbra_walk_gva(struct umbra_vcpu *vcpu, gva_t gva, u32 access, struct umbra_
 		memcpy(w.ctx.pdpte, vcpu->regs.pdptr, sizeof(w.ctx.pdpte));
 	}
 	if (vcpu->mmu.shadow) {
-		r = vcpu->vm->mmu.ops->short_walk(vcpu, &w.ctx, gva, access, walk);
+		r = vcpu->mmu.ops->short_walk(vcpu, &w.ctx, gva, access, walk);
 		if (r != UMBRA_GWALK_RACE)
 			return r;
 	}

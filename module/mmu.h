@@ -11,6 +11,7 @@
 #include <linux/kvm_types.h>
 #include <linux/list.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 struct umbra_vm;
 struct umbra_vcpu;
@@ -42,6 +43,7 @@ enum umbra_fault_result {
 
 struct umbra_vm_shadow;
 struct umbra_vcpu_shadow;
+struct umbra_mmu_ops;
 
 #define UMBRA_MMU_CACHE	16
 #define UMBRA_MAX_LEVELS	5
@@ -62,10 +64,18 @@ static inline unsigned int umbra_table_index(gfn_t gfn, int level)
  * @level: levels of that root
  * @nr_cached: of @cache
  * @cache: zeroed table pages, topped up before mmu_lock is taken
- * @shadow: in a shadow mode, mmu_shadow.c (c); NULL: the hardware translates what
+ * @ops: the mode that it runs in: the VM's, but for the time of a switch
+ * @shadow: in a shadow mode, mmu_shadow.c; NULL: the hardware translates what
  *	the guest's tables give
+ * @next: what it is to have as @shadow in the mode it shall go to; set before @must_move
+ * @must_move: it has not gone there yet (M)
+ * @moved_at: the host's TSC when it went, until it has a root there; 0: it has (o)
  */
 struct umbra_vcpu_mmu {
+	const struct umbra_mmu_ops *ops;
+	struct umbra_vcpu_shadow *next;
+	bool must_move;
+	u64 moved_at;
 	hpa_t root;
 	u8 level;
 	u8 nr_cached;
@@ -75,10 +85,16 @@ struct umbra_vcpu_mmu {
 
 /**
  * struct umbra_vm_mmu - a VM's part
- * @ops: the mode (M; c once there is a vCPU)
- * @root: hardware mode's root table, shared by all vCPUs (c)
- * @root_level: its levels (c)
- * @shadow: shadow modes' tables, mmu_shadow.c (c)
+ * @ops: the mode (M)
+ * @moving: vCPUs that have not gone there yet: till then there are both @root and @shadow (M)
+ * @switches: how often the mode was changed (M)
+ * @move_ticks: of the last time, the longest that a vCPU took on its way: ticks of the
+ *	host's TSC (M)
+ * @reaper: frees what a switch has left
+ * @old_root, @old_shadow: which is this (M)
+ * @root: hardware mode's root table, shared by all vCPUs (M)
+ * @root_level: its levels
+ * @shadow: shadow modes' tables, mmu_shadow.c (M)
  * @invalidate_seq: grows at the end of each invalidation of host memory, and
  *	when the slots change (M)
  * @invalidate_active: invalidations in flight (M)
@@ -90,6 +106,11 @@ struct umbra_vcpu_mmu {
  */
 struct umbra_vm_mmu {
 	const struct umbra_mmu_ops *ops;
+	int moving;
+	u64 switches, move_ticks;
+	struct work_struct reaper;
+	void *old_root;
+	struct umbra_vm_shadow *old_shadow;
 	void *root;
 	u8 root_level;
 	struct umbra_vm_shadow *shadow;
@@ -106,9 +127,9 @@ struct umbra_vm_mmu {
  * @id: its UMBRA_MMU_* number in the uapi header
  * @max_gfn: gfns from here on can't be mapped
  * @vm_init: make what the VM shares; errno
- * @vm_destroy: nobody runs and no notifier comes any more; sleeps
- * @vcpu_init: a new vCPU's part; errno; may be NULL
- * @vcpu_destroy: its counterpart; it may not have been made
+ * @vm_free: nobody uses what it made; sleeps
+ * @vcpu_part: shadow modes: a vCPU's, NULL without memory; sleeps
+ * @vcpu_destroy: shadow modes: its counterpart; the vCPU is in no guest
  * @load_root: make sure vcpu->mmu.root is valid; may sleep; errno
  * @fault: a fault with PFERR_* @error at @addr, the guest's physical address, in a
  *	shadow mode the linear one; vcpu in srcu, may sleep; enum umbra_fault_result
@@ -135,10 +156,10 @@ struct umbra_mmu_ops {
 	u32 id;
 	gfn_t (*max_gfn)(void);
 	int (*vm_init)(struct umbra_vm *vm);
-	void (*vm_destroy)(struct umbra_vm *vm);
+	void (*vm_free)(struct umbra_vm *vm, void *root, struct umbra_vm_shadow *s);
 	int (*load_root)(struct umbra_vcpu *vcpu);
-	int (*vcpu_init)(struct umbra_vcpu *vcpu);
-	void (*vcpu_destroy)(struct umbra_vcpu *vcpu);
+	struct umbra_vcpu_shadow *(*vcpu_part)(void);
+	void (*vcpu_destroy)(struct umbra_vcpu *vcpu, struct umbra_vcpu_shadow *sv);
 	int (*fault)(struct umbra_vcpu *vcpu, u64 addr, u64 error);
 	bool (*let_write)(struct umbra_vcpu *vcpu);
 	int (*short_walk)(struct umbra_vcpu *vcpu, const struct umbra_gwalk_ctx *ctx, gva_t gva,
@@ -167,8 +188,23 @@ extern const struct umbra_mmu_ops *umbra_mmu_default;
 
 /* Bits 1 << UMBRA_MMU_* that this machine can do. */
 u32 umbra_mmu_modes(void);
-/* UMBRA_SET_MMU before the first vCPU, vm->lock held: 0, -EINVAL, -EOPNOTSUPP. */
+/* mmu_mode.c: UMBRA_SET_MMU, vm->lock held. */
 int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id);
+/* The vCPU's, loaded, outside its guest, for UMBRA_REQ_MMU_MODE. */
+void umbra_mmu_move(struct umbra_vcpu *vcpu);
+void umbra_mmu_moved(struct umbra_vcpu *vcpu);
+void umbra_mmu_mode_init(struct umbra_vm *vm);
+void umbra_mmu_mode_destroy(struct umbra_vm *vm);
+/* The modes that have tables of @vm, with mmu_lock held: two while it is switched. */
+const struct umbra_mmu_ops *umbra_mmu_next_mode(struct umbra_vm *vm,
+						const struct umbra_mmu_ops *ops);
+#define umbra_each_mode(vm, ops)						\
+	for (const struct umbra_mmu_ops *ops = NULL; (ops = umbra_mmu_next_mode(vm, ops));)
+/* mmu_shadow.c: may the guest write tables unseen from now on? Sleeps. */
+void umbra_shadow_set_lazy(struct umbra_vm *vm, bool lazy);
+
+bool umbra_mmu_write_protect(struct umbra_vm *vm, gfn_t gfn, u64 mask);
+bool umbra_mmu_age(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear);
 
 int umbra_mmu_vm_init(struct umbra_vm *vm);
 void umbra_mmu_vm_destroy(struct umbra_vm *vm);

@@ -534,9 +534,16 @@ static gfn_t ept_max_gfn(void)
 
 static int ept_vm_init(struct umbra_vm *vm)
 {
-	vm->mmu.root = umbra_mmu_alloc_root(vm);
+	void *root = umbra_mmu_alloc_root(vm);
+
+	if (!root)
+		return -ENOMEM;
+	/* The VM may live in another mode. */
+	write_lock(&vm->mmu_lock);
 	vm->mmu.root_level = umbra_caps.paging_levels;
-	return vm->mmu.root ? 0 : -ENOMEM;
+	vm->mmu.root = root;
+	write_unlock(&vm->mmu_lock);
+	return 0;
 }
 
 static void free_table(struct umbra_vm *vm, u64 *table, int level)
@@ -551,10 +558,9 @@ static void free_table(struct umbra_vm *vm, u64 *table, int level)
 	cond_resched();
 }
 
-static void ept_vm_destroy(struct umbra_vm *vm)
+static void ept_vm_free(struct umbra_vm *vm, void *root, struct umbra_vm_shadow *s)
 {
-	free_table(vm, vm->mmu.root, vm->mmu.root_level);
-	vm->mmu.root = NULL;
+	free_table(vm, root, vm->mmu.root_level);
 }
 
 static int ept_load_root(struct umbra_vcpu *vcpu)
@@ -569,7 +575,7 @@ const struct umbra_mmu_ops umbra_mmu_hardware = {
 	.id = UMBRA_MMU_HARDWARE,
 	.max_gfn = ept_max_gfn,
 	.vm_init = ept_vm_init,
-	.vm_destroy = ept_vm_destroy,
+	.vm_free = ept_vm_free,
 	.load_root = ept_load_root,
 	.fault = ept_fault,
 	.zap = ept_zap,

@@ -36,6 +36,9 @@
 /* Tables that a VM's end frees before it looks whether others want the CPU. */
 #define ZAP_AT_ONCE	64
 
+/* The same, of a VM that goes on: its vCPUs wait meanwhile. */
+#define RENEW_AT_ONCE	8UL
+
 /* An instruction that can't be emulated is let write a table of the guest's so often. */
 #define MANY_RETRIES	8
 
@@ -505,7 +508,8 @@ static void shadow_gva_faulted(struct umbra_vcpu *vcpu, gva_t gva)
 	struct umbra_vm *vm = vcpu->vm;
 	struct shadow_page *root;
 
-	if (!core_of(vm)->lazy)
+	/* On the way from the lazy mode to this one there are still tables of its kind. */
+	if (READ_ONCE(vm->mmu.ops) == &umbra_mmu_shadow_eager)
 		return;
 	write_lock(&vm->mmu_lock);
 	root = root_of(vcpu, gva);
@@ -547,8 +551,10 @@ static int shadow_fault(struct umbra_vcpu *vcpu, u64 gva, u64 error)
 static void shadow_was_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len)
 {
 	write_lock(&vm->mmu_lock);
-	shadow_written(core_of(vm), gpa_to_gfn(gpa), offset_in_page(gpa), len);
-	settle(vm);
+	if (vm->mmu.shadow) {
+		shadow_written(core_of(vm), gpa_to_gfn(gpa), offset_in_page(gpa), len);
+		settle(vm);
+	}
 	write_unlock(&vm->mmu_lock);
 }
 
@@ -624,13 +630,8 @@ static void free_shadow(struct umbra_vm_shadow *s)
 
 static int shadow_vm_init(struct umbra_vm *vm, bool lazy)
 {
-	struct umbra_vm_shadow *s = vm->mmu.shadow;
+	struct umbra_vm_shadow *s;
 
-	/* It was the other shadow mode, and has no vCPU yet. */
-	if (s) {
-		s->core.lazy = lazy;
-		return 0;
-	}
 	s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
 	if (!s)
 		return -ENOMEM;
@@ -645,7 +646,9 @@ static int shadow_vm_init(struct umbra_vm *vm, bool lazy)
 		free_shadow(s);
 		return -ENOMEM;
 	}
-	vm->mmu.shadow = s;
+	write_lock(&vm->mmu_lock);
+	WRITE_ONCE(vm->mmu.shadow, s);
+	write_unlock(&vm->mmu_lock);
 	return 0;
 }
 
@@ -659,10 +662,8 @@ static int lazy_vm_init(struct umbra_vm *vm)
 	return shadow_vm_init(vm, true);
 }
 
-static void shadow_vm_destroy(struct umbra_vm *vm)
+static void shadow_vm_free(struct umbra_vm *vm, void *root, struct umbra_vm_shadow *s)
 {
-	struct umbra_vm_shadow *s = vm->mmu.shadow;
-
 	while (s->core.nr) {
 		write_lock(&vm->mmu_lock);
 		shadow_zap_oldest(&s->core, ZAP_AT_ONCE);
@@ -670,32 +671,53 @@ static void shadow_vm_destroy(struct umbra_vm *vm)
 		write_unlock(&vm->mmu_lock);
 		cond_resched();
 	}
-	vm->mmu.shadow = NULL;
 	free_shadow(s);
 }
 
-static int shadow_vcpu_init(struct umbra_vcpu *vcpu)
+void umbra_shadow_set_lazy(struct umbra_vm *vm, bool lazy)
+{
+	struct shadow *m = core_of(vm);
+	unsigned long left, n;
+
+	write_lock(&vm->mmu_lock);
+	m->lazy = lazy;
+	left = lazy ? 0 : m->nr;
+	write_unlock(&vm->mmu_lock);
+	/*
+	 * The guest may write some of these unseen, never roots: only those become newer. Each
+	 * comes back when it is wanted.
+	 */
+	for (; left; left -= n) {
+		write_lock(&vm->mmu_lock);
+		left = min(left, m->nr);
+		n = min(left, RENEW_AT_ONCE);
+		shadow_zap_oldest(m, n);
+		settle(vm);
+		write_unlock(&vm->mmu_lock);
+		cond_resched();
+	}
+}
+
+static struct umbra_vcpu_shadow *shadow_vcpu_part(void)
 {
 	struct umbra_vcpu_shadow *sv = kzalloc(sizeof(*sv), GFP_KERNEL_ACCOUNT);
 
 	if (!sv)
-		return -ENOMEM;
+		return NULL;
 	/* CR3 has 32 bits there. */
 	sv->pae = (u64 *)__get_free_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_DMA32);
 	if (!sv->pae) {
 		kfree(sv);
-		return -ENOMEM;
+		return NULL;
 	}
-	vcpu->mmu.shadow = sv;
-	return 0;
+	return sv;
 }
 
-static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu)
+static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu, struct umbra_vcpu_shadow *sv)
 {
-	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
 	struct umbra_vm *vm = vcpu->vm;
 
-	/* Nobody runs any more, and what is buried goes with the VM. */
+	/* The vCPU is in no guest, and flushes before it enters one. */
 	write_lock(&vm->mmu_lock);
 	put_roots(vm, sv->root, sv->roots);
 	write_unlock(&vm->mmu_lock);
@@ -705,14 +727,13 @@ static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu)
 		free_page((unsigned long)sv->pool.page[--sv->pool.pages]);
 	free_page((unsigned long)sv->pae);
 	kfree(sv);
-	vcpu->mmu.shadow = NULL;
 }
 
 /* What the two have in common. */
 #define SHADOW_MODE					\
 	.max_gfn = shadow_max_gfn,			\
-	.vm_destroy = shadow_vm_destroy,		\
-	.vcpu_init = shadow_vcpu_init,			\
+	.vm_free = shadow_vm_free,			\
+	.vcpu_part = shadow_vcpu_part,			\
 	.vcpu_destroy = shadow_vcpu_destroy,		\
 	.load_root = shadow_load_root,			\
 	.fault = shadow_fault,				\

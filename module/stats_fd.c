@@ -50,13 +50,25 @@ static u64 nr_table_pages(struct umbra_vm *vm)
 	return atomic_long_read(&vm->mmu.pages);
 }
 
-/* What there is of it now; nothing of these only grows. */
+static u64 nr_switches(struct umbra_vm *vm)
+{
+	return READ_ONCE(vm->mmu.switches);
+}
+
+static u64 switch_ticks(struct umbra_vm *vm)
+{
+	return READ_ONCE(vm->mmu.move_ticks);
+}
+
+/* What there is of it now. */
 static const struct {
 	const char *name;
 	u64 (*value)(struct umbra_vm *vm);
 } vm_figures[] = {
 	{ "vcpus", nr_vcpus },
 	{ "mmu_table_pages", nr_table_pages },
+	{ "mmu_switches", nr_switches },
+	{ "mmu_switch_cycles", switch_ticks },
 };
 
 static void describe(const struct stats_file *s, u32 i, char *desc)

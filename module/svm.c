@@ -191,13 +191,15 @@ static const u8 fixed_intercepts[] = {
 	INTERCEPT_MWAIT_COND, INTERCEPT_XSETBV, INTERCEPT_RDPRU,
 };
 
-/* CR3 is the shadow's, faults are the shadow's or the guest's, and so are flushes. */
-static void init_shadow(struct svm_vcpu *svm)
+/* With a shadow CR3 is ours, faults are ours or the guest's, and so are flushes. */
+static void init_paging(struct svm_vcpu *svm, bool shadow)
 {
-	svm_intercept(svm, INTERCEPT_CR3_READ, true);
-	svm_intercept(svm, INTERCEPT_CR3_WRITE, true);
-	svm_intercept(svm, INTERCEPT_INVLPG, true);
-	svm_intercept_exception(svm, X86_TRAP_PF, true);
+	svm_intercept(svm, INTERCEPT_CR3_READ, shadow);
+	svm_intercept(svm, INTERCEPT_CR3_WRITE, shadow);
+	svm_intercept(svm, INTERCEPT_INVLPG, shadow);
+	svm_intercept_exception(svm, X86_TRAP_PF, shadow);
+	svm->vmcb->control.nested_ctl = shadow ? 0 : SVM_NESTED_CTL_NP_ENABLE;
+	svm_dirty(svm, SVM_CLEAN_NPT);
 }
 
 static void init_control(struct svm_vcpu *svm, bool shadow)
@@ -222,10 +224,7 @@ static void init_control(struct svm_vcpu *svm, bool shadow)
 	c->iopm_base_pa = page_to_phys(iopm);
 	c->msrpm_base_pa = virt_to_phys(svm->msrpm);
 	c->int_ctl = V_INTR_MASKING_MASK;
-	if (shadow)
-		init_shadow(svm);
-	else
-		c->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	init_paging(svm, shadow);
 }
 
 static int svm_vcpu_create(struct umbra_vcpu *vcpu)
@@ -560,6 +559,17 @@ static void svm_cpuid_changed(struct umbra_vcpu *vcpu)
 		      (!invpcid || vcpu->mmu.shadow));
 }
 
+/* What the VMCB holds for the guest hangs on who walks its tables. */
+static void svm_mode_changed(struct umbra_vcpu *vcpu)
+{
+	init_paging(to_svm(vcpu), vcpu->mmu.shadow);
+	svm_cpuid_changed(vcpu);
+	svm_set_efer(vcpu, vcpu->regs.efer);
+	svm_set_cr0(vcpu, vcpu->regs.cr0);
+	svm_set_cr3(vcpu, vcpu->regs.cr3);
+	svm_set_cr4(vcpu, vcpu->regs.cr4);
+}
+
 const struct umbra_backend_ops umbra_svm_ops = {
 	.name = "SVM",
 	.paging_name = "NPT",
@@ -606,6 +616,7 @@ const struct umbra_backend_ops umbra_svm_ops = {
 	.want_nmi_window = svm_want_nmi_window,
 	.get_nmi_mask = svm_get_nmi_mask,
 	.set_nmi_mask = svm_set_nmi_mask,
+	.mode_changed = svm_mode_changed,
 	.load_root = svm_load_root,
 	.flush_all = svm_flush_all,
 	.set_tsc_offset = svm_set_tsc_offset,

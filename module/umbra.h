@@ -62,6 +62,7 @@ struct umbra_zones;
  * its guest; a bit in &umbra_vcpu.requests, see Documentation/requests.rst
  * @UMBRA_REQ_FLUSH_TLB: drop all translations of this guest
  * @UMBRA_REQ_LOAD_ROOT: the root may have been zapped: load it anew
+ * @UMBRA_REQ_MMU_MODE: the VM's memory is virtualized in another way: go there
  * @UMBRA_REQ_EVENT: look again whether an event can be injected
  * @UMBRA_REQ_UNBLOCK: leave a HLT; a wake-up that carries no interrupt
  * @UMBRA_REQ_STOP: the VM is dead: KVM_RUN returns -EIO
@@ -78,6 +79,7 @@ struct umbra_zones;
 enum umbra_request {
 	UMBRA_REQ_FLUSH_TLB,
 	UMBRA_REQ_LOAD_ROOT,
+	UMBRA_REQ_MMU_MODE,
 	UMBRA_REQ_EVENT,
 	UMBRA_REQ_UNBLOCK,
 	UMBRA_REQ_STOP,

@@ -45,7 +45,7 @@ TEST(info_content, "GET_INFO: version, back end, paging, modes; padding is 0")
 	EXPECT(!strcmp(info.paging, "NPT") || !strcmp(info.paging, "EPT") ||
 	       !info.paging[0]);
 	EXPECT(info.modes);
-	EXPECT_EQ(info.flags & ~UMBRA_INFO_NEXT_RIP, 0);
+	EXPECT_EQ(info.flags & ~(UMBRA_INFO_NEXT_RIP | UMBRA_INFO_LIVE_MMU), 0);
 	for (i = 0; i < ARRAY_SIZE(info.pad); i++)
 		EXPECT_EQ(info.pad[i], 0);
 	for (i = strlen(info.backend); i < sizeof(info.backend); i++)
@@ -113,18 +113,6 @@ TEST(mmu_each, "SET_MMU takes each mode GET_INFO has, which then runs; no other"
 		vcpu_run_to_end(v);
 		vm_free(&vm);
 	}
-}
-
-TEST(mmu_late, "SET_MMU after a vCPU is EBUSY")
-{
-	uint32_t mode;
-	struct vm vm;
-
-	need_umbra();
-	vm_init(&vm, VM_NO_MEMORY);
-	ASSERT(!ioctl(vm.fd, UMBRA_GET_MMU, &mode));
-	vm_vcpu_raw(&vm, 0);
-	EXPECT_ERR(ioctl(vm.fd, UMBRA_SET_MMU, &mode), EBUSY);
 }
 
 TEST(mmu_fault, "GET_MMU and SET_MMU with a bad pointer are EFAULT")

@@ -15,146 +15,53 @@
 #include "vm.h"
 #include "x86.h"
 
-#define MAX_PRINTED	10
 /* With fewer accesses some cells may be empty by chance. */
 #define COVERED_BY	200000
 
 static struct features have;
 static struct script script;
-static unsigned long differences;
 static const char *only;
+static bool live;
 
 struct mode {
-	const char *name;
 	uint32_t id;
 	struct machine *machine;
-	unsigned long differences;
+	struct judge judge;
 };
+
+/* Goes from one to another while it runs. */
+#define LIVE	(UMBRA_MMU_SHADOW_EAGER + 1)
 
 static struct mode modes[] = {
-	{ "hardware", UMBRA_MMU_HARDWARE },
-	{ "shadow-lazy", UMBRA_MMU_SHADOW_LAZY },
-	{ "shadow-eager", UMBRA_MMU_SHADOW_EAGER },
-	{ "the device's own", UMBRA_MMU_AUTO },
+	{ UMBRA_MMU_HARDWARE, .judge.name = "hardware" },
+	{ UMBRA_MMU_SHADOW_LAZY, .judge.name = "shadow-lazy" },
+	{ UMBRA_MMU_SHADOW_EAGER, .judge.name = "shadow-eager" },
+	{ UMBRA_MMU_AUTO, .judge.name = "the device's own" },
+	{ LIVE, .judge.name = "live" },
 };
-
-static const char *const kind_name[] = {
-	"read", "write", "exec", "user read", "user write", "user exec", "store1", "store2",
-	"store4", "store8", "locked4", "load4", "invlpg", "cr3", "control", "pkru",
-};
-_Static_assert(ARRAY_SIZE(kind_name) == OP_YIELD, "the rest give no result");
-
-/* ------------------------------ differences ------------------------------ */
-
-static bool differs(struct mode *mode, uint64_t number)
-{
-	differences++;
-	if (mode->differences++ >= MAX_PRINTED)
-		return false;
-	printf("# %s differs in script %llu, %s:\n", mode->name, (unsigned long long)number,
-	       paging_name[script.start.paging]);
-	return true;
-}
-
-static void print_entries(const struct model *m, const struct outcomes *out)
-{
-	unsigned int i, j;
-
-	for (i = 0; i < out->nr_steps; i++) {
-		const struct step *s = &out->step[i];
-		const struct entry *e = &m->entry[s->table][s->slot];
-
-		printf("#   level %u, table %u, slot %u: %#llx, unsure %#llx", s->level, s->table,
-		       s->slot, (unsigned long long)e->value, (unsigned long long)e->unsure);
-		for (j = 0; j < e->nr_old; j++)
-			printf(", was %#llx", (unsigned long long)e->old[j].value);
-		printf("\n");
-	}
-}
-
-static void print_op(const struct model *m, unsigned int cpu, unsigned int i, const struct op *op,
-		     const struct result *r, const struct outcomes *out)
-{
-	const struct cpu *c = &m->cpu[cpu];
-	unsigned int n;
-
-	printf("#   op %u of vCPU %u: %s at %#llx, value %#llx%s: vector %#x error %#x cr2 %#llx data %#llx\n",
-	       i, cpu, kind_name[op->kind], (unsigned long long)op->addr,
-	       (unsigned long long)op->value, op->ac ? ", AC" : "", r->vector, r->error,
-	       (unsigned long long)r->cr2, (unsigned long long)r->data);
-	printf("#   cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx pkru %#x\n",
-	       (unsigned long long)c->cr0, (unsigned long long)c->cr3, (unsigned long long)c->cr4,
-	       (unsigned long long)c->efer, c->pkru);
-	if (!is_access(op->kind))
-		return;
-	for (n = 0; n < out->nr; n++) {
-		const struct outcome *o = &out->outcome[n];
-
-		printf("#   may be: vector %#x error %#x cr2 %#llx frame %u\n", o->vector, o->error,
-		       (unsigned long long)o->cr2, o->frame);
-	}
-	print_entries(m, out);
-}
 
 /* ------------------------------ one script in one mode ------------------------------ */
 
-/* The tables at the end, but for the stub's own entries at the begin of each. */
-static void compare_tables(struct mode *mode, uint64_t number, const struct model *m)
+static void make_machine(struct mode *mode)
 {
-	unsigned int size = entry_size(m->paging), t, i;
+	bool changes = mode->id == LIVE;
 
-	for (t = 0; t < NR_TABLES; t++) {
-		for (i = 0; i < SLOTS; i++) {
-			const struct entry *e = &m->entry[t][i];
-			uint64_t got = 0;
-
-			memcpy(&got, machine_memory(mode->machine, entry_gpa(m->paging, t, i)), size);
-			if (((got ^ e->value) & ~e->unsure) && differs(mode, number))
-				printf("#   at the end table %u, slot %u is %#llx, not %#llx (unsure: %#llx)\n",
-				       t, i, (unsigned long long)got, (unsigned long long)e->value,
-				       (unsigned long long)e->unsure);
-		}
-	}
-}
-
-static void compare(struct mode *mode, uint64_t number, bool first)
-{
-	bool qemu = mode->id == UMBRA_MMU_HARDWARE && on_tcg();
-	unsigned int i, done[MAX_CPUS] = { 0 };
-	static struct outcomes out;
-	static struct model m;
-
-	m = script.start;
-	for (i = 0; i < script.steps; i++) {
-		unsigned int cpu = script.cpu[i], n = done[cpu]++;
-		const struct op *op = &script.op[cpu][n];
-		struct result r = *machine_result(mode->machine, cpu, n);
-
-		/* QEMU's CPU leaves P out of the error code for a reserved bit. */
-		if (qemu && r.error & PFERR_RSVD)
-			r.error |= PFERR_P;
-		if (!model_op(&m, cpu, op, &r, &out)) {
-			if (differs(mode, number))
-				print_op(&m, cpu, n, op, &r, &out);
-			/* What follows hangs on it. */
-			return;
-		}
-		if (first && is_access(op->kind))
-			cover(&m, op, &out);
-	}
-	compare_tables(mode, number, &m);
+	mode->machine = machine_new(changes ? UMBRA_MMU_AUTO : mode->id);
+	if (changes)
+		machine_switch(mode->machine, machine_modes());
+	/* QEMU's CPU leaves P out of the error code for a reserved bit. */
+	mode->judge.lacks_p = (changes || mode->id == UMBRA_MMU_HARDWARE) && on_tcg();
 }
 
 static void run_script(struct mode *mode, uint64_t number, bool first)
 {
 	if (!mode->machine)
-		mode->machine = machine_new(mode->id);
+		make_machine(mode);
 	if (machine_run(mode->machine, &script)) {
-		compare(mode, number, first);
+		judge(&mode->judge, mode->machine, &script, number, first);
 		return;
 	}
-	if (differs(mode, number))
-		printf("#   the guest is lost\n");
+	judge_lost(&mode->judge, &script, number);
 	machine_free(mode->machine);
 	mode->machine = NULL;
 }
@@ -164,19 +71,15 @@ static void run_script(struct mode *mode, uint64_t number, bool first)
 /* Bits of the modes to run: those that the device has, if it is Umbra's. */
 static uint32_t modes_here(void)
 {
-	uint32_t here = 1u << UMBRA_MMU_AUTO;
-	struct umbra_info info;
+	uint32_t here = machine_modes();
 	unsigned int i;
-	int fd;
 
-	if (on_umbra()) {
-		fd = dev_open();
-		ASSERT(!ioctl(fd, UMBRA_GET_INFO, &info));
-		close(fd);
-		here = info.modes & ~(1u << UMBRA_MMU_AUTO);
-	}
+	if (!here)
+		here = 1u << UMBRA_MMU_AUTO;
+	else if (live && here & (here - 1))
+		here |= 1u << LIVE;
 	for (i = 0; only && i < ARRAY_SIZE(modes); i++) {
-		if (strcmp(only, modes[i].name))
+		if (strcmp(only, modes[i].judge.name))
 			here &= ~(1u << modes[i].id);
 	}
 	return here;
@@ -211,12 +114,16 @@ static int verdict(uint64_t seed, unsigned long accesses)
 	uint32_t here = modes_here();
 	unsigned int i, nr = 0, empty = cover_print(&have);
 	bool covered = !empty || accesses < COVERED_BY;
+	unsigned long differences = 0;
 
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		const struct judge *j = &modes[i].judge;
+
 		if (!(here >> modes[i].id & 1))
 			continue;
-		printf("%sok %u %s gives what the walker gives\n",
-		       modes[i].differences ? "not " : "", ++nr, modes[i].name);
+		differences += j->differences;
+		printf("%sok %u %s gives what the walker gives\n", j->differences ? "not " : "",
+		       ++nr, j->name);
 		if (modes[i].machine)
 			machine_free(modes[i].machine);
 	}
@@ -229,9 +136,9 @@ static int verdict(uint64_t seed, unsigned long accesses)
 
 static int usage(int status)
 {
-	printf("Usage: oracle [--seed S] [--count N] [--script NUMBER] [--mode NAME]\n"
+	printf("Usage: oracle [--seed S] [--count N] [--script NUMBER] [--mode NAME] [--live]\n"
 	       "N accesses ($ORACLE_COUNT or some 20000 by default), each in every mode that the device has.\n"
-	       "--mode leaves the others out.\n"
+	       "--mode leaves the others out. --live adds one that goes among them while it runs.\n"
 	       "--script runs the one that a report names, with the report's seed.\n");
 	return status;
 }
@@ -243,6 +150,7 @@ int main(int argc, char **argv)
 		{ "count", required_argument, NULL, 'c' },
 		{ "script", required_argument, NULL, 'n' },
 		{ "mode", required_argument, NULL, 'm' },
+		{ "live", no_argument, NULL, 'l' },
 		{ "help", no_argument, NULL, 'h' },
 		{ }
 	};
@@ -262,6 +170,9 @@ int main(int argc, char **argv)
 		case 'n':
 			number = strtoull(optarg, NULL, 0);
 			one = true;
+			break;
+		case 'l':
+			live = true;
 			break;
 		case 'm':
 			only = optarg;

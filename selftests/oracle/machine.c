@@ -20,9 +20,17 @@ _Static_assert(sizeof(struct result) == OP_SIZE, "the stub goes by it");
 
 #define HIGH_SIZE	(DATA_FRAMES * 4096UL)
 
+/*
+ * @modes: bits of those that it goes among while it runs; @allowed: in this run
+ * @stop: the run is over
+ */
 struct machine {
 	struct vm vm;
 	uint8_t *high;
+	uint32_t modes, allowed;
+	pthread_t switcher;
+	bool stop;
+	unsigned long switches;
 };
 
 /* Seconds for a script, which takes less than one. */
@@ -323,15 +331,92 @@ static void wait_at_most(struct machine *mc, unsigned int seconds)
 	alarm(seconds);
 }
 
+/* ------------------------------ live switches ------------------------------ */
+
+/* To another mode than it has. A vCPU may still be on its way. */
+static void switch_once(struct machine *mc, unsigned int *random)
+{
+	uint32_t mode, now;
+
+	ASSERT(!ioctl(mc->vm.fd, UMBRA_GET_MMU, &now));
+	do {
+		mode = rand_r(random) % (UMBRA_MMU_SHADOW_EAGER + 1);
+	} while (!(mc->allowed >> mode & 1) || mode == now);
+	if (!ioctl(mc->vm.fd, UMBRA_SET_MMU, &mode))
+		mc->switches++;
+	else
+		ASSERT(errno == EBUSY);
+}
+
+static void *keep_switching(void *arg)
+{
+	struct machine *mc = arg;
+	unsigned int random = mc->switches;
+
+	while (!__atomic_load_n(&mc->stop, __ATOMIC_RELAXED)) {
+		switch_once(mc, &random);
+		usleep(rand_r(&random) % 512);
+	}
+	return NULL;
+}
+
+static void start_switching(struct machine *mc, const struct script *s)
+{
+	unsigned int random = mc->switches;
+
+	if (!mc->modes)
+		return;
+	mc->allowed = mc->modes;
+	/* What its walk marks in PDPTEs is refused when they are loaded by us. */
+	if (s->start.paging == PAGING_PAE && s->start.have->marks_pdptes)
+		mc->allowed &= ~(1u << UMBRA_MMU_HARDWARE);
+	mc->stop = false;
+	switch_once(mc, &random);
+	ASSERT(!pthread_create(&mc->switcher, NULL, keep_switching, mc));
+}
+
+static void end_switching(struct machine *mc)
+{
+	if (!mc->modes)
+		return;
+	__atomic_store_n(&mc->stop, true, __ATOMIC_RELAXED);
+	ASSERT(!pthread_join(mc->switcher, NULL));
+}
+
+void machine_switch(struct machine *mc, uint32_t modes)
+{
+	mc->modes = modes;
+}
+
+unsigned long machine_switches(const struct machine *mc)
+{
+	return mc->switches;
+}
+
 bool machine_run(struct machine *mc, const struct script *s)
 {
 	bool good;
 
 	load_script(mc, s);
 	wait_at_most(mc, LONGEST * ktap_env("KTAP_SLOWER", 1));
+	start_switching(mc, s);
 	good = s->cpus == 2 && s->start.have->two_cpus ? run_at_once(mc) : run_in_turn(mc, s);
+	end_switching(mc);
 	alarm(0);
 	return good;
+}
+
+uint32_t machine_modes(void)
+{
+	struct umbra_info info;
+	int fd;
+
+	if (!on_umbra())
+		return 0;
+	fd = dev_open();
+	ASSERT(!ioctl(fd, UMBRA_GET_INFO, &info));
+	close(fd);
+	return info.modes & ~(1u << UMBRA_MMU_AUTO);
 }
 
 struct machine *machine_new(uint32_t mode)

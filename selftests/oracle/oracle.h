@@ -193,14 +193,40 @@ unsigned int cover_print(const struct features *have);
 
 struct machine;
 
+/* Bits 1 << UMBRA_MMU_* of the modes that the device has; 0: it is not Umbra's. */
+uint32_t machine_modes(void);
 /* A VM of that mode (UMBRA_MMU_*). */
 struct machine *machine_new(uint32_t mode);
 void machine_free(struct machine *mc);
 void machine_features(struct features *have);
+/* From now on it goes among @modes, two or more, at random, while it runs. */
+void machine_switch(struct machine *mc, uint32_t modes);
+/* How often it has. */
+unsigned long machine_switches(const struct machine *mc);
 /* Run it; false: the guest was lost, and the machine with it. */
 bool machine_run(struct machine *mc, const struct script *s);
 const struct result *machine_result(const struct machine *mc, unsigned int cpu, unsigned int i);
 /* The bytes of guest memory at @gpa. */
 const void *machine_memory(const struct machine *mc, uint64_t gpa);
+
+/* ------------------------------ judges ------------------------------ */
+
+/**
+ * struct judge - of the results of one kind of machine
+ * @name: for reports, which are printed
+ * @lacks_p: its CPU may leave P out of the error code for a reserved bit
+ * @differences: how many there were
+ */
+struct judge {
+	const char *name;
+	bool lacks_p;
+	unsigned long differences;
+};
+
+/* What @mc has made of @s, the script of that @number; if @covering, note what it covers. */
+void judge(struct judge *j, const struct machine *mc, const struct script *s, uint64_t number,
+	   bool covering);
+/* The guest was lost. */
+void judge_lost(struct judge *j, const struct script *s, uint64_t number);
 
 #endif

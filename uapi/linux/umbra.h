@@ -13,7 +13,7 @@
 #define UMBRA_IO	0xBB
 
 /* The version of this header's ABI: grows when something is added. */
-#define UMBRA_ABI_VERSION	3
+#define UMBRA_ABI_VERSION	4
 
 /**
  * struct umbra_info - what this machine and this module can do
@@ -34,6 +34,7 @@ struct umbra_info {
 };
 
 #define UMBRA_INFO_NEXT_RIP	(1U << 0)	/* exits tell where the instruction ends */
+#define UMBRA_INFO_LIVE_MMU	(1U << 1)	/* UMBRA_SET_MMU with vCPUs too */
 
 /* The ways to virtualize a VM's memory. */
 #define UMBRA_MMU_AUTO		0
@@ -45,9 +46,13 @@ struct umbra_info {
 #define UMBRA_GET_INFO		_IOR(UMBRA_IO, 0x00, struct umbra_info)
 
 /*
- * VM fd: the mode, one of UMBRA_MMU_*. SET before the first vCPU: 0, -EINVAL
- * for a number that is no mode, -EOPNOTSUPP for one that this machine or this
- * module can't do, -EBUSY after a vCPU was created.
+ * VM fd: the mode, one of UMBRA_MMU_*. SET: 0, -EINVAL for a number that is no mode,
+ * -EOPNOTSUPP for one that this machine or this module can't do, or without
+ * UMBRA_INFO_LIVE_MMU after a vCPU was created; -ENOMEM, and the mode is as before.
+ *
+ * vCPUs may run meanwhile. SET waits for none of them: each changes before it next
+ * enters its guest, and GET gives the new mode at once. -EBUSY: one has not yet made
+ * the last change, because a system call on it has not come to an end since.
  */
 #define UMBRA_GET_MMU		_IOR(UMBRA_IO, 0x10, __u32)
 #define UMBRA_SET_MMU		_IOW(UMBRA_IO, 0x11, __u32)

@@ -4,7 +4,7 @@
 
 _umbra() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local words=
+	local words= modes="auto hardware npt ept shadow-lazy shadow-eager"
 
 	COMPREPLY=()
 	case $prev in
@@ -13,7 +13,7 @@ _umbra() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
-	--mmu) words="auto hardware npt ept shadow-lazy shadow-eager" ;;
+	--mmu) words=$modes ;;
 	--console) words="stdio pty file=" ;;
 	--append | --memory | --cpus | --name | --vcpu) return ;;
 	*)
@@ -23,12 +23,13 @@ _umbra() {
 		check) words="--dev --help" ;;
 		exec) words="--dev --help --" ;;
 		list) words="--json --help" ;;
-		pause | resume | stop | exits)
+		pause | resume | stop | exits | mmu)
 			words="--help $(umbra list 2>/dev/null | awk 'NR > 1 { print $1 }')"
 			[[ ${COMP_WORDS[1]} != exits ]] || words+=" --vcpu --json"
+			[[ ${COMP_WORDS[1]} != mmu || $COMP_CWORD -lt 3 ]] || words=$modes
 			;;
 		esac
-		((COMP_CWORD > 1)) || words="run exec check list pause resume stop exits --help"
+		((COMP_CWORD > 1)) || words="run exec check list pause resume stop exits mmu --help"
 		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -18,6 +18,9 @@ int cmd_verb(int argc, char **argv);
 /** cmd_exits() - what one VM's exits were for. @argv[0] is "exits". */
 int cmd_exits(int argc, char **argv);
 
+/** cmd_mmu() - how one VM's memory is virtualized. @argv[0] is "mmu". */
+int cmd_mmu(int argc, char **argv);
+
 /** cmd_exec() - run a program with our device as KVM's. @argv[0] is "exec". */
 int cmd_exec(int argc, char **argv);
 

@@ -22,6 +22,7 @@ static const struct {
 	{ "resume", cmd_verb, "let them go on" },
 	{ "stop", cmd_verb, "end a VM" },
 	{ "exits", cmd_exits, "show what a VM's exits were for, and their time" },
+	{ "mmu", cmd_mmu, "show or change how a VM's memory is virtualized" },
 };
 
 #define COMMANDS	(sizeof(commands) / sizeof(commands[0]))

@@ -21,4 +21,15 @@ bool mmu_known(const char *mode);
 int mmu_choose(const struct umbra_vm *vm, const char *dev, const char *mode,
 	       struct umbra_err *err);
 
+/**
+ * mmu_change() - change the mode of a VM, which may run
+ *
+ * Return: 0, or a negative errno with @err filled; -EBUSY: a vCPU is still on its way from
+ * the change before.
+ */
+int mmu_change(const struct umbra_vm *vm, const char *mode, struct umbra_err *err);
+
+/** mmu_of() - the VM's mode. Return: its name; NULL with @err filled. */
+const char *mmu_of(const struct umbra_vm *vm, struct umbra_err *err);
+
 #endif

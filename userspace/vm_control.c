@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "exitcode.h"
+#include "mmu.h"
 #include "util.h"
 #include "vm_control.h"
 
@@ -110,6 +111,29 @@ static enum message_code begin_stop(void *ctx, json_t *args, struct umbra_err *e
 	return MESSAGE_OK;
 }
 
+static enum message_code begin_mmu(void *ctx, json_t *args, struct umbra_err *err)
+{
+	const json_t *mode = json_object_get(args, "mode");
+
+	if (json_object_size(args) != (mode ? 1 : 0))
+		return umbra_fail(err, MESSAGE_BAD_ARGS, "mmu takes \"mode\" and nothing else");
+	if (mode && (!json_is_string(mode) || !mmu_known(json_string_value(mode))))
+		return umbra_fail(err, MESSAGE_BAD_ARGS, "that is no mode");
+	return stopped(ctx) ? refuse_ended(err) : MESSAGE_OK;
+}
+
+static json_t *finish_mmu(void *ctx, json_t *args, struct umbra_err *err)
+{
+	const char *wanted = json_string_value(json_object_get(args, "mode")), *mode;
+	const struct vm *vm = ctx;
+	int ret = wanted ? mmu_change(&vm->kvm, wanted, err) : 0;
+
+	if (ret && ret != -EBUSY)
+		return NULL;
+	mode = mmu_of(&vm->kvm, err);
+	return mode ? json_pack("{s:s,s:b}", "mode", mode, "busy", ret == -EBUSY) : NULL;
+}
+
 static bool all_idle(void *ctx)
 {
 	struct vm *vm = ctx;
@@ -122,6 +146,7 @@ static const struct control_verb verbs[] = {
 	{ .name = "pause", .begin = begin_pause, .ready = pause_settled, .finish = end_pause },
 	{ .name = "resume", .begin = begin_resume, .finish = new_state },
 	{ .name = "exits", .takes_args = true, .begin = vm_exits_begin, .finish = vm_exits },
+	{ .name = "mmu", .takes_args = true, .begin = begin_mmu, .finish = finish_mmu },
 	{ .name = "stop", .begin = begin_stop, .ready = all_idle, .finish = new_state },
 	{ .name = NULL },
 };

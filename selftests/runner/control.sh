@@ -101,6 +101,40 @@ else
 	ends 69 "only Umbra's own" "exits on stock KVM" umbra exits one
 fi
 
+# Modes
+mode() {
+	[ "$(umbra mmu one)" = "$1" ]
+}
+if [ "$dev" = /dev/umbra ]; then
+	first_mode=$(umbra mmu one)
+	result $? "mmu: a VM has a mode, $first_mode"
+	modes=0
+	for mode in shadow-lazy shadow-eager hardware; do
+		if umbra mmu one $mode 2>"$work/err.mmu"; then
+			modes=$((modes + 1))
+			before=$(ticks)
+			mode $mode && until_true more_than "$before"
+			result $? "mmu: $mode, live, and the vCPU runs on"
+		else
+			grep -q 'cannot do it' "$work/err.mmu" && ! mode $mode
+			result $? "mmu: $mode is refused where it can't be"
+		fi
+	done
+	[ $modes -gt 0 ]
+	result $? "mmu: there is a mode that can be had"
+	umbra pause one && umbra mmu one "$first_mode" && mode "$first_mode"
+	result $? "mmu: a paused VM's"
+	before=$(ticks)
+	umbra resume one && until_true more_than "$before"
+	result $? "mmu: it goes on by that"
+	other=ept
+	! grep -q vmx /proc/cpuinfo || other=npt
+	ends 69 'no such hardware' "mmu: the other vendor's paging" umbra mmu one $other
+else
+	ends 69 "only Umbra's own" "mmu on stock KVM" umbra mmu one
+	ends 69 "Umbra's own device" "mmu on stock KVM with a mode" umbra mmu one hardware
+fi
+
 # Clients that misbehave
 if command -v python3 >/dev/null; then
 	cat >"$work/crowd.py" <<'END'
@@ -177,6 +211,13 @@ ends 64 'wants a number' "exits: a vCPU that is no number" umbra exits a --vcpu 
 ends 64 'wants an argument' "exits: no vCPU" umbra exits a --vcpu
 ends 64 'unknown option' "exits: an unknown option" umbra exits a --all
 ends 0 '' "exits: help" umbra exits --help
+ends 69 'no VM nobody runs' "mmu: no such VM" umbra mmu nobody
+ends 64 'name is missing' "mmu without a name" umbra mmu
+ends 64 'no more' "mmu with three words" umbra mmu a auto b
+ends 64 'no name' "mmu with what is no name" umbra mmu ../x
+ends 64 'no mode' "mmu with what is no mode" umbra mmu a shadow
+ends 64 'unknown option' "mmu: an unknown option" umbra mmu --force
+ends 0 '' "mmu: help" umbra mmu --help
 ends 64 'nothing else' "list with a word" umbra list all
 ends 64 'nothing else' "list: an unknown option" umbra list --xml
 ends 0 '' "list: help" umbra list --help

@@ -145,6 +145,13 @@ static inline bool umbra_immediate_exit(const struct kvm_run *run)
 #endif
 }
 
+/* The attributes of a generic netlink dump's request. */
+#if UMBRA_KERNEL_6_12
+#define umbra_dump_attrs(cb)	(genl_info_dump(cb)->attrs)
+#else
+#define umbra_dump_attrs(cb)	(genl_dumpit_info(cb)->attrs)
+#endif
+
 /* Count one event. Any context, no lock of a queue that an irqfd is in. */
 static inline void umbra_eventfd_signal(struct eventfd_ctx *ctx)
 {

@@ -20,6 +20,7 @@
 #include "iodev.h"
 #include "irq.h"
 #include "mmio.h"
+#include "stats.h"
 #include "umbra.h"
 
 int umbra_emul_fault(struct umbra_emul *e, u8 vector, bool has_error, u32 error, u64 cr2)
@@ -651,6 +652,7 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 	struct umbra_emul_mov mov;
 	int r;
 
+	umbra_count(vcpu, emulated);
 	prepare(vcpu, ve);
 	ve->fault_known = umbra_mmio_address(vcpu, &ve->fault_gpa, &ve->fault_write);
 

@@ -16,6 +16,7 @@
 #include "backend.h"
 #include "emulate.h"
 #include "failure.h"
+#include "genl.h"
 #include "iodev.h"
 #include "irq.h"
 #include "mmio.h"
@@ -35,6 +36,7 @@ int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes,
 	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
 	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	run->internal.suberror = suberror;
+	umbra_event_internal_error(vcpu, suberror);
 	run->internal.ndata = 0;
 	if (!n)
 		return 0;
@@ -151,6 +153,7 @@ static int handle_fail_entry(struct umbra_vcpu *vcpu)
 	u64 reason = umbra_backend->dump(vcpu);
 
 	umbra_failure_note(vcpu, reason);
+	umbra_event_entry_failed(vcpu, reason);
 	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
 	run->fail_entry.hardware_entry_failure_reason = reason;
 	run->fail_entry.cpu = raw_smp_processor_id();
@@ -159,6 +162,7 @@ static int handle_fail_entry(struct umbra_vcpu *vcpu)
 
 static int handle_shutdown(struct umbra_vcpu *vcpu)
 {
+	umbra_event_vcpu(vcpu, UMBRA_NL_CMD_TRIPLE_FAULT);
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 	return 0;
 }

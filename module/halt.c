@@ -16,6 +16,7 @@
 
 #include "halt_math.h"
 #include "irq.h"
+#include "stats.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -119,7 +120,9 @@ static void poll_and_sleep(struct umbra_vcpu *vcpu)
 		return;
 	}
 	start = ktime_get_ns();
-	if (!window || !poll_until(vcpu, start + window))
+	if (window && poll_until(vcpu, start + window))
+		umbra_count(vcpu, halt_polls);
+	else
 		sleep_until_woken(vcpu);
 	params = (struct halt_poll){
 		.grow = READ_ONCE(poll_params.grow),
@@ -133,10 +136,12 @@ static void wait(struct umbra_vcpu *vcpu)
 {
 	if (wait_is_over(vcpu))
 		return;
-	if (vcpu->mp_state == KVM_MP_STATE_HALTED)
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED) {
+		umbra_count(vcpu, halts);
 		poll_and_sleep(vcpu);
-	else
+	} else {
 		sleep_until_woken(vcpu);
+	}
 }
 
 int umbra_vcpu_block(struct umbra_vcpu *vcpu)

@@ -12,6 +12,7 @@
 
 #include "coalesced.h"
 #include "eventfd.h"
+#include "genl.h"
 #include "ioctl_priv.h"
 #include "irq.h"
 #include "stats.h"
@@ -261,7 +262,12 @@ static long get_mmu(struct ioctl_call *c, void *data)
 
 static long set_mmu(struct ioctl_call *c, void *data)
 {
-	return umbra_mmu_set_mode(c->vm, *(u32 *)data);
+	u32 old = c->vm->mmu.ops->id;
+	int r = umbra_mmu_set_mode(c->vm, *(u32 *)data);
+
+	if (!r && c->vm->mmu.ops->id != old)
+		umbra_event_mmu_mode(c->vm, old);
+	return r;
 }
 
 static long get_name(struct ioctl_call *c, void *data)
@@ -276,7 +282,11 @@ static long set_name(struct ioctl_call *c, void *data)
 {
 	struct umbra_name *name = data;
 
-	return umbra_vm_set_name(c->vm, name->name);
+	int r = umbra_vm_set_name(c->vm, name->name);
+
+	if (!r)
+		umbra_event_vm(c->vm, UMBRA_NL_CMD_VM_STATE);
+	return r;
 }
 
 static long get_exit_stats(struct ioctl_call *c, void *data)

@@ -11,6 +11,8 @@
 #include <linux/static_call.h>
 
 #include "backend.h"
+#include "debugfs.h"
+#include "genl.h"
 #include "ioctl.h"
 #include "umbra.h"
 
@@ -120,13 +122,20 @@ static int __init umbra_init(void)
 	r = umbra_hardware_init();
 	if (r)
 		goto err_backend;
+	r = umbra_genl_init();
+	if (r)
+		goto err_hardware;
+	umbra_debugfs_init();
 	/* Last: from here on userspace can call. */
 	r = umbra_ioctl_init();
 	if (r)
-		goto err_hardware;
+		goto err_views;
 	pr_info("%s, memory by %s\n", umbra_backend->name, umbra_mmu_default->name);
 	return 0;
 
+err_views:
+	umbra_debugfs_exit();
+	umbra_genl_exit();
 err_hardware:
 	umbra_hardware_exit();
 err_backend:
@@ -138,6 +147,8 @@ err_backend:
 static void __exit umbra_exit(void)
 {
 	umbra_ioctl_exit();
+	umbra_debugfs_exit();
+	umbra_genl_exit();
 	/* Table pages and slots on their way out through RCU and the notifiers. */
 	mmu_notifier_synchronize();
 	rcu_barrier();

@@ -17,6 +17,7 @@
 
 #include "backend.h"
 #include "gwalk.h"
+#include "stats.h"
 #include "umbra.h"
 
 /* ------------------------------ table pages ------------------------------ */
@@ -291,6 +292,7 @@ int umbra_mmu_load_root(struct umbra_vcpu *vcpu)
 
 	if (r)
 		return r;
+	umbra_count(vcpu, root_loads);
 	umbra_backend->load_root(vcpu, vcpu->mmu.root, vcpu->mmu.level);
 	if (unlikely(vcpu->mmu.moved_at))
 		umbra_mmu_moved(vcpu);

@@ -56,6 +56,15 @@ void umbra_stats_destroy(struct umbra_vcpu *vcpu)
 	kfree(vcpu->stats);
 }
 
+/** umbra_stats_buckets() - a valid reason's histogram, UMBRA_EXIT_BUCKETS words. Any context. */
+void umbra_stats_buckets(const struct umbra_vcpu *vcpu, u32 reason, u64 *buckets)
+{
+	unsigned int i;
+
+	for (i = 0; i < UMBRA_EXIT_BUCKETS; i++)
+		buckets[i] = READ_ONCE(vcpu->stats->bucket[reason][i]);
+}
+
 /**
  * umbra_stats_get() - one reason's figures, while the vCPU runs or not
  * @vm: no lock wanted
@@ -67,7 +76,7 @@ int umbra_stats_get(struct umbra_vm *vm, struct umbra_exit_stats *out)
 {
 	const struct umbra_stats *stats;
 	struct umbra_vcpu *vcpu;
-	unsigned int i, reason;
+	u32 reason;
 
 	if (out->pad)
 		return -EINVAL;
@@ -80,8 +89,7 @@ int umbra_stats_get(struct umbra_vm *vm, struct umbra_exit_stats *out)
 	stats = vcpu->stats;
 	memcpy(out->name, names[reason], sizeof(out->name));
 	out->tsc_khz = tsc_khz;
-	for (i = 0; i < UMBRA_EXIT_BUCKETS; i++)
-		out->bucket[i] = READ_ONCE(stats->bucket[reason][i]);
+	umbra_stats_buckets(vcpu, reason, out->bucket);
 	out->ticks = READ_ONCE(stats->ticks[reason]);
 	/* An exit is counted before its time is: read after it, the count is never the smaller. */
 	smp_rmb();

@@ -10,7 +10,6 @@
 #include <linux/kvm.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
-#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -18,13 +17,10 @@
 
 #include "stats.h"
 
-#define NAME_SIZE	48
+#define NAME_SIZE	UMBRA_FIGURE_NAME
 #define PIECE_MAX	(sizeof(struct kvm_stats_header) + NAME_SIZE)
 /* To some kernels the structure holds the name, to others it ends before. */
 #define DESC_SIZE	(offsetof(struct kvm_stats_desc, name) + NAME_SIZE)
-
-/* A vCPU's: of each reason, how many exits and how many ticks of the TSC. */
-#define VCPU_FIGURES	(2 * UMBRA_EXIT_NR)
 
 /**
  * struct stats_file - one open file
@@ -40,65 +36,18 @@ struct stats_file {
 	char id[NAME_SIZE];
 };
 
-static u64 nr_vcpus(struct umbra_vm *vm)
-{
-	return READ_ONCE(vm->online_vcpus);
-}
-
-static u64 nr_table_pages(struct umbra_vm *vm)
-{
-	return atomic_long_read(&vm->mmu.pages);
-}
-
-static u64 nr_switches(struct umbra_vm *vm)
-{
-	return READ_ONCE(vm->mmu.switches);
-}
-
-static u64 switch_ticks(struct umbra_vm *vm)
-{
-	return READ_ONCE(vm->mmu.move_ticks);
-}
-
-/* What there is of it now. */
-static const struct {
-	const char *name;
-	u64 (*value)(struct umbra_vm *vm);
-} vm_figures[] = {
-	{ "vcpus", nr_vcpus },
-	{ "mmu_table_pages", nr_table_pages },
-	{ "mmu_switches", nr_switches },
-	{ "mmu_switch_cycles", switch_ticks },
-};
-
 static void describe(const struct stats_file *s, u32 i, char *desc)
 {
 	struct kvm_stats_desc *d = (void *)desc;
-	char *name = desc + offsetof(struct kvm_stats_desc, name);
+	struct umbra_figure figure;
 
 	memset(desc, 0, DESC_SIZE);
-	d->size = 1;
-	d->offset = i * sizeof(u64);
-	if (!s->vcpu) {
-		d->flags = KVM_STATS_TYPE_INSTANT | KVM_STATS_UNIT_NONE;
-		strscpy(name, vm_figures[i].name, NAME_SIZE);
-	} else if (i % 2) {
-		d->flags = KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_CYCLES;
-		snprintf(name, NAME_SIZE, "%s_cycles", umbra_exit_name(i / 2));
-	} else {
-		d->flags = KVM_STATS_TYPE_CUMULATIVE | KVM_STATS_UNIT_NONE;
-		snprintf(name, NAME_SIZE, "%s_exits", umbra_exit_name(i / 2));
-	}
-}
-
-static u64 figure(const struct stats_file *s, u32 i)
-{
-	const struct umbra_stats *stats;
-
-	if (!s->vcpu)
-		return vm_figures[i].value(s->vm);
-	stats = s->vcpu->stats;
-	return i % 2 ? READ_ONCE(stats->ticks[i / 2]) : READ_ONCE(stats->count[i / 2]);
+	if (!umbra_figure_describe(s->vcpu, i, &figure))
+		return;
+	d->flags = figure.flags;
+	d->size = figure.size;
+	d->offset = figure.offset * sizeof(u64);
+	strscpy(desc + offsetof(struct kvm_stats_desc, name), figure.name, NAME_SIZE);
 }
 
 /* The piece of the file that @pos lies in: its length and bytes, and where in it that is. */
@@ -116,12 +65,12 @@ static u32 piece(const struct stats_file *s, u64 pos, char *buf, u32 *into)
 	if (pos < s->header.data_offset) {
 		pos -= s->header.desc_offset;
 		*into = pos % DESC_SIZE;
-		describe(s, array_index_nospec(pos / DESC_SIZE, s->header.num_desc), buf);
+		describe(s, pos / DESC_SIZE, buf);
 		return DESC_SIZE;
 	}
 	pos -= s->header.data_offset;
 	*into = pos % sizeof(u64);
-	value = figure(s, array_index_nospec(pos / sizeof(u64), s->header.num_desc));
+	value = umbra_figure_word(s->vm, s->vcpu, pos / sizeof(u64));
 	memcpy(buf, &value, sizeof(value));
 	return sizeof(value);
 }
@@ -129,7 +78,7 @@ static u32 piece(const struct stats_file *s, u64 pos, char *buf, u32 *into)
 static ssize_t stats_read(struct file *file, char __user *user, size_t size, loff_t *pos)
 {
 	const struct stats_file *s = file->private_data;
-	u64 end = s->header.data_offset + s->header.num_desc * sizeof(u64);
+	u64 end = s->header.data_offset + umbra_figure_words(s->vcpu) * sizeof(u64);
 	size_t done = 0;
 	char buf[PIECE_MAX];
 
@@ -172,7 +121,7 @@ static struct stats_file *new_file(struct umbra_vm *vm, struct umbra_vcpu *vcpu)
 	s->vm = vm;
 	s->vcpu = vcpu;
 	s->header.name_size = NAME_SIZE;
-	s->header.num_desc = vcpu ? VCPU_FIGURES : ARRAY_SIZE(vm_figures);
+	s->header.num_desc = umbra_nr_figures(vcpu);
 	s->header.id_offset = sizeof(s->header);
 	s->header.desc_offset = sizeof(s->header) + sizeof(s->id);
 	s->header.data_offset = s->header.desc_offset + s->header.num_desc * DESC_SIZE;

@@ -40,6 +40,7 @@
 #include "mmu.h"
 #include "msr.h"
 #include "regs.h"
+#include "registry.h"
 #include "time.h"
 
 /* Limits that KVM_CHECK_EXTENSION reports. */
@@ -201,6 +202,7 @@ struct umbra_vm {
 	int last_boosted;			/* index of the vCPU that a spinning one last helped */
 
 	struct umbra_vm_time time;		/* time.h */
+	struct umbra_listing listing;		/* registry.h */
 	void *hw;				/* (c) the backend's part */
 };
 

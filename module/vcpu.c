@@ -18,6 +18,7 @@
 
 #include "backend.h"
 #include "compat.h"
+#include "genl.h"
 #include "guest_state.h"
 #include "irq.h"
 #include "stats.h"
@@ -169,9 +170,12 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 {
 	int idx;
 
-	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests))
+	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests)) {
+		umbra_event_death(vcpu->vm);
 		return -EIO;
+	}
 	if (umbra_test_request(vcpu, UMBRA_REQ_TRIPLE_FAULT)) {
+		umbra_event_vcpu(vcpu, UMBRA_NL_CMD_TRIPLE_FAULT);
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;
 	}
@@ -210,8 +214,10 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 		umbra_mmu_move(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_LOAD_ROOT))
 		vcpu->mmu.root = INVALID_PAGE;
-	if (umbra_test_request(vcpu, UMBRA_REQ_FLUSH_TLB))
+	if (umbra_test_request(vcpu, UMBRA_REQ_FLUSH_TLB)) {
+		umbra_count(vcpu, flushes);
 		umbra_backend->flush_all(vcpu);
+	}
 	umbra_test_request(vcpu, UMBRA_REQ_EVENT);
 	umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK);
 	umbra_test_request(vcpu, UMBRA_REQ_NONE_KICK);
@@ -525,6 +531,9 @@ static void note_thread(struct umbra_vcpu *vcpu)
 	if (old)
 		synchronize_rcu();
 	put_pid(old);
+	if (!xchg(&vcpu->vm->listing.ran, true))
+		umbra_event_vm(vcpu->vm, UMBRA_NL_CMD_VM_STATE);
+	umbra_event_vcpu(vcpu, UMBRA_NL_CMD_VCPU_STATE);
 	/* umbra_vcpu_put() of another thread's CPU flushed nothing speculative: see svm.c. */
 }
 
@@ -549,7 +558,12 @@ int umbra_vcpu_run(struct umbra_vcpu *vcpu)
 	umbra_fpu_load(vcpu);
 	vcpu->cpuid.ran = true;
 
+	umbra_count(vcpu, runs);
 	r = run_prepared(vcpu);
+	if (!r)
+		umbra_count(vcpu, user_exits);
+	else if (r == -EINTR)
+		umbra_count(vcpu, interrupted);
 
 	umbra_fpu_put(vcpu);
 	fill_run_page(vcpu);

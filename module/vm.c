@@ -48,8 +48,14 @@ static int vm_init_parts(struct umbra_vm *vm)
 	r = umbra_notifier_register(vm);
 	if (r)
 		goto err_backend;
+	/* Last: from here on others look at it. */
+	r = umbra_registry_add(vm);
+	if (r)
+		goto err_notifier;
 	return 0;
 
+err_notifier:
+	umbra_notifier_unregister(vm);
 err_backend:
 	if (umbra_backend->vm_destroy)
 		umbra_backend->vm_destroy(vm);
@@ -138,6 +144,7 @@ static void vm_destroy(struct kref *ref)
 	struct umbra_vcpu *vcpu;
 	unsigned long i;
 
+	umbra_registry_remove(vm);
 	umbra_notifier_unregister(vm);
 	/* What reaches LAPICs without a vCPU's doing stops first. */
 	umbra_pit_destroy(vm);
@@ -361,6 +368,7 @@ void umbra_vm_publish_vcpu(struct umbra_vcpu *vcpu)
 {
 	/* Pairs with the acquire in umbra_for_each_vcpu(). */
 	smp_store_release(&vcpu->vm->online_vcpus, vcpu->index + 1);
+	umbra_registry_add_vcpu(vcpu);
 }
 
 /** umbra_vm_discard_vcpu() - a vCPU that got no fd. vm->lock held. */

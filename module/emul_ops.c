@@ -645,7 +645,7 @@ static void prepare(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 	ve->watched = 0;
 }
 
-int umbra_emulate_insn(struct umbra_vcpu *vcpu)
+static int emulate(struct umbra_vcpu *vcpu, bool to_table)
 {
 	struct umbra_vcpu_emul *ve = vcpu->emul;
 	struct umbra_emul *e = &ve->e;
@@ -660,9 +660,22 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu)
 	if (r)
 		return finish(vcpu, ve, r);
 	ve->step = e->step;
+	/* Who clears or copies pages means none that is a table now: the CPU does it faster. */
+	if (to_table && umbra_emul_repeats(e) && umbra_mmu_let_write(vcpu))
+		return 1;
 	if (ve->fault_known && e->mode == UMBRA_EMUL_LONG64 && umbra_emul_plain_mov(e, &mov))
 		umbra_memo_learn(vcpu, e->bytes, e->len, UMBRA_NR_INSNS, &mov);
 	return execute(vcpu, ve);
+}
+
+int umbra_emulate_insn(struct umbra_vcpu *vcpu)
+{
+	return emulate(vcpu, false);
+}
+
+int umbra_emulate_store(struct umbra_vcpu *vcpu)
+{
+	return emulate(vcpu, true);
 }
 
 int umbra_emulate_next(struct umbra_vcpu *vcpu)

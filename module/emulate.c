@@ -882,6 +882,11 @@ static void note_address(const struct umbra_emul *e, u64 ea, struct umbra_emul_m
 	}
 }
 
+bool umbra_emul_repeats(const struct umbra_emul *e)
+{
+	return e->rep && e->flags & F_STRING;
+}
+
 bool umbra_emul_plain_mov(const struct umbra_emul *e, struct umbra_emul_mov *mov)
 {
 	bool write = e->dst.kind == K_MEM;

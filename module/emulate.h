@@ -434,6 +434,9 @@ struct umbra_emul_mov {
 #define UMBRA_EMUL_NO_BASE	16	/* the address is the same each time */
 #define UMBRA_EMUL_ANY_BASE	17	/* it depends on more than one register */
 
+/** umbra_emul_repeats - is it a string instruction with REP? @e: after umbra_emul_decode() returned OK */
+bool umbra_emul_repeats(const struct umbra_emul *e);
+
 /**
  * umbra_emul_plain_mov - is it a MOV of nothing but memory and a register or constant?
  * @e: after umbra_emul_decode() returned OK

@@ -159,6 +159,11 @@ void umbra_pio_exit(struct umbra_vcpu *vcpu, u16 port, u8 size, u32 count, bool 
 
 /* emul_ops.c: decode and emulate the instruction at RIP; in vm->srcu; as umbra_handle_exit(). */
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
+/*
+ * The same for one that writes to a guest's table which a shadow follows. With REP it is not
+ * emulated: the frame is taken for a table no more, and the CPU does it.
+ */
+int umbra_emulate_store(struct umbra_vcpu *vcpu);
 
 /**
  * umbra_emulate_next() - do the instruction at RIP without entering the guest

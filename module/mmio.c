@@ -177,7 +177,7 @@ int umbra_store_fault(struct umbra_vcpu *vcpu)
 
 	mov = known_mov(vcpu, &gpa, &write);
 	if (!mov)
-		return umbra_emulate_insn(vcpu);
+		return umbra_emulate_store(vcpu);
 	value = mov->constant ? mov->value : umbra_gpr(vcpu, mov->reg);
 	if (umbra_guest_write(vcpu->vm, gpa, &value, mov->size))
 		return umbra_emulate_insn(vcpu);

@@ -215,7 +215,7 @@ int umbra_mmu_load_root(struct umbra_vcpu *vcpu);
 /* exit.c's: enum umbra_fault_result, or errno. The caller is in vm->srcu. */
 int umbra_mmu_fault(struct umbra_vcpu *vcpu, u64 addr, u64 error);
 /*
- * The emulator's: the write that faulted is of an instruction that it does not know.
+ * The emulator's: the write that faulted is of an instruction that it does not know, or not want.
  * True: enter the guest again, the CPU can do it now.
  */
 bool umbra_mmu_let_write(struct umbra_vcpu *vcpu);

@@ -25,7 +25,7 @@ export TOP := $(CURDIR)
 need := scripts/need
 series := 6.1 6.12
 module_sources := Kbuild $(wildcard module/*.[chS] uapi/linux/*.h)
-initrd_sources := scripts/build-initrd guest/init lab/agent.c
+initrd_sources := scripts/build-initrd guest/init guest/work.c lab/agent.c
 # A part whose sources are not in the tree is left out.
 parts := $(shell sed -n 's/^umbra-y += \(.*\)\.o$$/\1/p' Kbuild)
 has_module := $(if $(strip $(foreach p,$(parts),$(if $(wildcard $(p).[cS]),,$(p)))),,yes)

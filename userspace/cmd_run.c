@@ -70,7 +70,8 @@ static const char help_text[] =
 "                    socket, a FIFO or a file\n"
 "  --dev PATH        the hypervisor's device; default /dev/umbra; /dev/kvm works too\n"
 "  --stats FILE      at the end, write counts there, and as mark_ns the nanoseconds\n"
-"                    from the first KVM_RUN to the guest's first write to port 0xf4\n"
+"                    from the first KVM_RUN to the guest's first write to port 0xf4;\n"
+"                    of each of the first 32 writes the time, and the exits until then\n"
 "  --help            this text\n"
 "\n"
 "Ctrl-A X on a terminal leaves the guest; Ctrl-A Ctrl-A sends one Ctrl-A.\n";

@@ -168,6 +168,7 @@ static int create_devices(struct vm *vm, struct umbra_err *err)
 	vm->pio.top = UINT16_MAX;
 	rtc_init(&vm->rtc, &vm->board, &vm->rtc_host);
 	vm->pm = (struct pm){ .board = &vm->board, .control = 1 };
+	vm->mark = (struct mark){ .take = vm->cfg->stats ? vm_mark : NULL, .ctx = vm };
 	uart_init(&vm->com1, &vm->board, &vm->console.host, COM1_GSI);
 	uart_init(&vm->com2, &vm->board, &vm->channel.host, COM2_GSI);
 	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
@@ -447,9 +448,7 @@ int vm_write_stats(const struct vm *vm, const char *path)
 
 	if (!f)
 		return -errno;
-	if (vm->mark.first_ns)
-		fprintf(f, "mark_ns %llu\n",
-			(unsigned long long)(vm->mark.first_ns - vm->stats.start_ns));
+	vm_marks_write(vm, f);
 	fprintf(f, "run_ns %llu\nexits %llu\nexits_io %llu\nexits_mmio %llu\ninterrupted %llu\n"
 		"io_unclaimed %llu\n",
 		(unsigned long long)(vm->stats.end_ns - vm->stats.start_ns),

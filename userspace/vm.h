@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "boot/boot.h"
 #include "control.h"
@@ -51,6 +52,16 @@ struct vcpu_stats {
 	uint64_t end_ns;
 };
 
+#define EXIT_REASONS_MAX	64
+
+/** struct mark_exits - all vCPUs' exits when the guest wrote a mark; an empty name ends them */
+struct mark_exits {
+	struct {
+		char name[16];
+		uint64_t count;
+	} by[EXIT_REASONS_MAX];
+};
+
 /*
  * [C] constant once the vCPUs' threads run, [V] the vCPU's thread's alone until it
  * has ended, [M] the main thread's alone, [A] atomic, [O] has a lock of its own.
@@ -78,6 +89,7 @@ struct vm {
 	int rtc_timer;			/* C: timerfd of the clock's next second */
 	struct pm pm;			/* A */
 	struct mark mark;		/* A */
+	struct mark_exits mark_exits[MARKS_MAX]; /* V, of the vCPU that wrote the mark */
 	struct vcpu_stats stats;	/* M: the sum, once the threads have ended */
 	char stop_text[256];		/* V, of the vCPU that stopped the VM */
 	char refusal[REFUSAL_MAX];	/* V, of that one: the record of a failed entry, or empty */
@@ -133,6 +145,12 @@ int vm_loop(struct vm *vm);
 
 /** vm_run_vcpu() - the body of a vCPU's thread: enter, and answer exits. */
 void vm_run_vcpu(struct vcpu *vcpu);
+
+/** vm_mark() - of a byte at the measurement port: count the exits until now; a vCPU's thread. */
+void vm_mark(void *ctx, unsigned int nr);
+
+/** vm_marks_write() - the measurement port's bytes as lines of --stats; once all threads have ended. */
+void vm_marks_write(const struct vm *vm, FILE *to);
 
 /** vm_write_stats() - write the measurements to a file. Return: 0 or a negative errno. */
 int vm_write_stats(const struct vm *vm, const char *path);

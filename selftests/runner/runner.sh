@@ -138,6 +138,10 @@ guest_ends 69 '77 is not an open' "channel at a descriptor that is not open" yo 
 guest_ends 0 '' "stats" mark --stats "$work/stats"
 grep -qE '^mark_ns [0-9]+$' "$work/stats" && grep -qx 'io_mark_0xf4 2' "$work/stats"
 result $? "stats: the mark's time, and both writes"
+grep -qE '^mark_1_end_ns [0-9]+$' "$work/stats" && ! grep -q '^mark_2' "$work/stats" &&
+	[ "$(sed -n 's/^mark_1_exits_io //p' "$work/stats")" -gt \
+	  "$(sed -n 's/^mark_0_exits_io //p' "$work/stats")" ]
+result $? "stats: of each write the time and the exits until then"
 run --kernel "$work/hi" >/dev/full </dev/null
 result $? "an output that fails does not end the guest"
 run --kernel "$work/hi" >&- </dev/null

@@ -33,9 +33,22 @@ struct pm {
 	_Atomic uint16_t control;
 };
 
-/** struct mark - the measurement port. @first_ns: when the first byte was written; 0 until then */
+#define MARKS_MAX	32
+
+/**
+ * struct mark - the measurement port, a guest's way to say «now»
+ * @count: the bytes written; of the first MARKS_MAX of them is kept
+ * @at: when each was written, and when @take had returned
+ * @take: called in between with the byte's number, on the vCPU's thread; or NULL
+ * @ctx: for @take
+ */
 struct mark {
-	_Atomic uint64_t first_ns;
+	atomic_uint count;
+	struct mark_at {
+		uint64_t begin_ns, end_ns;
+	} at[MARKS_MAX];
+	void (*take)(void *ctx, unsigned int nr);
+	void *ctx;
 };
 
 extern const struct bus_ops pm_bus_ops;		/* struct pm */

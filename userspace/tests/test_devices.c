@@ -380,12 +380,19 @@ static void test_rtc_interrupts(struct tap *tap)
 
 /* ACPI, reset ------------------------------------------------------------ */
 
+static unsigned int marks_taken[MARKS_MAX + 1];
+
+static void take_mark(void *ctx, unsigned int nr)
+{
+	((unsigned int *)ctx)[nr <= MARKS_MAX ? nr : MARKS_MAX]++;
+}
+
 static void test_platform(struct tap *tap)
 {
 	struct fake_board f;
 	struct pm pm;
-	struct mark mark = { 0 };
-	uint64_t first;
+	struct mark mark = { .take = take_mark, .ctx = marks_taken };
+	unsigned int i;
 
 	fake_board_init(&f);
 	pm = (struct pm){ .board = &f.board, .control = 1 };
@@ -415,9 +422,14 @@ static void test_platform(struct tap *tap)
 	tap_ok(tap, f.why == STOP_RESET, "reset register: 6 resets");
 
 	mark_bus_ops.write(&mark, 0, 0, 1);
-	first = mark.first_ns;
 	mark_bus_ops.write(&mark, 0, 0, 1);
-	tap_ok(tap, first && mark.first_ns == first, "mark: the first write counts");
+	tap_ok(tap, mark.at[0].begin_ns && mark.at[0].begin_ns <= mark.at[0].end_ns &&
+	       mark.at[0].end_ns <= mark.at[1].begin_ns && marks_taken[0] == 1 &&
+	       marks_taken[1] == 1, "mark: each write has its time");
+	for (i = 0; i < 2 * MARKS_MAX; i++)
+		mark_bus_ops.write(&mark, 0, 0, 1);
+	tap_ok(tap, mark.count == MARKS_MAX && marks_taken[MARKS_MAX - 1] == 1 &&
+	       !marks_taken[MARKS_MAX], "mark: no more are kept than there is room for");
 }
 
 int main(void)

@@ -35,6 +35,7 @@
  * @ticks: the host's TSC, from the exit until the guest was entered again
  * @bucket: [n]: how many took 2^n to 2^(n+1) - 1 ticks; the last one: or longer
  * @recent: the last exits in turn, the owner's alone; @nr_recent counts them
+ * @reason: of the last one, as it was counted
  */
 struct umbra_stats {
 	struct umbra_counters {
@@ -46,6 +47,7 @@ struct umbra_stats {
 	u64 bucket[UMBRA_EXIT_NR][UMBRA_EXIT_BUCKETS];
 	struct umbra_entry_exit recent[UMBRA_ENTRY_EXITS];
 	u32 nr_recent;
+	u32 reason;
 };
 
 /* One more of what UMBRA_VCPU_COUNTERS has by that name. Only for the vCPU's owner. */
@@ -63,19 +65,21 @@ static inline void umbra_stats_reason(struct umbra_vcpu *vcpu, u32 reason)
 	struct umbra_stats *stats = vcpu->stats;
 	struct umbra_entry_exit *recent = &stats->recent[stats->nr_recent++ % UMBRA_ENTRY_EXITS];
 
+	stats->reason = reason;
 	stats->count[reason]++;
 	recent->rip = vcpu->regs.rip;
 	recent->reason = reason;
 }
 
 /*
- * The guest is about to be entered: the exit before, which was counted, is over.
+ * The guest is about to be entered: the exit before, which was counted, is over. It may
+ * have turned out to be another kind meanwhile, as a #PF that is a shadow's.
  * TSCs of two CPUs that differ can make a time negative; it counts as none.
  */
 static inline void umbra_stats_enter(struct umbra_vcpu *vcpu)
 {
 	struct umbra_stats *stats = vcpu->stats;
-	u32 reason = vcpu->exit.reason;
+	u32 reason = stats->reason;
 	s64 ticks;
 
 	if (unlikely(!vcpu->exit_tsc))

@@ -58,7 +58,7 @@ struct vcpu_stats {
 struct mark_exits {
 	struct {
 		char name[16];
-		uint64_t count;
+		uint64_t count, ticks;
 	} by[EXIT_REASONS_MAX];
 };
 

@@ -17,6 +17,7 @@ void vm_mark(void *ctx, unsigned int nr)
 			if (umbra_exit_stats(&vm->kvm, vm->vcpus[i].kvm.id, reason, &one, NULL))
 				return;
 			vm->mark_exits[nr].by[reason].count += one.count;
+			vm->mark_exits[nr].by[reason].ticks += one.ticks;
 		}
 		memcpy(vm->mark_exits[nr].by[reason].name, one.name, sizeof(one.name));
 	}
@@ -37,7 +38,10 @@ void vm_marks_write(const struct vm *vm, FILE *to)
 			nr, (unsigned long long)(vm->mark.at[nr].end_ns - start));
 		for (i = 0; i < EXIT_REASONS_MAX && exits->by[i].name[0]; i++)
 			if (exits->by[i].count)
-				fprintf(to, "mark_%u_exits_%.16s %llu\n", nr, exits->by[i].name,
-					(unsigned long long)exits->by[i].count);
+				fprintf(to, "mark_%u_exits_%.16s %llu\nmark_%u_ticks_%.16s %llu\n",
+					nr, exits->by[i].name,
+					(unsigned long long)exits->by[i].count,
+					nr, exits->by[i].name,
+					(unsigned long long)exits->by[i].ticks);
 	}
 }

@@ -266,6 +266,41 @@ TEST_MODES(store_cost, "a store to a table in use: no exit, lazy the first after
 	vm_free(&vm);
 }
 
+/* A directory in use is cleared as Linux clears pages, and made anew, always at one address. */
+static void cleared_guest(void)
+{
+	const uint64_t pd = GPA_TEST + 0x80000, pt = pd + PAGE;
+	uint64_t at_end, count, i, round;
+
+	for (round = 0; round < 20; round++)
+		*at(GPA_TEST + round * PAGE) = round;
+	at(GPA_PDPT)[OTHER >> 30] = pd | RWU;
+	for (round = 0; round < 20; round++) {
+		count = 512;
+		asm volatile("rep stosq" : "=D"(at_end), "+c"(count) : "a"(0), "0"(pd) : "memory");
+		GUEST_ASSERT(at_end == pd + PAGE && !count);
+		invlpg(OTHER);
+		for (i = 0; i < 512; i++)
+			GUEST_ASSERT(!at(pd)[i]);
+		GUEST_TRY("movq (%0), %%rax", : : "r"(OTHER) : "rax", "memory");
+		GUEST_ASSERT(g_vector == PF_VECTOR && !g_error);
+		at(pt)[0] = (GPA_TEST + round * PAGE) | RWU;
+		at(pd)[0] = pt | RWU;
+		GUEST_ASSERT(*at(OTHER) == round);
+	}
+	guest_done();
+}
+
+TEST_MODES(cleared, "a directory in use that REP STOS clears, twenty times")
+{
+	struct vm vm;
+	struct vcpu *v = start(&vm, mode, cleared_guest);
+
+	memset(vm.mem + GPA_TEST + 0x80000, 0, 2 * PAGE);
+	vcpu_run_to_end(v);
+	vm_free(&vm);
+}
+
 /* A right is lowered, which shows at the latest when the address is flushed, and raised. */
 static void invlpg_guest(void)
 {

@@ -349,6 +349,59 @@ TEST_EACH(too_long, "case 39: prefixes before an access to a device: ", prefixes
 	long_case(p, true);
 }
 
+/* The page behind GPA_INSN's is not mapped. */
+static const struct edge {
+	const char *name;
+	unsigned int nr, in;	/* prefixes, bytes in front of that page */
+	bool executes;
+} edges[] = {
+	{ "15 bytes up to it", 13, 15, true },
+	{ "15 bytes, the last one in it", 13, 14, false },
+	{ "15 bytes, all but one in it", 13, 1, false },
+	{ "17 bytes, the last three in it", 15, 14, false },
+};
+
+/* Pages of 4 KiB where GPA_INSN is. */
+static void map_up_to_insn(struct vm *vm)
+{
+	uint64_t base = GPA_INSN & ~0x1fffffULL, rw = PTE_P | PTE_W, pde = GPA_PT | rw, pte;
+	unsigned int i;
+
+	for (i = 0; i < 512; i++) {
+		pte = (base + i * 4096) | rw;
+		if (base + i * 4096 == GPA_INSN + 4096)
+			pte = 0;
+		memcpy(vm->mem + GPA_PT + i * 8, &pte, 8);
+	}
+	memcpy(vm->mem + GPA_PD + (base >> 21) * 8, &pde, 8);
+}
+
+static void edge_case(const struct edge *e, bool emulated)
+{
+	struct vm vm;
+	struct vcpu *v = make(&vm, long_insn, emulated);
+	uint8_t *code = vm.mem + GPA_INSN + 4096 - e->in;
+
+	map_up_to_insn(&vm);
+	memset(code, 0x3e, e->nr);
+	memcpy(code + e->nr, "\x8b\x07\xc3", 3);
+	G(&vm, g_code) = GPA_INSN + 4096 - e->in;
+	if (e->executes)
+		want_mmio(v, GPA_HOLE, 4, false);
+	/* If not for this instruction, then for the one behind it. */
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_result), PF_VECTOR);
+	EXPECT_EQ(G(&vm, g_cr2), GPA_INSN + 4096);
+	EXPECT_EQ(G(&vm, g_rip), GPA_INSN + 4096 - (e->executes ? 0 : e->in));
+	vm_free(&vm);
+}
+
+TEST_EACH(into_absent, "case 39: an access to a device before an unmapped page: ", edges, e)
+{
+	edge_case(e, false);
+	edge_case(e, true);
+}
+
 /* 40 */
 
 static uint32_t run_some(struct vcpu *v)
@@ -560,6 +613,159 @@ TEST(fragments, "case 43: reads over the edge of memory are made of both sides")
 		EXPECT_EQ(G(&vm, g_result), want);
 		vm_free(&vm);
 	}
+}
+
+#define ISLAND_GPA	(GPA_HOLE + 0x200000)	/* a page of memory among devices */
+
+uint8_t g_data[32];
+static void (*volatile g_access)(void);
+static volatile uint8_t g_avx;
+
+#define FRAGMENT(n, mov, reg)							\
+	static void read_##n(void)						\
+	{									\
+		asm volatile(mov " (%0), %%" reg "; " mov " %%" reg ", g_data"	\
+			     : : "r"(g_address) : "rax", "memory");		\
+	}									\
+	static void write_##n(void)						\
+	{									\
+		asm volatile(mov " g_data, %%" reg "; " mov " %%" reg ", (%0)"	\
+			     : : "r"(g_address) : "rax", "memory");		\
+	}
+FRAGMENT(2, "movw", "ax")
+FRAGMENT(4, "movl", "eax")
+FRAGMENT(8, "movq", "rax")
+FRAGMENT(16, "movups", "xmm0")
+FRAGMENT(32, "vmovups", "ymm0")
+
+static const struct width {
+	const char *name;
+	unsigned int size;
+	void (*read)(void), (*write)(void);
+} widths[] = {
+	{ "2 bytes", 2, read_2, write_2 }, { "4 bytes", 4, read_4, write_4 },
+	{ "8 bytes", 8, read_8, write_8 }, { "16 bytes", 16, read_16, write_16 },
+	{ "32 bytes", 32, read_32, write_32 },
+};
+
+/* The host says what access, for as long as it wants one. */
+static void fragment_guest(void)
+{
+	if (g_avx)
+		write_cr4(read_cr4() | CR4_OSXSAVE);
+	for (;;) {
+		guest_sync(1);
+		g_access();
+	}
+}
+
+static uint8_t byte_at(uint64_t gpa)
+{
+	return gpa * 7 + 1;
+}
+
+/* The memory at @gpa, or NULL: a device's. */
+static uint8_t *memory_at(struct vm *vm, uint8_t *island, uint64_t gpa)
+{
+	if (gpa < MEM_SIZE)
+		return vm->mem + gpa;
+	return gpa / 4096 == ISLAND_GPA / 4096 ? island + gpa % 4096 : NULL;
+}
+
+/* @late: userspace comes back once for nothing before the guest goes on. */
+static uint32_t run_late(struct vcpu *v, bool late)
+{
+	int r;
+
+	v->run->immediate_exit = late;
+	r = late ? vcpu_run_raw(v) : -1;
+	v->run->immediate_exit = 0;
+	ASSERT(!late || !r || errno == EINTR);
+	return r ? vcpu_run(v) : v->run->exit_reason;
+}
+
+/* What of an access of @size bytes at @at lies on devices: at most 8 bytes, and one page, a time. */
+static void serve_pieces(struct vcpu *v, uint8_t *island, uint64_t at, unsigned int size, bool write,
+			 bool late)
+{
+	struct kvm_run *run = v->run;
+	unsigned int i, j, n;
+
+	for (i = 0; i < size; i += n) {
+		n = 4096 - (at + i) % 4096;
+		if (n > size - i)
+			n = size - i;
+		if (memory_at(v->vm, island, at + i))
+			continue;
+		if (n > 8)
+			n = 8;
+		EXPECT_EQ(run_late(v, late), KVM_EXIT_MMIO);
+		EXPECT_EQ(run->mmio.phys_addr, at + i);
+		EXPECT_EQ(run->mmio.len, n);
+		EXPECT_EQ(run->mmio.is_write, write);
+		for (j = 0; j < n; j++) {
+			if (write)
+				EXPECT_EQ(run->mmio.data[j], i + j + 1);
+			else
+				run->mmio.data[j] = byte_at(at + i + j);
+		}
+	}
+}
+
+static void fragment(struct vcpu *v, uint8_t *island, uint64_t at, const struct width *w, bool write,
+		     bool late)
+{
+	unsigned int i;
+	uint8_t *p;
+
+	for (i = 0; i < w->size; i++) {
+		G(v->vm, g_data)[i] = write ? i + 1 : 0;
+		p = memory_at(v->vm, island, at + i);
+		if (p)
+			*p = write ? 0 : byte_at(at + i);
+	}
+	G(v->vm, g_address) = at;
+	G(v->vm, g_access) = write ? w->write : w->read;
+	serve_pieces(v, island, at, w->size, write, late);
+	EXPECT_EQ(run_late(v, late), KVM_EXIT_IO);
+	ASSERT(guest_said(v, PORT_SYNC, NULL));
+	for (i = 0; i < w->size; i++) {
+		p = memory_at(v->vm, island, at + i);
+		if (!write)
+			EXPECT_EQ(G(v->vm, g_data)[i], byte_at(at + i));
+		else if (p)
+			EXPECT_EQ(*p, i + 1);
+	}
+}
+
+/* Without AVX there is no access of 32 bytes. */
+static void turn_on_avx(struct vcpu *v)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_find(supported_cpuid(), 0xd, 0);
+	struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs[0].value = 7 };
+
+	if (!e || (e->eax & 7) != 7)
+		SKIP("no AVX");
+	ASSERT(!ioctl(v->fd, KVM_SET_XCRS, &x));
+	G(v->vm, g_avx) = 1;
+}
+
+TEST_EACH(edge_fragments, "case 43: over edges of memory and devices, both ways: ", widths, w)
+{
+	static const uint64_t edge[] = { MEM_SIZE, GPA_HOLE + 4096, ISLAND_GPA, ISLAND_GPA + 4096 };
+	uint8_t *island = map_pages(4096);
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, fragment_guest);
+	unsigned int i, in, how;
+
+	if (w->size > 16)
+		turn_on_avx(v);
+	ASSERT(!vm_slot(&vm, 1, 0, ISLAND_GPA, 4096, island));
+	vcpu_run_to_sync(v, 1);
+	for (i = 0; i < ARRAY_SIZE(edge); i++)
+		for (in = 1; in < w->size; in++)
+			for (how = 0; how < 4; how++)
+				fragment(v, island, edge[i] - in, w, how & 1, how & 2);
 }
 
 /* 44 */

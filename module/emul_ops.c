@@ -678,6 +678,38 @@ int umbra_emulate_store(struct umbra_vcpu *vcpu)
 	return emulate(vcpu, true);
 }
 
+/* Does a breakpoint stop the guest in front of its instruction? The CPU has not looked. */
+static bool stopped_before(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
+{
+	struct kvm_segment cs = {};
+	u64 la = umbra_rip(vcpu);
+
+	ve->watched = 0;
+	if (!umbra_breakpoints(vcpu) || (umbra_rflags(vcpu) & X86_EFLAGS_RF) ||
+	    (umbra_backend->interrupt_shadow(vcpu) & KVM_X86_SHADOW_INT_MOV_SS))
+		return false;
+	if (!umbra_is_64bit_code(vcpu)) {
+		umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
+		la = (u32)(la + cs.base);
+	}
+	note_access(ve, la, 1, BIT(DR_RW_EXECUTE));
+	return ve->watched;
+}
+
+int umbra_emulate_unseen(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+
+	if (!stopped_before(vcpu, ve))
+		return umbra_emulate_insn(vcpu);
+	if (vcpu->regs.guest_debug & KVM_GUESTDBG_USE_HW_BP)
+		return umbra_debug_exit(vcpu, X86_TRAP_DB, ve->watched);
+	/* A fault: IRET goes on with the instruction. */
+	umbra_set_rflags(vcpu, umbra_rflags(vcpu) | X86_EFLAGS_RF);
+	umbra_queue_debug(vcpu, ve->watched);
+	return 1;
+}
+
 int umbra_emulate_next(struct umbra_vcpu *vcpu)
 {
 	int idx, r;
@@ -686,7 +718,7 @@ int umbra_emulate_next(struct umbra_vcpu *vcpu)
 	memset(&vcpu->exit, 0, sizeof(vcpu->exit));
 	vcpu->exit.reason = UMBRA_EXIT_SPURIOUS;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = umbra_emulate_insn(vcpu);
+	r = umbra_emulate_unseen(vcpu);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	return r;
 }

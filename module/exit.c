@@ -483,7 +483,7 @@ static int handle_exception(struct umbra_vcpu *vcpu)
 	if (vector == X86_TRAP_PF && vcpu->mmu.shadow)
 		return handle_shadow_fault(vcpu);
 	if (vector == X86_TRAP_UD && umbra_forced_emulation && take_forced_prefix(vcpu))
-		return umbra_emulate_insn(vcpu);
+		return umbra_emulate_unseen(vcpu);
 	if (debugger_wants(vcpu, vector))
 		return umbra_debug_exit(vcpu, vector, payload);
 	/*

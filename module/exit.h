@@ -165,6 +165,9 @@ int umbra_emulate_insn(struct umbra_vcpu *vcpu);
  */
 int umbra_emulate_store(struct umbra_vcpu *vcpu);
 
+/* The same for one that the CPU has not come to: breakpoints on it are looked for first. */
+int umbra_emulate_unseen(struct umbra_vcpu *vcpu);
+
 /**
  * umbra_emulate_next() - do the instruction at RIP without entering the guest
  * @vcpu: loaded, with no event to deliver; not in vm->srcu

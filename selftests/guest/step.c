@@ -115,6 +115,36 @@ static void s_sti_nop(void)
 	guest_done();
 }
 
+extern char stop_here[];
+
+static void on_stop(struct frame *f)
+{
+	on_db(f);
+	f->rflags |= FLAGS_RF;
+}
+
+static void stop_guest(void)
+{
+	g_handlers[DB_VECTOR] = on_stop;
+	asm volatile("mov %0, %%dr0" : : "r"(stop_here));
+	asm volatile("mov %0, %%dr7" : : "r"(0x403UL));
+	asm volatile("movl $1, %%eax\n"
+		     "stop_here: addl $1, %%eax; cmpl $2, %%eax; je 1f; ud2; 1:" : : : "rax", "cc");
+	asm volatile("mov %0, %%dr7" : : "r"(0x400UL));
+	guest_done();
+}
+
+TEST(stop, "a breakpoint stops the guest in front of its instruction, once")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, stop_guest);
+
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_nr_db), 1);
+	EXPECT_EQ(G(&vm, g_db_rip), (uintptr_t)stop_here);
+	EXPECT_EQ(G(&vm, g_db_dr6) & 0xf, 1);
+}
+
 TEST(step_cli, "TF: one DB, right behind CLI")
 {
 	struct vm vm;

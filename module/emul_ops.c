@@ -401,6 +401,7 @@ static const struct umbra_emul_ops emul_ops = {
 	.get_fpu = umbra_emul_get_fpu,
 	.set_fpu = umbra_emul_set_fpu,
 	.get_xcr0 = umbra_emul_get_xcr0,
+	.get_xinuse = umbra_emul_get_xinuse,
 	.set_xcr0 = umbra_emul_set_xcr0,
 	.cpu_has = umbra_emul_cpu_has,
 	.invpcid = umbra_emul_invpcid,

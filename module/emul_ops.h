@@ -82,6 +82,7 @@ int umbra_emul_invlpg(struct umbra_emul *e, u64 la);
 int umbra_emul_get_fpu(struct umbra_emul *e, u8 *image);
 int umbra_emul_set_fpu(struct umbra_emul *e, const u8 *image);
 u64 umbra_emul_get_xcr0(struct umbra_emul *e);
+int umbra_emul_get_xinuse(struct umbra_emul *e, u64 *val);
 int umbra_emul_set_xcr0(struct umbra_emul *e, u64 val);
 bool umbra_emul_cpu_has(struct umbra_emul *e, enum umbra_emul_cpu feature);
 int umbra_emul_invpcid(struct umbra_emul *e, unsigned int type, u16 pcid, u64 la);

@@ -202,6 +202,16 @@ u64 umbra_emul_get_xcr0(struct umbra_emul *e)
 	return umbra_to_ve(e)->vcpu->regs.xcr0;
 }
 
+int umbra_emul_get_xinuse(struct umbra_emul *e, u64 *val)
+{
+	struct umbra_vcpu *vcpu = umbra_to_ve(e)->vcpu;
+	const struct kvm_cpuid_entry2 *entry = umbra_cpuid_find(vcpu, 0xd, 1);
+
+	if (!entry || !(entry->eax & BIT(X86_FEATURE_XGETBV1 & 31)))
+		return gp(e);
+	return umbra_fpu_get_xinuse(vcpu, val) ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
+}
+
 int umbra_emul_set_xcr0(struct umbra_emul *e, u64 val)
 {
 	return umbra_set_xcr0(umbra_to_ve(e)->vcpu, val) ? gp(e) : UMBRA_EMUL_OK;
@@ -248,6 +258,7 @@ static const struct {
 	[UMBRA_CPU_CLFLUSH]	= { 1, EDX, X86_FEATURE_CLFLUSH },
 	[UMBRA_CPU_CLFLUSHOPT]	= { 7, EBX, X86_FEATURE_CLFLUSHOPT },
 	[UMBRA_CPU_CLWB]	= { 7, EBX, X86_FEATURE_CLWB },
+	[UMBRA_CPU_CLZERO]	= { 0x80000008, EBX, X86_FEATURE_CLZERO },
 	[UMBRA_CPU_CR8_LEGACY]	= { 0x80000001, ECX, X86_FEATURE_CR8_LEGACY },
 	[UMBRA_CPU_CX16]	= { 1, ECX, X86_FEATURE_CX16 },
 	[UMBRA_CPU_CX8]		= { 1, EDX, X86_FEATURE_CX8 },
@@ -271,6 +282,7 @@ static const struct {
 	[UMBRA_CPU_SSE3]	= { 1, ECX, X86_FEATURE_XMM3 },
 	[UMBRA_CPU_SSE41]	= { 1, ECX, X86_FEATURE_XMM4_1 },
 	[UMBRA_CPU_SSE42]	= { 1, ECX, X86_FEATURE_XMM4_2 },
+	[UMBRA_CPU_SSE4A]	= { 0x80000001, ECX, X86_FEATURE_SSE4A },
 	[UMBRA_CPU_XOP]		= { 0x80000001, ECX, X86_FEATURE_XOP },
 	[UMBRA_CPU_XSAVE]	= { 1, ECX, X86_FEATURE_XSAVE },
 };

@@ -474,9 +474,11 @@ bool emul_condition(u64 rflags, unsigned int cc);
 	X(invpcid) X(wbinvd) X(mov_from_cr) X(mov_to_cr) X(mov_from_dr)	\
 	X(mov_to_dr) X(sgdt) X(sidt) X(lgdt) X(lidt) X(clflush)		\
 	X(xgetbv) X(xsetbv) X(clac) X(stac) X(monitor) X(mwait) X(vmcall)\
+	X(clzero)							\
 	/* emul_sse.c */						\
 	X(vmov) X(vmov_low) X(vmov_high) X(vmov_hl) X(vdup_low)		\
-	X(vdup_even) X(vdup_odd) X(vzero) X(ldmxcsr) X(stmxcsr)		\
+	X(vdup_even) X(vdup_odd) X(vmovddup) X(vzero) X(extrq)		\
+	X(insertq) X(ldmxcsr) X(stmxcsr)				\
 	/* emul_fpu.c */						\
 	X(fxsave) X(fxrstor) X(fldcw) X(fnstcw) X(fnstsw) X(fninit)	\
 	X(fnclex) X(fwait) X(emms)

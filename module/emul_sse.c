@@ -71,6 +71,24 @@ int emul_op_vdup_low(struct umbra_emul *e)
 	return UMBRA_EMUL_OK;
 }
 
+/* VMOVDDUP: 8 bytes of memory, but 32 with VEX.L. */
+int emul_op_vmovddup(struct umbra_emul *e)
+{
+	unsigned int size = e->vexl ? 32 : 8;
+	int r;
+
+	memset(e->src.raw, 0, sizeof(e->src.raw));
+	if (e->src.kind == K_MEM)
+		r = emul_read(e, e->seg, e->src.ea, e->src.raw, size, EMUL_ACC_OPERAND);
+	else
+		r = e->ops->get_xmm(e, e->src.reg, e->src.raw, e->vexl ? 32 : 16);
+	if (r)
+		return r;
+	e->dst.size = e->vexl ? 32 : 16;
+	emul_op_vdup_low(e);
+	return e->ops->set_xmm(e, e->dst.reg, e->dst.raw, 32);
+}
+
 /* MOVSLDUP and MOVSHDUP: the even or the odd ones of the 32-bit elements twice. */
 static void duplicate(struct umbra_emul *e, unsigned int odd)
 {
@@ -92,6 +110,35 @@ int emul_op_vdup_even(struct umbra_emul *e)
 int emul_op_vdup_odd(struct umbra_emul *e)
 {
 	duplicate(e, 1);
+	return UMBRA_EMUL_OK;
+}
+
+/*
+ * EXTRQ and INSERTQ of SSE4a: a field of a 64-bit number, its length in the low byte of @how (0
+ * means 64), its place in the high one. What reaches beyond bit 63 is undefined.
+ */
+static u64 field_bits(u16 how)
+{
+	unsigned int len = how & 63;
+
+	return len ? (1ull << len) - 1 : ~0ull;
+}
+
+int emul_op_extrq(struct umbra_emul *e)
+{
+	u16 how = e->src.val;
+
+	e->dst.word[0] = (e->dst.word[0] >> (how >> 8 & 63)) & field_bits(how);
+	return UMBRA_EMUL_OK;
+}
+
+int emul_op_insertq(struct umbra_emul *e)
+{
+	u16 how = e->src2.kind == K_IMM ? e->src2.val : e->src.word[1];
+	u64 mask = field_bits(how);
+	unsigned int at = how >> 8 & 63;
+
+	e->dst.word[0] = (e->dst.word[0] & ~(mask << at)) | (e->src.word[0] & mask) << at;
 	return UMBRA_EMUL_OK;
 }
 

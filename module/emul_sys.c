@@ -174,16 +174,23 @@ int emul_op_invpcid(struct umbra_emul *e)
 	return e->ops->invpcid(e, type, desc[0], desc[1]);
 }
 
-/* Extended control registers: there is one, XCR0. */
+/* Extended control registers: there is one, XCR0; number 1 tells what of it is in use. */
 
 int emul_op_xgetbv(struct umbra_emul *e)
 {
+	int r = UMBRA_EMUL_OK;
+	u64 val;
+
 	if (!(e->ops->get_cr(e, 4) & EMUL_CR4_OSXSAVE))
 		return emul_ud(e);
-	if (emul_reg_read(e, EMUL_RCX, 4))
+	if (emul_reg_read(e, EMUL_RCX, 4) > 1)
 		return emul_gp0(e);
-	pend_edx_eax(e, e->ops->get_xcr0(e));
-	return UMBRA_EMUL_OK;
+	val = e->ops->get_xcr0(e);
+	if (emul_reg_read(e, EMUL_RCX, 4))
+		r = e->ops->get_xinuse(e, &val);
+	if (!r)
+		pend_edx_eax(e, val);
+	return r;
 }
 
 int emul_op_xsetbv(struct umbra_emul *e)
@@ -256,6 +263,16 @@ int emul_op_clflush(struct umbra_emul *e)
 	int r = emul_linear(e, e->seg, e->dst.ea, 1, false, &la);
 
 	return r ? r : e->ops->probe(e, la, 1, 0, &ram);
+}
+
+/* Zeros for the 64 bytes around the address in rAX. */
+int emul_op_clzero(struct umbra_emul *e)
+{
+	static const u8 zeros[64];
+	unsigned int seg = e->seg_override != EMUL_NR_SEGS ? e->seg_override : EMUL_DS;
+
+	return emul_write(e, seg, emul_reg_read(e, EMUL_RAX, e->adsize) & ~63ull, zeros,
+			  sizeof(zeros), EMUL_ACC_OPERAND);
 }
 
 int emul_op_mov_from_cr(struct umbra_emul *e)

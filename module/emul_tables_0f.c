@@ -34,7 +34,8 @@ static const struct emul_opcode group7_reg5[8] = {
 	ONLY(PKU), ONLY(PKU),
 };
 static const struct emul_opcode group7_reg7[8] = {
-	I(swapgs, F_SELF), I(rdtscp, F_CPU(RDTSCP)),
+	I(swapgs, F_SELF), I(rdtscp, F_CPU(RDTSCP)), UNDEF(0), UNDEF(0),
+	I(clzero, F_SELF | F_CPU(CLZERO)), UNDEF(0), UNDEF(0), UNDEF(0),
 };
 
 static const struct emul_opcode group7_0[2] = {
@@ -204,6 +205,29 @@ static const struct emul_opcode pfx_0f29[4] = {
 static const struct emul_opcode pfx_0f2b[4] = {
 	I(vmov, XRM_XREG(4) | F_MOV | F_ALIGN | F_MEMONLY),
 	I(vmov, XRM_XREG(4) | F_MOV | F_ALIGN | F_MEMONLY),
+	I(vmov, XRM_XREG(2) | F_MOV | F_MEMONLY | F_CPU(SSE4A)),
+	I(vmov, XRM_XREG(3) | F_MOV | F_MEMONLY | F_CPU(SSE4A)),
+};
+/* SSE4a: a field's length and place are two bytes of code, or in the second register. */
+static const struct emul_opcode extrq_imm[8] = {
+	I(extrq, F_OP(O_XRM, O_UIMM16) | F_VSIZE(4) | F_CPU(SSE4A) | VEC),
+	UNDEF(0), UNDEF(0), UNDEF(0), UNDEF(0), UNDEF(0), UNDEF(0), UNDEF(0),
+};
+static const struct emul_opcode extrq_imm_reg[2] = { UNDEF(0), T(GROUP, extrq_imm, 0) };
+static const struct emul_opcode insertq_imm_reg[2] = {
+	UNDEF(0), I(insertq, XREG_XRM(4) | F_SRC2(O_UIMM16) | F_CPU(SSE4A) | VEC),
+};
+static const struct emul_opcode pfx_0f78[4] = {
+	UNDEF(0), T(DUAL, extrq_imm_reg, 0), UNDEF(0), T(DUAL, insertq_imm_reg, 0),
+};
+static const struct emul_opcode extrq_reg[2] = {
+	UNDEF(0), I(extrq, XREG_XRM(4) | F_CPU(SSE4A) | VEC),
+};
+static const struct emul_opcode insertq_reg[2] = {
+	UNDEF(0), I(insertq, XREG_XRM(4) | F_CPU(SSE4A) | VEC),
+};
+static const struct emul_opcode pfx_0f79[4] = {
+	UNDEF(0), T(DUAL, extrq_reg, 0), UNDEF(0), T(DUAL, insertq_reg, 0),
 };
 /* MMX without a prefix. */
 static const struct emul_opcode pfx_0f6e[4] = {
@@ -292,7 +316,8 @@ const struct emul_opcode emul_opcodes_0f[256] = {
 	[0x6e] = T(MANDATORY, pfx_0f6e, F_MODRM | F_NOREP),
 	[0x6f] = T(MANDATORY, pfx_0f6f, F_MODRM | F_NOREP),
 	[0x77] = T(MANDATORY, pfx_0f77, 0),
-	[0x78] = UNDEF(0), [0x79] = UNDEF(0), [0x7a] = UNDEF(0), [0x7b] = UNDEF(0),
+	[0x78] = T(MANDATORY, pfx_0f78, F_MODRM), [0x79] = T(MANDATORY, pfx_0f79, F_MODRM),
+	[0x7a] = UNDEF(0), [0x7b] = UNDEF(0),
 	[0x7e] = T(MANDATORY, pfx_0f7e, F_MODRM | F_NOREP),
 	[0x7f] = T(MANDATORY, pfx_0f7f, F_MODRM | F_NOREP),
 	[0x80 ... 0x8f] = I(jcc, F_SRC(O_IMM) | F_NEAR),

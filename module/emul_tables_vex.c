@@ -36,10 +36,9 @@ static const struct emul_opcode vhigh_load[2] = {
 	I(vmov_high, XREG_XRM(3) | F_MOV | F_VVVV | F_L0),
 	I(vmov_high, XREG_XRM(4) | F_MOV | F_VVVV | F_L0),
 };
-/* F2, VMOVDDUP, is not done. */
 static const struct emul_opcode vex_12[4] = {
 	T(DUAL, vlow_load, 0), I(vmov_low, XREG_XRM(3) | F_MOV | F_VVVV | F_L0 | F_MEMONLY),
-	I(vdup_even, LOAD),
+	I(vdup_even, LOAD), I(vmovddup, F_OP(O_XREG, O_XRM) | F_VSIZE(3) | F_SELF),
 };
 static const struct emul_opcode vex_13[4] = {
 	I(vmov, XRM_XREG(3) | F_MOV | F_MEMONLY | F_L0),

@@ -138,6 +138,7 @@ enum umbra_emul_cpu {
 	UMBRA_CPU_CLFLUSH,
 	UMBRA_CPU_CLFLUSHOPT,
 	UMBRA_CPU_CLWB,
+	UMBRA_CPU_CLZERO,
 	UMBRA_CPU_CR8_LEGACY,
 	UMBRA_CPU_CX16,
 	UMBRA_CPU_CX8,
@@ -161,6 +162,7 @@ enum umbra_emul_cpu {
 	UMBRA_CPU_SSE3,
 	UMBRA_CPU_SSE41,
 	UMBRA_CPU_SSE42,
+	UMBRA_CPU_SSE4A,
 	UMBRA_CPU_XOP,
 	UMBRA_CPU_XSAVE,
 	UMBRA_NR_CPU_FEATURES
@@ -211,6 +213,8 @@ enum umbra_emul_cpu {
  * @get_fpu: the x87 and SSE state as FXSAVE64 stores it, 512 bytes. OK or UNHANDLEABLE.
  * @set_fpu: load it; MXCSR is valid.
  * @get_xcr0: read XCR0. Cannot fail.
+ * @get_xinuse: which components of XCR0 are not as they were at the start, XGETBV with ECX 1.
+ *	OK, FAULT (#GP) where the guest's CPU cannot tell, UNHANDLEABLE.
  * @set_xcr0: write it; FAULT (#GP) for a value that the CPU would refuse.
  * @cpu_has: enum umbra_emul_cpu: does the guest's CPU have it?
  * @hlt: the vCPU is to block once this instruction is committed.
@@ -256,6 +260,7 @@ struct umbra_emul_ops {
 	int (*get_fpu)(struct umbra_emul *e, u8 *image);
 	int (*set_fpu)(struct umbra_emul *e, const u8 *image);
 	u64 (*get_xcr0)(struct umbra_emul *e);
+	int (*get_xinuse)(struct umbra_emul *e, u64 *val);
 	int (*set_xcr0)(struct umbra_emul *e, u64 val);
 	bool (*cpu_has)(struct umbra_emul *e, enum umbra_emul_cpu feature);
 	int (*hlt)(struct umbra_emul *e);

@@ -208,6 +208,17 @@ int umbra_fpu_set_xmm(struct umbra_vcpu *vcpu, unsigned int reg, const void *buf
 	return 0;
 }
 
+/* What XGETBV with ECX 1 would say to the guest. */
+int umbra_fpu_get_xinuse(struct umbra_vcpu *vcpu, u64 *val)
+{
+	if (!vcpu->fpu.loaded || !boot_cpu_has(X86_FEATURE_XGETBV1))
+		return -EOPNOTSUPP;
+	lock_guest_fpregs();
+	*val = xfeatures_in_use() & vcpu->regs.xcr0;
+	fpregs_unlock();
+	return 0;
+}
+
 int umbra_fpu_get_image(struct umbra_vcpu *vcpu, void *image)
 {
 	struct fxregs_state fx;

@@ -50,6 +50,7 @@ int umbra_fpu_set_xmm(struct umbra_vcpu *vcpu, unsigned int reg, const void *buf
 
 /* Also the emulator's: x87 and SSE state as FXSAVE64 stores it, 512 bytes; MXCSR must be valid. -EOPNOTSUPP */
 int umbra_fpu_get_image(struct umbra_vcpu *vcpu, void *image);
+int umbra_fpu_get_xinuse(struct umbra_vcpu *vcpu, u64 *val);
 int umbra_fpu_set_image(struct umbra_vcpu *vcpu, const void *image);
 
 /*

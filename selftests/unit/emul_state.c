@@ -368,6 +368,49 @@ static void test_mmx(void)
 	       "movq to nothing leaves the tags");
 }
 
+static void test_clzero(void)
+{
+	unsigned int i;
+
+	set_up(L64);
+	m.e.gpr[AX] = 0x17f;
+	tap_ok(model_run(&m, CODE("\x0f\x01\xfc")) == OK && ram[0x13f] == 0x3f && ram[0x180] == 0x80,
+	       "clzero leaves what is around its line");
+	for (i = 0x140; i < 0x180 && !ram[i]; i++)
+		;
+	tap_ok(i == 0x180, "and clears that");
+	m.e.rip = 0x1000;
+	m.e.gpr[AX] = 0x50000;
+	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xfc")), PF, 2), "clzero of nothing");
+}
+
+static void test_sse4a(void)
+{
+	u64 *one = (u64 *)m.xmm[1], *two = (u64 *)m.xmm[2];
+
+	set_up(L64);
+	one[0] = 0x1122334455667788;
+	tap_ok(model_run(&m, CODE("\x66\x0f\x78\xc1\x10\x08")) == OK && one[0] == 0x6677,
+	       "extrq: 16 bits from 8 on");
+	one[0] = 0x1122334455667788;
+	tap_ok(model_run(&m, CODE("\x66\x0f\x78\xc1\x40\x40")) == OK && one[0] == 0x1122334455667788,
+	       "extrq: 0 means 64, six bits count");
+	two[0] = 0x3804;		/* 4 bits from 56 on */
+	tap_ok(model_run(&m, CODE("\x66\x0f\x79\xca")) == OK && one[0] == 1, "extrq by register");
+	one[0] = 0x1122334455667788;
+	two[0] = 0xeeee;
+	tap_ok(model_run(&m, CODE("\xf2\x0f\x78\xca\x08\x10")) == OK && one[0] == 0x1122334455ee7788,
+	       "insertq: 8 bits at 16");
+	two[1] = 0x3c04;
+	tap_ok(model_run(&m, CODE("\xf2\x0f\x79\xca")) == OK && one[0] == 0xe122334455ee7788,
+	       "insertq by register");
+	set_up(L64);
+	tap_ok(faulted(model_run(&m, CODE("\x66\x0f\x78\x03\x10\x08")), UD, -1) &&
+	       faulted(model_run(&m, CODE("\x66\x0f\x78\xc9\x10\x08")), UD, -1) &&
+	       faulted(model_run(&m, CODE("\x0f\x78\xc1")), UD, -1) &&
+	       faulted(model_run(&m, CODE("\xf3\x0f\x79\xc1")), UD, -1), "others are undefined");
+}
+
 static void test_fxsave(void)
 {
 	u8 want[512];
@@ -431,8 +474,12 @@ static void test_system(void)
 	tap_ok(model_run(&m, CODE("\x0f\x01\xd1")) == OK && m.xcr0 == 7, "xsetbv");
 	m.e.rip = 0x1000;
 	m.e.gpr[CX] = 1;
-	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xd0")), GP, 0) &&
-	       faulted(model_run(&m, CODE("\x0f\x01\xd1")), GP, 0), "there is no XCR1");
+	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xd1")), GP, 0), "there is no XCR1 to write");
+	tap_ok(model_run(&m, CODE("\x0f\x01\xd0")) == OK && m.e.gpr[AX] == 5,
+	       "xgetbv 1: what is in use");
+	m.e.rip = 0x1000;
+	m.e.gpr[CX] = 2;
+	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xd0")), GP, 0), "there is no XCR2");
 	m.e.gpr[CX] = 0;
 	m.e.cpl = 3;
 	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xd1")), GP, 0), "xsetbv by CPL 3");
@@ -525,6 +572,8 @@ int main(void)
 	test_rights();
 	test_x87();
 	test_mmx();
+	test_clzero();
+	test_sse4a();
 	test_fxsave();
 	test_system();
 	test_invpcid();

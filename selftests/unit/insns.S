@@ -374,6 +374,10 @@ insns:
 	insn	0, C_AVX, vmovhlps %xmm1, %xmm2, %xmm3
 	insn	0, C_AVX, vmovlhps %xmm1, %xmm2, %xmm3
 	insn	0, C_AVX, vmovsldup %ymm1, %ymm2
+	insn	0, C_AVX, vmovddup 3(%rdi), %xmm2
+	insn	0, C_AVX, vmovddup 3(%rdi), %ymm3
+	insn	0, C_AVX, vmovddup %xmm1, %xmm2
+	insn	0, C_AVX, vmovddup %ymm1, %ymm2
 	insn	0, C_AVX, vmovshdup (%rdi), %ymm2
 	insn	0, C_AVX, vmovshdup %xmm9, %xmm15
 	insn	0, C_AVX, vmovd %ecx, %xmm1

@@ -323,6 +323,14 @@ static u64 model_get_xcr0(struct umbra_emul *e)
 	return to_model(e)->xcr0;
 }
 
+static int model_get_xinuse(struct umbra_emul *e, u64 *val)
+{
+	if (to_model(e)->no_vector)
+		return UMBRA_EMUL_UNHANDLEABLE;
+	*val = to_model(e)->xcr0 & 5;
+	return UMBRA_EMUL_OK;
+}
+
 static int model_set_xcr0(struct umbra_emul *e, u64 val)
 {
 	to_model(e)->xcr0 = val;
@@ -456,6 +464,7 @@ const struct umbra_emul_ops model_ops = {
 	.get_fpu = model_get_fpu,
 	.set_fpu = model_set_fpu,
 	.get_xcr0 = model_get_xcr0,
+	.get_xinuse = model_get_xinuse,
 	.set_xcr0 = model_set_xcr0,
 	.cpu_has = model_cpu_has,
 	.invpcid = model_invpcid,

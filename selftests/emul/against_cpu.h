@@ -7,7 +7,7 @@
 #include "world.h"
 
 #define NO_DIFFERENCE	~0u
-#define NR_SYSTEM	14
+#define NR_SYSTEM	15
 #define NR_HIDDEN	20
 /* Of outcome.vector, besides those that exist. */
 #define VECTOR_SHUTDOWN	0x100	/* a third fault, for want of a stack */
@@ -20,7 +20,7 @@
 /**
  * struct outcome - what a run left
  * @system: CR0, CR3, CR4, CR8, the MSR in rCX, then DR0 to DR3, DR6 and DR7, the size of the IDT
- *	and of the GDT, those that were looked at; LDTR and TR
+ *	and of the GDT, those that were looked at; LDTR and TR, XCR0
  * @fx: the x87's state as FXSAVE stores it, but for pointers and the opcode
  * @hidden: in another world, what segment and table registers hold besides: base, limit and
  *	attributes of ES, DS, FS, GS and SS; bases of GDT, IDT, TR and LDTR; EFER
@@ -28,7 +28,7 @@
  */
 struct outcome {
 	u64 gpr[16], rip, rflags, cs, ss, vector, error, cr2;
-	u64 xmm[32], system[NR_SYSTEM], hidden[NR_HIDDEN];
+	u64 vec[64], system[NR_SYSTEM], hidden[NR_HIDDEN];
 	u16 seg[4], dirty;
 	u8 fx[FX_SIZE];
 };

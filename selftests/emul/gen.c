@@ -40,6 +40,7 @@ const struct gen_segment gen_gdt[NR_DESC] = {
 
 u8 gen_data[DATA_PAGES * 4096];
 bool gen_strict;
+u64 gen_xcr0;
 const char *gen_only;
 bool gen_elsewhere;
 
@@ -243,12 +244,12 @@ static void draw_state(struct gen_case *c)
 
 	draw_segments(c);
 	for (i = 0; i < 16; i++) {
-		u64 v[2] = { gen_value(), gen_value() };
+		u64 v[4] = { gen_value(), gen_value(), gen_value(), gen_value() };
 
 		c->gpr[i] = gen_value();
 		if (gen_chance(2))
 			gen_set(c, i, 8, gen_offset(c, EMUL_DS, gen_target()));
-		memcpy(c->xmm[i], v, 16);
+		memcpy(c->vec[i], v, 32);
 	}
 	c->gpr[EMUL_RSP] = gen_offset(c, EMUL_SS, gen_target() & ~7u);
 	c->gpr[EMUL_RBP] = gen_offset(c, EMUL_SS, gen_target());
@@ -322,8 +323,12 @@ static void draw_vex(struct gen_build *b)
 		code[b->n++] = seg[gen_random() % sizeof(seg)];
 	if (l->prefix >= 0)
 		last = (last & ~3) | l->prefix;
-	if (!(l->flags & F_VVVV) && !gen_chance(8))
+	if (!(l->flags & F_VVVV) && ((!gen_strict && (l->flags & F_AVX)) || !gen_chance(8)))
 		last |= 0x78;
+	/* QEMU looks at VEX.L where it means nothing or must be 0. */
+	if (!gen_strict && (l->flags & F_AVX) && !(l->flags & F_VECL) &&
+	    l->op->exec != emul_op_vzero && l->op->exec != emul_op_vmovddup)
+		last &= ~4;
 	/* Where there are eight registers QEMU takes all four bits of vvvv; and for RORX any. */
 	if (!gen_strict && b->c->mode != UMBRA_EMUL_LONG64)
 		last |= 0x40;
@@ -350,7 +355,7 @@ static void draw_modrm(struct gen_build *b)
 	 * registers where only memory can be. */
 	if (!gen_strict && l->mod < 0 && (l->flags & F_UNDEF))
 		mod = 3;
-	if (!gen_strict && mod == 3 && l->mod < 0 && (l->flags & (F_SSE | F_MMX)) &&
+	if (!gen_strict && mod == 3 && l->mod < 0 && (l->flags & (F_SSE | F_AVX | F_MMX)) &&
 	    (l->op->flags & F_MEMONLY))
 		mod = 0;
 	if (l->reg >= 0)

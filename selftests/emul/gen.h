@@ -68,7 +68,7 @@ struct gen_case {
 	u32 loose;
 	u16 sel[6];
 	u64 gpr[16], rip, rflags, cr0, cr3, cr4, undefined, fault_undefined;
-	u8 xmm[16][16];
+	u8 vec[16][32];
 	struct gen_patch patch[2];
 	u8 nr_patches;
 };
@@ -94,10 +94,17 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index);
 const char *gen_excluded(const struct gen_leaf *l);
 /* The CPU under test is not QEMU's, which does not look at all that it should. */
 extern bool gen_strict;
+/* XCR0 of the cases, 0 without XSAVE. */
+extern u64 gen_xcr0;
 /* If not NULL, only the rows of this handler, which gen_name() has as it is here. */
 extern const char *gen_only;
 /* Only cases that do not run in the guest's own world. */
 extern bool gen_elsewhere;
 const char *gen_name(emul_exec_t exec);
+
+static inline u64 gen_cr4(void)
+{
+	return CASE_CR4 | (gen_xcr0 ? CASE_CR4_XSAVE : 0);
+}
 
 #endif

@@ -87,6 +87,9 @@ CARE(to_cr)
 {
 	u64 r = gen_random(), val = gen_value();
 
+	/* QEMU takes all 64 bits of rSP in 32-bit code. */
+	if (!gen_strict && !in_long(b) && b->e.src.reg == EMUL_RSP)
+		return false;
 	switch (b->e.dst.reg) {
 	case 2:
 		if (!in_long(b))
@@ -161,20 +164,30 @@ CARE(descriptor_table)
 }
 
 /* Selectors of every kind, also of none. */
-CARE(selector)
+static u64 draw_selector(const struct gen_build *b, u32 reg)
 {
 	static const u16 sel[] = {
 		SEL_KSTACK, SEL_FLAT, SEL_DATA16, SEL_KSTACK16, SEL_BASED, SEL_RO, SEL_XO,
 		SEL_CONF, SEL_ABSENT, SEL_SYSTEM, SEL_K64, SEL_U32, 0, 4, 0xfff8, SEL_TR,
 	};
 	u64 r = gen_random();
-	u64 val = gen_paragraphs(b->c) ? gen_paragraph(b->c, b->e.dst.reg) :
+	u64 val = gen_paragraphs(b->c) ? gen_paragraph(b->c, reg) :
 					 sel[r & 15] | (r >> 8 & 3);
-	u32 top = b->c->gpr[EMUL_RSP] - gen_offset(b->c, EMUL_SS, 0);
 
 	/* The vendors disagree about the RPL of a null SS. */
 	if (!gen_paragraphs(b->c) && (gen_chance(2) || !(val & ~3ull)))
 		val = (val & ~3ull) | b->c->cpl;
+	return val;
+}
+
+CARE(selector)
+{
+	u64 val = draw_selector(b, b->e.dst.reg);
+	u32 top = b->c->gpr[EMUL_RSP] - gen_offset(b->c, EMUL_SS, 0);
+
+	/* Who knows what is elsewhere. */
+	if (b->e.src.kind == K_MEM && b->target == NO_TARGET)
+		return false;
 	if (b->e.op->exec == emul_op_pop_sreg)
 		gen_patch(b->c, top, &val, 8);
 	else
@@ -328,10 +341,52 @@ CARE(sysenter)
 	return gen_strict || in_long(b);
 }
 
-/* QEMU finds the level before it finds that there is no OSXSAVE. */
 CARE(xsetbv)
 {
-	return gen_strict || !b->c->cpl;
+	static const u8 xcr0[] = { 7, 7, 0, 2, 5, 0x13, 1, 3 };
+	u64 r = gen_random();
+
+	gen_set(b->c, EMUL_RCX, 8, r & 15 ? 0 : r >> 8);
+	/* No hypervisor learns what QEMU's CPU was given. */
+	gen_set(b->c, EMUL_RAX, 8, xcr0[(r >> 4) % (gen_strict ? 8 : 6)] & (gen_xcr0 | 0x12));
+	gen_set(b->c, EMUL_RDX, 8, r >> 12 & 7 ? 0 : r >> 16);
+	/* Without OSXSAVE QEMU finds the level first. */
+	return gen_strict || b->c->cr4 & CASE_CR4_XSAVE || !b->c->cpl;
+}
+
+CARE(clzero)
+{
+	u32 seg = b->e.seg_override != EMUL_NR_SEGS ? b->e.seg_override : EMUL_DS;
+
+	gen_set(b->c, EMUL_RAX, b->e.adsize, gen_offset(b->c, seg, gen_target()));
+	return true;
+}
+
+/* A field that ends behind bit 63 is undefined. */
+CARE(field)
+{
+	u32 reg = (b->e.modrm & 7) | (b->e.rex & 1) << 3, how = gen_random();
+	u32 len = how & 63, at = how >> 8 & 63;
+
+	if ((len ? len : 64) + at > 64)
+		how &= len ? ~0x3f00u | (64 - len) << 8 : ~0x3f00u;
+	if (b->leaf->opcode == 0x78)
+		memcpy(b->c->code + b->n, &how, 2);
+	else
+		memcpy(b->c->vec[reg] + (b->e.op->exec == emul_op_insertq ? 8 : 0), &how, 2);
+	return true;
+}
+
+/* QEMU clears the registers too that 32-bit code does not have. */
+CARE(vzero)
+{
+	return gen_strict || in_long(b);
+}
+
+CARE(xgetbv)
+{
+	gen_set(b->c, EMUL_RCX, 8, gen_random() & 3);
+	return true;
 }
 
 CARE(fldcw)
@@ -404,7 +459,7 @@ CARE(far_pointer)
 
 	if (!gen_paragraphs(b->c))
 		return true;
-	sel = gen_paragraph(b->c, b->leaf->opcode == 0xb2 ? EMUL_SS : EMUL_ES);
+	sel = gen_paragraph(b->c, EMUL_ES);
 	if (b->target != NO_TARGET)
 		gen_patch(b->c, b->target + b->e.opsize, &sel, 2);
 	return b->target != NO_TARGET;
@@ -412,9 +467,11 @@ CARE(far_pointer)
 
 CARE(lss)
 {
-	if (!care_far_pointer(b))
-		return false;
+	u64 val = draw_selector(b, EMUL_SS);
 
+	if (b->target == NO_TARGET)
+		return false;
+	gen_patch(b->c, b->target + b->e.opsize, &val, 2);
 	/* QEMU holds back a single step behind LSS as behind MOV SS. */
 	b->c->step &= gen_strict;
 	return true;
@@ -535,7 +592,8 @@ static const struct {
 	C(int, interrupt), C(clflush, clflush), C(sti, sti), C(lss, lss), C(les, far_pointer),
 	C(lds, far_pointer), C(lfs, far_pointer), C(lgs, far_pointer),
 	C(syscall, syscall), C(sysret, sysret), C(sysenter, sysenter), C(sysexit, sysenter),
-	C(monitor, monitor), C(mwait, monitor), C(xsetbv, xsetbv), C(fldcw, fldcw), C(emms, emms),
+	C(monitor, monitor), C(mwait, monitor), C(xsetbv, xsetbv), C(xgetbv, xgetbv), C(vzero, vzero),
+	C(clzero, clzero), C(extrq, field), C(insertq, field), C(fldcw, fldcw), C(emms, emms),
 	C(iret, iret), C(retf, retf), C(call_far, far), C(jmp_far, far), C(call_far_mem, far_mem),
 	C(jmp_far_mem, far_mem), C(ldmxcsr, ldmxcsr), C(fxsave, fxsave),
 	C(fxrstor, fxrstor), C(xchg_acc, pause),
@@ -567,8 +625,12 @@ static const char *qemu_excludes(const struct gen_leaf *l)
 		return "QEMU does not know INT1";
 	if (l->op->exec == emul_op_adcx || l->op->exec == emul_op_adox)
 		return "QEMU leaves in RFLAGS what it was to add, behind ADCX and ADOX";
-	if (l->map == 1 && l->opcode == 0x77 && undefined)
-		return "QEMU takes EMMS with any prefix";
+	if ((l->map & 0xf) == 1 && l->opcode == 0x77 && undefined)
+		return "QEMU takes EMMS, VZEROUPPER and VZEROALL with any prefix";
+	if (l->map == (GEN_VEX | 1) && undefined && (l->flags & F_AVX) && l->prefix == 0)
+		return "QEMU has MMX behind VEX too";
+	if (l->op->exec == emul_op_extrq && l->reg >= 0)
+		return "QEMU takes the ModRM byte's reg field, which is 0 here, for the register";
 	if (l->map == 1 && (l->opcode & 0xfe) == 0x78 && undefined)
 		return "QEMU takes EXTRQ and INSERTQ with any prefix";
 	if (l->map == 1 && l->opcode == 0xae && undefined)
@@ -631,6 +693,9 @@ bool gen_string(struct gen_build *b)
 	/* Of two operands that fault, CPUs may choose. */
 	to = e->op->exec == emul_op_cmps ? gen_plain_target() : gen_target();
 	if (e->op->exec == emul_op_cmps && gen_offset(b->c, EMUL_ES, to) > emul_mask(e->adsize))
+		return false;
+	/* CR4.SMAP may refuse both. */
+	if (e->op->exec == emul_op_cmps && !b->c->cpl && b->c->cr4 & GUARD_SMAP)
 		return false;
 	gen_set(b->c, EMUL_RDI, e->adsize, gen_offset(b->c, EMUL_ES, to));
 	gen_set(b->c, EMUL_RCX, e->adsize, gen_random() % 40);

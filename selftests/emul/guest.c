@@ -29,12 +29,13 @@ const char *const mask_reasons[NR_MASKS] = {
 };
 
 /* Of stub.S */
-volatile u64 emul_saved_rsp, emul_out_cr0, emul_out_cr3;
+volatile u64 emul_saved_rsp, emul_out_cr0, emul_out_cr3, emul_out_xcr0;
+volatile u32 emul_xcr0;
 volatile u8 emul_in_case;
-u64 emul_out_xmm[32];
+u64 emul_out_vec[64];
 volatile u16 emul_out_seg[4];
 struct frame *volatile emul_out_frame;
-void emul_enter(struct frame *frame, u64 cr3, const void *xmm);
+void emul_enter(struct frame *frame, u64 cr3, const void *vec);
 void emul_lost(struct frame *f);
 
 static u8 native_data[DATA_PAGES][4096];
@@ -197,12 +198,13 @@ static void take_system(const struct gen_case *c, struct outcome *o, u64 msr)
 	o->system[0] = emul_out_cr0;
 	o->system[1] = emul_out_cr3;
 	o->system[2] = read_cr4();
-	if (o->system[2] != CASE_CR4)
-		write_cr4(CASE_CR4);
+	if (o->system[2] != gen_cr4())
+		write_cr4(gen_cr4());
 	asm volatile("sgdt %0; sidt %1" : "=m"(gdt), "=m"(idt));
 	o->system[10] = gdt[0] | gdt[1] << 8;
 	o->system[11] = idt[0] | idt[1] << 8;
 	take_tables(o->system + 12);
+	o->system[14] = emul_out_xcr0;
 	if (c->debug)
 		read_drs(o->system + 4);
 	if (gen_leaves[c->leaf].op->exec == emul_op_mov_to_cr) {
@@ -224,10 +226,10 @@ static void load_fx(const struct gen_case *c)
 
 	memcpy(fx, &cw, 2);
 	memcpy(fx + 2, &sw, 2);
-	fx[4] = c->xmm[0][3];
+	fx[4] = c->vec[0][3];
 	memcpy(fx + 24, &mxcsr, 4);
 	for (i = 0; i < 8; i++)
-		memcpy(fx + 32 + 16 * i, c->xmm[i], 10);
+		memcpy(fx + 32 + 16 * i, c->vec[i], 10);
 	asm volatile("fxrstor %0" : : "m"(fx));
 }
 
@@ -299,10 +301,10 @@ static void run_once(const struct gen_case *c, struct outcome *o, bool emulated)
 		     : : "r"(c->sel[EMUL_DS]), "r"(c->sel[EMUL_ES]), "r"(c->sel[EMUL_FS]),
 		       "r"(c->sel[EMUL_GS]));
 	g_emulating = emulated;
-	emul_enter(f, TABLES_GPA, c->xmm);
+	emul_enter(f, TABLES_GPA, c->vec);
 	g_emulating = 0;
 	take_frame(o, emul_out_frame);
-	copy_words(o->xmm, emul_out_xmm, sizeof(o->xmm));
+	copy_words(o->vec, emul_out_vec, sizeof(o->vec));
 	copy_words(o->seg, (const void *)emul_out_seg, sizeof(o->seg));
 	take_system(c, o, msr);
 	take_fx(o);
@@ -402,7 +404,7 @@ static void apply_qemu_masks(const struct gen_case *c, struct difference *d, boo
 	}
 	if (l->op->exec == emul_op_fxrstor && !trap) {
 		memcpy(n->fx, e->fx, FX_SIZE);
-		memcpy(n->xmm, e->xmm, sizeof(n->xmm));
+		memcpy(n->vec, e->vec, sizeof(n->vec));
 		g_masked[MASK_PARTIAL_RESTORE]++;
 	}
 	if (l->flags & F_MMX)
@@ -486,6 +488,8 @@ void emul_guest(void)
 	u64 i;
 
 	load_tables();
+	write_cr4(gen_cr4());
+	emul_xcr0 = gen_xcr0;
 	memset((void *)CODE_GPA, 0xcc, CODE_PAGES * 4096);
 	for (i = g_first; g_cases < g_count; i++) {
 		if (i == g_first || i % BATCH == 0) {

@@ -13,8 +13,9 @@
 #define MAIN_CR3	0x4000
 /* PE MP ET NE WP PG */
 #define CASE_CR0	0x80010033
-/* PAE OSFXSR OSXMMEXCPT */
+/* PAE OSFXSR OSXMMEXCPT, and OSXSAVE where the CPU has it */
 #define CASE_CR4	0x620
+#define CASE_CR4_XSAVE	0x40000
 
 /* Linear addresses of a case. The data can be reached with 16, 32 and 64 bits. */
 #define DATA_LA		0x20000000

@@ -6,6 +6,20 @@
 #include "guest_entry.h"
 #include "layout.h"
 
+#define XCR0_AVX	4
+
+.macro LOAD_VECTORS insn, reg
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	\insn	\n * 32(%rdx), %\reg\n
+	.endr
+.endm
+
+.macro SAVE_VECTORS insn, reg
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	\insn	%\reg\n, emul_out_vec + \n * 32
+	.endr
+.endm
+
 	.section .text.emul_stub, "ax"
 	.code64
 	.balign	4096
@@ -17,7 +31,7 @@ emul_vectors:
 	GUEST_VECTORS NR_VECTORS, leave_case
 
 /*
- * void emul_enter(struct frame *frame, uint64_t cr3, const void *xmm): load the registers of the
+ * void emul_enter(struct frame *frame, uint64_t cr3, const void *vec): load the registers of the
  * frame, which lies where both address spaces see it. Returns when a vector has been raised.
  */
 	.globl	emul_enter
@@ -25,10 +39,12 @@ emul_enter:
 	GUEST_PUSH_CALLEE_SAVED
 	movq	%rsp, emul_saved_rsp
 	movb	$1, emul_in_case
-	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	movups	\n * 16(%rdx), %xmm\n
-	.endr
-	movq	%rdi, %rsp
+	testb	$XCR0_AVX, emul_xcr0
+	jnz	1f
+	LOAD_VECTORS movups, xmm
+	jmp	2f
+1:	LOAD_VECTORS vmovups, ymm
+2:	movq	%rdi, %rsp
 	movq	%rsi, %cr3
 	GUEST_POP_FRAME
 
@@ -45,10 +61,23 @@ leave_case:
 	cmpq	%rbx, %rax
 	je	1f
 	movq	%rbx, %cr0
-1:	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-	movups	%xmm\n, emul_out_xmm + \n * 16
-	.endr
-	movw	%es, emul_out_seg
+1:	movl	emul_xcr0, %ebx
+	testl	%ebx, %ebx
+	jz	3f
+	xorl	%ecx, %ecx
+	xgetbv
+	movl	%eax, emul_out_xcr0
+	cmpl	%ebx, %eax
+	je	2f
+	movl	%ebx, %eax
+	xorl	%edx, %edx
+	xsetbv
+2:	testb	$XCR0_AVX, %bl
+	jz	3f
+	SAVE_VECTORS vmovups, ymm
+	jmp	4f
+3:	SAVE_VECTORS movups, xmm
+4:	movw	%es, emul_out_seg
 	movw	%ds, emul_out_seg + 2
 	movw	%fs, emul_out_seg + 4
 	movw	%gs, emul_out_seg + 6

@@ -98,7 +98,7 @@ static void draw_own(struct gen_case *c, const struct gen_leaf *leaf)
 	c->step = (r & 0x18) == 0;
 	c->cr0 = CASE_CR0;
 	c->cr3 = TABLES_GPA;
-	c->cr4 = CASE_CR4;
+	c->cr4 = gen_cr4();
 }
 
 bool gen_draw_world(struct gen_case *c, const struct gen_leaf *leaf, bool own)

@@ -145,14 +145,15 @@ static void set_regs(struct worlds *w, const struct gen_case *c, bool emulated)
 static void set_fpu(struct worlds *w, const struct gen_case *c)
 {
 	struct kvm_fpu f = {
-		.fcw = 0x37f, .fsw = (c->gpr[EMUL_RSI] & 7) << 11, .ftwx = c->xmm[0][3],
+		.fcw = 0x37f, .fsw = (c->gpr[EMUL_RSI] & 7) << 11, .ftwx = c->vec[0][3],
 		.mxcsr = 0x1f80,
 	};
 	u32 i;
 
 	for (i = 0; i < 8; i++)
-		memcpy(f.fpr[i], c->xmm[i], 10);
-	memcpy(f.xmm, c->xmm, sizeof(f.xmm));
+		memcpy(f.fpr[i], c->vec[i], 10);
+	for (i = 0; i < 16; i++)
+		memcpy(f.xmm[i], c->vec[i], 16);
 	ASSERT(!ioctl(w->v->fd, KVM_SET_FPU, &f));
 }
 
@@ -378,13 +379,14 @@ static void take_fpu(struct worlds *w, struct outcome *o)
 	u32 i;
 
 	ASSERT(!ioctl(w->v->fd, KVM_GET_FPU, &f));
-	memcpy(o->xmm, f.xmm, sizeof(o->xmm));
 	memcpy(o->fx, &f.fcw, 2);
 	memcpy(o->fx + 2, &f.fsw, 2);
 	o->fx[4] = f.ftwx;
 	memcpy(o->fx + 24, &f.mxcsr, 4);
 	for (i = 0; i < 8; i++)
 		memcpy(o->fx + 32 + 16 * i, f.fpr[i], 16);
+	for (i = 0; i < 16; i++)
+		memcpy(o->vec + 4 * i, f.xmm[i], 16);
 }
 
 static void take(struct worlds *w, const struct gen_case *c, struct outcome *o)

@@ -50,7 +50,7 @@ static void set_state(const struct gen_case *c)
 	m.e.rflags = c->rflags | (c->step ? EMUL_TF : 0);
 	m.e.cpl = c->cpl;
 	for (i = 0; i < 16; i++)
-		memcpy(m.xmm[i], c->xmm[i], 16);
+		memcpy(m.xmm[i], c->vec[i], 32);
 	for (i = 0; i < 6; i++)
 		gen_segment(c, i, &m.seg[i]);
 	m.dt[EMUL_GDTR].base = world_table(c, true);

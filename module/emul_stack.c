@@ -194,6 +194,19 @@ static int enter_values(struct umbra_emul *e, unsigned int level, u64 *val)
 	return UMBRA_EMUL_OK;
 }
 
+/* Intel's CPUs look whether the new top of the stack could be written (SDM, ENTER). */
+static int check_new_top(struct umbra_emul *e, u64 rsp)
+{
+	u64 la;
+	int r;
+
+	if (e->ops->cpu_has(e, UMBRA_CPU_AMD))
+		return UMBRA_EMUL_OK;
+	rsp &= emul_mask(emul_stack_size(e));
+	r = emul_linear(e, EMUL_SS, rsp, e->opsize, true, &la);
+	return r ? r : emul_probe(e, la, e->opsize, EMUL_ACC_WRITE);
+}
+
 int emul_op_enter(struct umbra_emul *e)
 {
 	unsigned int level = e->src2.val & 31;
@@ -202,6 +215,8 @@ int emul_op_enter(struct umbra_emul *e)
 
 	if (!r)
 		r = push_frame(e, val, level + 1, &rsp);
+	if (!r)
+		r = check_new_top(e, rsp - e->src.val);
 	if (r)
 		return r;
 	emul_pend(e, EMUL_RBP, e->opsize, e->gpr[EMUL_RSP] - e->opsize);

@@ -179,7 +179,7 @@ static const struct emul_opcode high_load[2] = {
 };
 static const struct emul_opcode pfx_0f12[4] = {
 	T(DUAL, low_load, 0), I(vmov_low, XREG_XRM(3) | F_MEMONLY),
-	I(vdup_even, XREG_XRM(4) | F_MOV | F_CPU(SSE3)),
+	I(vdup_even, XREG_XRM(4) | F_MOV | F_ALIGN | F_CPU(SSE3)),
 	I(vdup_low, XREG_XRM(3) | F_MOV | F_CPU(SSE3)),
 };
 static const struct emul_opcode pfx_0f13[4] = {
@@ -188,7 +188,7 @@ static const struct emul_opcode pfx_0f13[4] = {
 };
 static const struct emul_opcode pfx_0f16[4] = {
 	T(DUAL, high_load, 0), I(vmov_high, XREG_XRM(3) | F_MEMONLY),
-	I(vdup_odd, XREG_XRM(4) | F_MOV | F_CPU(SSE3)), UNDEF(0),
+	I(vdup_odd, XREG_XRM(4) | F_MOV | F_ALIGN | F_CPU(SSE3)), UNDEF(0),
 };
 static const struct emul_opcode pfx_0f17[4] = {
 	I(vmov_high, XRM_XREG(3) | F_MOV | F_MEMONLY),

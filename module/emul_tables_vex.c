@@ -78,10 +78,14 @@ static const struct emul_opcode vex_7e[4] = {
 static const struct emul_opcode vex_7f[4] = {
 	UNDEF(0), I(vmov, STORE | F_ALIGN), I(vmov, STORE), UNDEF(0),
 };
+static const struct emul_opcode vldmxcsr[4] = {
+	I(ldmxcsr, F_SRC(O_RM32) | F_L0 | F_MEMONLY), UNDEF(0), UNDEF(0), UNDEF(0),
+};
+static const struct emul_opcode vstmxcsr[4] = {
+	I(stmxcsr, F_DST(O_RM32) | F_MOV | F_L0 | F_MEMONLY), UNDEF(0), UNDEF(0), UNDEF(0),
+};
 static const struct emul_opcode vex_ae[8] = {
-	UNDEF(0), UNDEF(0),
-	I(ldmxcsr, F_SRC(O_RM32) | F_L0 | F_MEMONLY),
-	I(stmxcsr, F_DST(O_RM32) | F_MOV | F_L0 | F_MEMONLY),
+	UNDEF(0), UNDEF(0), T(MANDATORY, vldmxcsr, 0), T(MANDATORY, vstmxcsr, 0),
 	UNDEF(0), UNDEF(0), UNDEF(0), UNDEF(0),
 };
 static const struct emul_opcode vex_d6[4] = {

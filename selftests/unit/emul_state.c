@@ -258,6 +258,31 @@ static void test_rights(void)
 	       "and has it then");
 }
 
+static void test_alignment(void)
+{
+	set_up(L64);
+	m.e.gpr[BX] = 0x108;
+	tap_ok(faulted(model_run(&m, CODE("\xf3\x0f\x12\x03")), GP, 0) &&
+	       faulted(model_run(&m, CODE("\xf3\x0f\x16\x03")), GP, 0) &&
+	       model_run(&m, CODE("\xc5\xfa\x12\x03")) == OK, "movsldup, movshdup: aligned, but not behind VEX");
+	set_up(L64);
+	tap_ok(faulted(model_run(&m, CODE("\xc5\xf9\xae\x1b")), UD, -1) &&
+	       faulted(model_run(&m, CODE("\xc5\xfa\xae\x13")), UD, -1),
+	       "vldmxcsr and vstmxcsr have no other prefix");
+}
+
+/* ENTER: 8 bytes for the frame, then 0x7000 more, which end where nothing is. */
+static void test_enter(void)
+{
+	set_up(L64);
+	m.e.gpr[EMUL_RSP] = 0x800;
+	tap_ok(faulted(model_run(&m, CODE("\xc8\0\x70\0")), PF, 2) && m.e.gpr[EMUL_RSP] == 0x800 &&
+	       m.e.exception.cr2 == 0x7f8 - 0x7000ull, "enter: Intel's CPU looks at the new top");
+	m.lacks &= ~(1ull << UMBRA_CPU_AMD);
+	tap_ok(model_run(&m, CODE("\xc8\0\x70\0")) == OK && m.e.gpr[EMUL_RSP] == 0x7f8 - 0x7000ull,
+	       "and AMD's does not");
+}
+
 static void put16(unsigned int off, u16 val)
 {
 	memcpy(m.fpu + off, &val, 2);
@@ -572,6 +597,8 @@ int main(void)
 	test_rights();
 	test_x87();
 	test_mmx();
+	test_alignment();
+	test_enter();
 	test_clzero();
 	test_sse4a();
 	test_fxsave();

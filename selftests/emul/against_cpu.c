@@ -496,6 +496,7 @@ static const struct gen_world *world_by_name(const char *name)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "bochs", no_argument, NULL, 'b' },
 		{ "count", required_argument, NULL, 'c' },
 		{ "first", required_argument, NULL, 'f' },
 		{ "print", required_argument, NULL, 'p' },
@@ -513,6 +514,9 @@ int main(int argc, char **argv)
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
+		case 'b':
+			gen_bochs = true;
+			break;
 		case 'c':
 			count = strtoull(optarg, NULL, 0);
 			break;
@@ -546,14 +550,15 @@ int main(int argc, char **argv)
 			break;
 		default:
 			printf("Usage: against_cpu [--count N] [--seed S | --random] [--first INDEX]\n"
-			       "                   [--only NAME] [--world NAME] [--print N]\n"
+			       "                   [--only NAME] [--world NAME] [--print N] [--bochs]\n"
 			       "N generated instructions, natively and emulated. Loads the module with\n"
 			       "force_emulation_prefix=1 if it is not loaded; MODULE= names umbra.ko.\n"
 			       "--seed: 1 by default, so that two runs are alike; --random: the time.\n"
 			       "--only: rows of one handler alone, as a report names it.\n"
 			       "--world: cases in one state of the machine alone, likewise; other: in\n"
 			       "all but long mode as it is.\n"
-			       "--print: as many differences of a row of the tables, 2 by default.\n");
+			       "--print: as many differences of a row of the tables, 2 by default.\n"
+			       "--bochs: the CPU is that of Bochs, whose own ways are left out.\n");
 			return c == 'h' ? 0 : 64;
 		}
 	}

@@ -39,7 +39,7 @@ const struct gen_segment gen_gdt[NR_DESC] = {
 };
 
 u8 gen_data[DATA_PAGES * 4096];
-bool gen_strict;
+bool gen_strict, gen_bochs;
 u64 gen_xcr0;
 const char *gen_only;
 bool gen_elsewhere;
@@ -329,8 +329,8 @@ static void draw_vex(struct gen_build *b)
 	if (!gen_strict && (l->flags & F_AVX) && !(l->flags & F_VECL) &&
 	    l->op->exec != emul_op_vzero && l->op->exec != emul_op_vmovddup)
 		last &= ~4;
-	/* Where there are eight registers QEMU takes all four bits of vvvv; and for RORX any. */
-	if (!gen_strict && b->c->mode != UMBRA_EMUL_LONG64)
+	/* Where there are eight registers QEMU and Bochs take all four bits of vvvv; QEMU for RORX any. */
+	if ((!gen_strict || gen_bochs) && b->c->mode != UMBRA_EMUL_LONG64)
 		last |= 0x40;
 	if (!gen_strict && l->op->exec == emul_op_rorx)
 		last |= 0x78;
@@ -341,7 +341,8 @@ static void draw_vex(struct gen_build *b)
 	}
 	code[b->n++] = 0xc4;
 	code[b->n++] = (l->map & 0xf) | (b->c->mode == UMBRA_EMUL_LONG64 ? r & 0xe0 : 0xe0);
-	code[b->n++] = last;
+	/* And Bochs does not ignore VEX.W there. */
+	code[b->n++] = gen_bochs && b->c->mode != UMBRA_EMUL_LONG64 ? last & 0x7f : last;
 }
 
 static void draw_modrm(struct gen_build *b)

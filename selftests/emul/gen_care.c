@@ -74,11 +74,14 @@ CARE(msr)
 	u32 nr = index[gen_random() % (sizeof(index) / sizeof(index[0]))];
 
 	gen_set(b->c, EMUL_RCX, 4, nr);
-	/* QEMU takes addresses that are not canonical. SYSENTER_CS is a selector. */
+	/* QEMU takes addresses that are not canonical. */
 	if (!gen_strict || gen_chance(2))
-		gen_set(b->c, EMUL_RDX, 8, gen_random() & (nr == 0x174 ? 0 : 0x7fff));
-	if (!gen_strict && nr == 0x174)
+		gen_set(b->c, EMUL_RDX, 8, gen_random() & 0x7fff);
+	/* SYSENTER_CS is a selector: not every CPU refuses more. */
+	if (nr == 0x174) {
+		gen_set(b->c, EMUL_RDX, 8, 0);
 		gen_set(b->c, EMUL_RAX, 8, gen_random() & 0xffff);
+	}
 	b->c->msr = true;
 	return true;
 }
@@ -185,8 +188,8 @@ CARE(selector)
 	u64 val = draw_selector(b, b->e.dst.reg);
 	u32 top = b->c->gpr[EMUL_RSP] - gen_offset(b->c, EMUL_SS, 0);
 
-	/* Who knows what is elsewhere. */
-	if (b->e.src.kind == K_MEM && b->target == NO_TARGET)
+	/* Who knows what is elsewhere; and Bochs takes REX.R for segments. */
+	if ((b->e.src.kind == K_MEM && b->target == NO_TARGET) || (gen_bochs && (b->e.rex & 4)))
 		return false;
 	if (b->e.op->exec == emul_op_pop_sreg)
 		gen_patch(b->c, top, &val, 8);
@@ -195,12 +198,22 @@ CARE(selector)
 	return true;
 }
 
-/* A null selector passes in QEMU, which ends itself at the next exception. */
+CARE(from_sreg)
+{
+	return !gen_bochs || !(b->e.rex & 4);
+}
+
+/*
+ * A null selector passes in QEMU, which ends itself at the next exception. To Bochs a TSS's
+ * descriptor has 8 bytes in compatibility mode.
+ */
 CARE(ltr)
 {
 	static const u16 sel[] = { SEL_IDLE_TSS, SEL_IDLE_TSS, SEL_TR, SEL_SYSTEM, SEL_U64, 4, 0xfff8, 0 };
 	u64 val = sel[gen_random() & 7] | (gen_random() & 3);
 
+	if (gen_bochs && !in_long(b))
+		return false;
 	if (!gen_strict && (val < 4 || (b->e.src.kind == K_MEM && b->target == NO_TARGET)))
 		return false;
 	set_source(b, val);
@@ -245,8 +258,8 @@ CARE(cmpxchg)
 	const struct emul_operand *o = &b->e.dst;
 	u64 found = 0;
 
-	/* Unequal, QEMU leaves the upper half of a 32-bit register alone; rSP's is not ours. */
-	if (!gen_strict && o->kind == K_GPR && o->size == 4) {
+	/* Unequal, QEMU and Bochs leave the upper half of a 32-bit register alone; rSP's is not ours. */
+	if ((!gen_strict || gen_bochs) && o->kind == K_GPR && o->size == 4) {
 		gen_set(b->c, o->reg, 8, (u32)b->c->gpr[o->reg]);
 		if (o->reg == EMUL_RSP && !in_long(b))
 			return false;
@@ -332,6 +345,11 @@ CARE(sysret)
 	/* QEMU takes VM from R11 too, which nobody takes away any more, and not VIF and VIP. */
 	if (!gen_strict)
 		b->c->gpr[11] &= ~(EMUL_VM | EMUL_VIF | EMUL_VIP);
+	/* To Bochs TF counts as it was before. */
+	if (gen_bochs) {
+		b->c->gpr[11] &= ~EMUL_TF;
+		b->c->step = false;
+	}
 	return true;
 }
 
@@ -417,8 +435,11 @@ CARE(monitor)
 	if (!gen_strict && (smap_refuses(b->c) || (off & ~emul_mask(b->e.adsize))))
 		return false;
 	gen_set(b->c, EMUL_RAX, b->e.adsize, off);
+	/* Bochs wants no prefix, and exits before it looks at RCX. */
+	if (gen_bochs && (has_prefix(b, 0x66) || b->e.rep))
+		return false;
 	/* Extensions and hints that some CPUs have. */
-	if (gen_chance(2))
+	if (gen_bochs || gen_chance(2))
 		gen_set(b->c, EMUL_RCX, 8, 0);
 	return (b->c->gpr[EMUL_RCX] & 0xffffffff) != 1;
 }
@@ -457,6 +478,7 @@ CARE(far_pointer)
 {
 	u16 sel;
 
+	b->c->faulty = true;
 	if (!gen_paragraphs(b->c))
 		return true;
 	sel = gen_paragraph(b->c, EMUL_ES);
@@ -472,6 +494,7 @@ CARE(lss)
 	if (b->target == NO_TARGET)
 		return false;
 	gen_patch(b->c, b->target + b->e.opsize, &val, 2);
+	b->c->faulty = true;
 	/* QEMU holds back a single step behind LSS as behind MOV SS. */
 	b->c->step &= gen_strict;
 	return true;
@@ -540,7 +563,23 @@ CARE(enter)
 	if (!gen_is_plain(top))
 		return false;
 	gen_set(b->c, EMUL_RBP, 8, gen_offset(b->c, EMUL_SS, top));
+	/* Bochs looks at the new top of the stack, as Intel's CPUs do, whatever it is. */
+	if (gen_bochs)
+		b->c->code[b->n + 1] &= 3;
 	return true;
+}
+
+CARE(leave)
+{
+	/* Bochs knows 64 bits only. */
+	return !gen_bochs || !in_long(b) || b->e.opsize == 8;
+}
+
+/* MOVSLDUP and MOVSHDUP */
+CARE(duplicate)
+{
+	/* QEMU asks for no alignment. */
+	return gen_strict || b->e.vex || !gen_memory(b) || !(gen_memory(b)->ea & 15);
 }
 
 CARE(partial)
@@ -586,7 +625,9 @@ static const struct {
 	C(mov_to_cr, to_cr), C(lmsw, lmsw), C(mov_to_dr, dr), C(mov_from_dr, dr),
 	C(sgdt, descriptor_table), C(sidt, descriptor_table),
 	C(lgdt, descriptor_table), C(lidt, descriptor_table),
-	C(mov_to_sreg, selector), C(pop_sreg, selector), C(lldt, selector), C(ltr, ltr),
+	C(mov_to_sreg, selector), C(mov_from_sreg, from_sreg), C(pop_sreg, selector),
+	C(leave, leave),
+	C(vdup_even, duplicate), C(vdup_odd, duplicate), C(lldt, selector), C(ltr, ltr),
 	C(call_abs, target), C(jmp_abs, target), C(ret, ret),
 	C(cmpxchg, cmpxchg), C(cmpxchg8b, cmpxchg8b), C(div, divide), C(idiv, divide),
 	C(int, interrupt), C(clflush, clflush), C(sti, sti), C(lss, lss), C(les, far_pointer),
@@ -627,6 +668,8 @@ static const char *qemu_excludes(const struct gen_leaf *l)
 		return "QEMU leaves in RFLAGS what it was to add, behind ADCX and ADOX";
 	if ((l->map & 0xf) == 1 && l->opcode == 0x77 && undefined)
 		return "QEMU takes EMMS, VZEROUPPER and VZEROALL with any prefix";
+	if (l->map == (GEN_VEX | 1) && l->opcode == 0xae && undefined)
+		return "QEMU takes VLDMXCSR and VSTMXCSR with any prefix";
 	if (l->map == (GEN_VEX | 1) && undefined && (l->flags & F_AVX) && l->prefix == 0)
 		return "QEMU has MMX behind VEX too";
 	if (l->op->exec == emul_op_extrq && l->reg >= 0)
@@ -646,6 +689,8 @@ const char *gen_excluded(const struct gen_leaf *l)
 		return "a call of the hypervisor does what the hypervisor wants";
 	if (l->map == 1 && l->opcode == 1 && l->reg == 3 && l->mod == 1)
 		return "a guest of SVM has its instructions, but for an intercept behind other checks";
+	if (gen_bochs && l->op->exec == emul_op_adox)
+		return "Bochs has another carry behind ADOX";
 	return gen_strict ? NULL : qemu_excludes(l);
 }
 

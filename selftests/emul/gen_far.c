@@ -92,7 +92,11 @@ bool gen_iret(struct gen_build *b)
 	val[3] = gen_data_la(c) + gen_plain_target();
 	val[4] = stack_selector(val[1]);
 	patch_values(c, top, val, 5, b->e.opsize);
-	return !stack_is_refused(c);
+	if (stack_is_refused(c))
+		return false;
+	/* Bochs leaves the stack in 64-bit mode too unless the level changes or the size is 64 bits. */
+	return !gen_bochs || c->mode != UMBRA_EMUL_LONG64 || b->e.opsize == 8 ||
+	       (val[1] & 3) != c->cpl;
 }
 
 bool gen_retf(struct gen_build *b)
@@ -116,6 +120,13 @@ bool gen_retf(struct gen_build *b)
 	return gen_is_plain(top + 64) && !stack_is_refused(c);
 }
 
+/* From a call to 64-bit code Bochs pushes as that code would. */
+static bool call_goes_wide(const struct gen_build *b, u16 cs)
+{
+	return b->c->mode != UMBRA_EMUL_LONG64 && ((cs & ~7) == SEL_K64 || (cs & ~7) == SEL_U64) &&
+	       (b->e.op->exec == emul_op_call_far || b->e.op->exec == emul_op_call_far_mem);
+}
+
 /* 9A and EA have the pointer in the code. QEMU pushes with the supervisor's rights. */
 bool gen_far(struct gen_build *b)
 {
@@ -123,6 +134,8 @@ bool gen_far(struct gen_build *b)
 	u16 cs = code_selector(c);
 	u64 rip = landing(c, cs);
 
+	if (gen_bochs && call_goes_wide(b, cs))
+		return false;
 	memcpy(c->code + b->n, &rip, b->e.opsize);
 	memcpy(c->code + b->n + b->e.opsize, &cs, 2);
 	c->faulty = true;
@@ -138,7 +151,8 @@ bool gen_far_mem(struct gen_build *b)
 	u32 top = c->gpr[EMUL_RSP] - gen_offset(c, EMUL_SS, 0);
 
 	/* QEMU reads 64 bits where the CPU that it says it is reads 32. */
-	if (b->target == NO_TARGET || (!gen_strict && b->e.opsize == 8))
+	if (b->target == NO_TARGET || (!gen_strict && b->e.opsize == 8) ||
+	    (gen_bochs && call_goes_wide(b, cs)))
 		return false;
 	/* QEMU pushes with the supervisor's rights. */
 	if (!gen_strict && (top < 64 || !gen_is_plain(top - 64) || !gen_is_plain(top)))

@@ -25,7 +25,7 @@ const char *const mask_reasons[NR_MASKS] = {
 	[MASK_ABSENT_STACK] =
 		"QEMU raises #NP where the stack to return to is absent, and not #SS",
 	[MASK_PARTIAL_RESTORE] =
-		"QEMU has restored a part of the state when FXRSTOR faults",
+		"QEMU and Bochs have restored a part of the state when FXRSTOR faults",
 };
 
 /* Of stub.S */
@@ -402,13 +402,19 @@ static void apply_qemu_masks(const struct gen_case *c, struct difference *d, boo
 		e->vector = NP_VECTOR;
 		g_masked[MASK_ABSENT_STACK]++;
 	}
-	if (l->op->exec == emul_op_fxrstor && !trap) {
-		memcpy(n->fx, e->fx, FX_SIZE);
-		memcpy(n->vec, e->vec, sizeof(n->vec));
-		g_masked[MASK_PARTIAL_RESTORE]++;
-	}
 	if (l->flags & F_MMX)
 		mask_mmx(n, e, trap);
+}
+
+/* Code of 32 bits leaves the upper halves of its registers undefined: AMD64 vol. 1, 3.1.2. */
+static void forget_upper_halves(const struct gen_case *c, struct outcome *n, struct outcome *e)
+{
+	u32 i;
+
+	for (i = 0; i < 16 && c->mode != UMBRA_EMUL_LONG64; i++) {
+		n->gpr[i] = (u32)n->gpr[i];
+		e->gpr[i] = (u32)e->gpr[i];
+	}
 }
 
 /* Take away what need not be equal. */
@@ -440,6 +446,13 @@ static void apply_masks(const struct gen_case *c, struct difference *d)
 	}
 	if (g_tcg)
 		apply_qemu_masks(c, d, trap);
+	else
+		forget_upper_halves(c, n, e);
+	if ((g_tcg || gen_bochs) && gen_leaves[c->leaf].op->exec == emul_op_fxrstor && !trap) {
+		memcpy(n->fx, e->fx, FX_SIZE);
+		memcpy(n->vec, e->vec, sizeof(n->vec));
+		g_masked[MASK_PARTIAL_RESTORE]++;
+	}
 	n->dirty = e->dirty = 0;
 }
 

@@ -17,6 +17,7 @@ struct umbra_vm;
 struct umbra_vcpu;
 struct umbra_entry_failure;
 struct umbra_vmcs_counts;
+struct umbra_exit_words;
 
 /* Facts of a backend and of this machine, set by its setup(). */
 struct umbra_backend_caps {
@@ -53,6 +54,7 @@ struct umbra_backend_caps {
  * enter		irqs off, noinstr inside	enter and leave the guest
  * exit_irqoff		irqs off			serve what must be served before irqs come on
  * decode		irqs on				fill vcpu->exit; requeue interrupted events
+ * exit_words		loaded, after decode		the last exit in the hardware's words
  * cache_reg		loaded				fill one register of the cache, enum umbra_reg
  * get_segment, set_segment	owner			VCPU_SREG_* of regs.h
  * get_dt, set_dt	owner				@idt: IDTR else GDTR
@@ -100,6 +102,7 @@ struct umbra_backend_caps {
 	R(void, enter, struct umbra_vcpu *vcpu)					\
 	R(void, exit_irqoff, struct umbra_vcpu *vcpu)				\
 	R(void, decode, struct umbra_vcpu *vcpu)				\
+	R(void, exit_words, struct umbra_vcpu *vcpu, struct umbra_exit_words *words) \
 	R(void, cache_reg, struct umbra_vcpu *vcpu, int reg)			\
 	R(void, get_segment, struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg) \
 	R(void, set_segment, struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg) \

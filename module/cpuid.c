@@ -16,6 +16,7 @@
 
 #include "backend.h"
 #include "irq.h"
+#include "trace.h"
 #include "umbra.h"
 
 #define F(name)		BIT(X86_FEATURE_##name & 31)
@@ -728,10 +729,13 @@ static const struct kvm_cpuid_entry2 *out_of_range(struct umbra_cpuid *c, u32 fu
 void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
 	struct umbra_cpuid *c = &vcpu->cpuid;
-	const struct kvm_cpuid_entry2 *e;
 	u32 function = *eax, index = *ecx;
+	const struct kvm_cpuid_entry2 *e;
+	struct kvm_cpuid_entry2 none;
+	bool found;
 
 	e = find(c, function, index);
+	found = e;
 	if (unlikely(!e))
 		e = out_of_range(c, function, index);
 	if (likely(e)) {
@@ -739,6 +743,7 @@ void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx
 		*ebx = e->ebx;
 		*ecx = e->ecx;
 		*edx = e->edx;
+		umbra_trace(kvm_cpuid, function, index, e, found, !found);
 		return;
 	}
 	*eax = *ebx = *ecx = *edx = 0;
@@ -750,4 +755,6 @@ void umbra_cpuid(struct umbra_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx
 			*edx = e->edx;
 		}
 	}
+	none = (struct kvm_cpuid_entry2){ .ecx = *ecx, .edx = *edx };
+	umbra_trace(kvm_cpuid, function, index, &none, false, false);
 }

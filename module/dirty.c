@@ -14,6 +14,7 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
+#include "trace.h"
 #include "umbra.h"
 
 /* What a vCPU writes at most from one look at UMBRA_REQ_RING_FULL to the next, generously. */
@@ -54,6 +55,7 @@ static void ring_push(struct umbra_vcpu *vcpu, const struct umbra_slot *slot, u6
 	WRITE_ONCE(entry->offset, gfn - slot->base);
 	smp_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 	ring->last_gfn = gfn;
+	umbra_trace(kvm_dirty_ring_push, vcpu, slot->id, gfn - slot->base);
 	/* Only now may the entry be given back. */
 	smp_store_release(&ring->dirty, ring->dirty + 1);
 	if (umbra_ring_is_full(vcpu))
@@ -78,6 +80,7 @@ void umbra_mark_dirty(struct umbra_vm *vm, const struct umbra_slot *slot, u64 gf
 
 	if (!umbra_slot_logged(slot))
 		return;
+	umbra_trace(umbra_mark_dirty, slot->id, gfn);
 	if (vm->ring_entries) {
 		vcpu = own_vcpu();
 		/* Nothing but a vCPU's thread writes to guest memory. */

@@ -21,6 +21,7 @@
 #include "irq.h"
 #include "mmio.h"
 #include "stats.h"
+#include "trace.h"
 #include "umbra.h"
 
 int umbra_emul_fault(struct umbra_emul *e, u8 vector, bool has_error, u32 error, u64 cr2)
@@ -338,6 +339,7 @@ static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *bu
 	if (ve->pio_done) {
 		ve->pio_done = false;
 		memcpy(buf, ve->vcpu->pio_data, size * count);
+		umbra_trace(kvm_pio, false, port, size, count, buf);
 		return UMBRA_EMUL_OK;
 	}
 	for (i = 0; i < count; i++) {
@@ -351,6 +353,7 @@ static int op_pio_in(struct umbra_emul *e, u16 port, unsigned int size, void *bu
 			return UMBRA_EMUL_IO;
 		}
 	}
+	umbra_trace(kvm_pio, false, port, size, count, buf);
 	return UMBRA_EMUL_OK;
 }
 
@@ -361,6 +364,7 @@ static int op_pio_out(struct umbra_emul *e, u16 port, unsigned int size, const v
 	unsigned int i;
 
 	note_port(ve, port, size);
+	umbra_trace(kvm_pio, true, port, size, count, buf);
 	for (i = 0; i < count; i++) {
 		if (!umbra_io_write(ve->vcpu, UMBRA_BUS_PIO, port, size, buf + i * size))
 			continue;
@@ -585,6 +589,7 @@ static int finish(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve, int resul
 		commit(vcpu, &ve->e);
 		return wait_for_read(vcpu);
 	default:
+		umbra_trace(kvm_emulate_insn, vcpu, &ve->e, true);
 		if (umbra_mmu_let_write(vcpu))
 			return 1;
 		return umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION,
@@ -611,6 +616,7 @@ static int complete_mmio_read(struct umbra_vcpu *vcpu)
 	if (umbra_rip(vcpu) != vcpu->io.rip)
 		return 1;
 	memcpy(a->data, vcpu->run->mmio.data, a->len);
+	umbra_trace(kvm_mmio, UMBRA_MMIO_READ, a->len, a->gpa, a->data);
 	ve->nr_reads++;
 	return execute(vcpu, ve);
 }
@@ -664,6 +670,7 @@ static int emulate(struct umbra_vcpu *vcpu, bool to_table)
 	/* Who clears or copies pages means none that is a table now: the CPU does it faster. */
 	if (to_table && umbra_emul_repeats(e) && umbra_mmu_let_write(vcpu))
 		return 1;
+	umbra_trace(kvm_emulate_insn, vcpu, e, false);
 	if (ve->fault_known && e->mode == UMBRA_EMUL_LONG64 && umbra_emul_plain_mov(e, &mov))
 		umbra_memo_learn(vcpu, e->bytes, e->len, UMBRA_NR_INSNS, &mov);
 	return execute(vcpu, ve);

@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "emul_ops.h"
+#include "trace.h"
 #include "umbra.h"
 
 static int gp(struct umbra_emul *e)
@@ -58,20 +59,7 @@ int umbra_emul_set_seg(struct umbra_emul *e, unsigned int nr, const struct umbra
 
 u64 umbra_emul_get_cr(struct umbra_emul *e, unsigned int nr)
 {
-	struct umbra_vcpu *vcpu = umbra_to_ve(e)->vcpu;
-
-	switch (nr) {
-	case 0:
-		return umbra_cr0(vcpu);
-	case 2:
-		return vcpu->regs.cr2;
-	case 3:
-		return umbra_cr3(vcpu);
-	case 4:
-		return umbra_cr4(vcpu);
-	default:
-		return umbra_cr8(vcpu);
-	}
+	return umbra_cr(umbra_to_ve(e)->vcpu, nr);
 }
 
 int umbra_emul_set_cr(struct umbra_emul *e, unsigned int nr, u64 val)
@@ -79,6 +67,7 @@ int umbra_emul_set_cr(struct umbra_emul *e, unsigned int nr, u64 val)
 	struct umbra_vcpu *vcpu = umbra_to_ve(e)->vcpu;
 	int r = 0;
 
+	umbra_trace(kvm_cr, true, nr, val);
 	switch (nr) {
 	case 0:
 		r = umbra_set_cr0(vcpu, val);
@@ -111,12 +100,18 @@ int umbra_emul_set_dr(struct umbra_emul *e, unsigned int nr, u64 val)
 
 int umbra_emul_rdmsr(struct umbra_emul *e, u32 index, u64 *val)
 {
-	return umbra_msr_read(umbra_to_ve(e)->vcpu, index, val, false) ? gp(e) : UMBRA_EMUL_OK;
+	int r = umbra_msr_read(umbra_to_ve(e)->vcpu, index, val, false);
+
+	umbra_trace(kvm_msr, false, index, *val, r);
+	return r ? gp(e) : UMBRA_EMUL_OK;
 }
 
 int umbra_emul_wrmsr(struct umbra_emul *e, u32 index, u64 val)
 {
-	return umbra_msr_write(umbra_to_ve(e)->vcpu, index, val, false) ? gp(e) : UMBRA_EMUL_OK;
+	int r = umbra_msr_write(umbra_to_ve(e)->vcpu, index, val, false);
+
+	umbra_trace(kvm_msr, true, index, val, r);
+	return r ? gp(e) : UMBRA_EMUL_OK;
 }
 
 int umbra_emul_cpuid(struct umbra_emul *e, u32 regs[4])

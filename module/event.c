@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "irq.h"
+#include "trace.h"
 #include "umbra.h"
 
 #define DR7_GD			BIT(13)
@@ -183,13 +184,28 @@ bool umbra_has_event(struct umbra_vcpu *vcpu)
 }
 
 /* Userspace may have restored anything: an error code goes only where the CPU pushes one. */
-static void inject_exception(struct umbra_vcpu *vcpu)
+static void inject_exception(struct umbra_vcpu *vcpu, bool again)
 {
 	struct umbra_event_exception *exc = &vcpu->events.exc;
 
 	if (!(ERROR_CODE_VECTORS & BIT(exc->vector & 31)) || !umbra_is_protected(vcpu))
 		exc->has_error = false;
+	umbra_trace(kvm_inj_exception, exc->vector, exc->has_error, exc->error, again);
 	umbra_backend->inject_exception(vcpu);
+}
+
+static void inject_nmi(struct umbra_vcpu *vcpu, bool again)
+{
+	umbra_trace(umbra_inj_nmi, again);
+	umbra_backend->inject_nmi(vcpu);
+}
+
+static __always_inline void inject_irq(struct umbra_vcpu *vcpu, bool again)
+{
+	const struct umbra_events *ev = &vcpu->events;
+
+	umbra_trace(kvm_inj_virq, ev->irq.vector, ev->irq.soft, again);
+	umbra_backend->inject_irq(vcpu);
 }
 
 /* What was under way when the guest was left comes first, and alone. */
@@ -198,11 +214,11 @@ static bool reinject(struct umbra_vcpu *vcpu)
 	struct umbra_events *ev = &vcpu->events;
 
 	if (ev->exc.injected && !ev->exc.pending)
-		inject_exception(vcpu);
+		inject_exception(vcpu, true);
 	else if (ev->nmi_injected)
-		umbra_backend->inject_nmi(vcpu);
+		inject_nmi(vcpu, true);
 	else if (ev->irq.injected)
-		umbra_backend->inject_irq(vcpu);
+		inject_irq(vcpu, true);
 	else
 		return false;
 	return true;
@@ -234,7 +250,7 @@ static void inject_pending_exception(struct umbra_vcpu *vcpu)
 	}
 	exc->pending = false;
 	exc->injected = true;
-	inject_exception(vcpu);
+	inject_exception(vcpu, false);
 }
 
 /* true: something was told to the CPU, so that nothing else can be. */
@@ -252,7 +268,7 @@ static bool inject_one(struct umbra_vcpu *vcpu)
 	if (ev->nmi_pending && umbra_backend->nmi_allowed(vcpu)) {
 		ev->nmi_pending--;
 		ev->nmi_injected = true;
-		umbra_backend->inject_nmi(vcpu);
+		inject_nmi(vcpu, false);
 		return true;
 	}
 	if (!umbra_backend->interrupt_allowed(vcpu))
@@ -263,7 +279,7 @@ static bool inject_one(struct umbra_vcpu *vcpu)
 	ev->irq.injected = true;
 	ev->irq.soft = false;
 	ev->irq.vector = vector;
-	umbra_backend->inject_irq(vcpu);
+	inject_irq(vcpu, false);
 	return true;
 }
 

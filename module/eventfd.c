@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "eventfd.h"
 #include "irq.h"
+#include "trace.h"
 #include "umbra.h"
 
 /* --- writes that signal ------------------------------------------------- */
@@ -77,6 +78,7 @@ bool umbra_ioevent_write(struct umbra_vm *vm, enum umbra_bus bus, gpa_t addr, un
 		struct eventfd_ctx *ctx = READ_ONCE(e->ctx);
 
 		if (ctx && (!e->len || e->len == len) && (e->any_value || e->datamatch == value)) {
+			umbra_trace(umbra_ioeventfd, bus == UMBRA_BUS_PIO, addr, len, value);
 			umbra_eventfd_signal(ctx);
 			return true;
 		}
@@ -274,6 +276,7 @@ struct irqfd {
 
 static void raise(struct irqfd *f)
 {
+	umbra_trace(umbra_irqfd, f->gsi, f->resampler);
 	if (f->resampler)
 		umbra_set_irq(f->vm, UMBRA_SOURCE_RESAMPLE, f->gsi, 1);
 	else

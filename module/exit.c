@@ -21,6 +21,7 @@
 #include "irq.h"
 #include "mmio.h"
 #include "stats.h"
+#include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -186,6 +187,7 @@ static int handle_cpuid(struct umbra_vcpu *vcpu)
 							     gpr[UMBRA_RCX]);
 
 	if (likely(e)) {
+		umbra_trace(kvm_cpuid, gpr[UMBRA_RAX], gpr[UMBRA_RCX], e, true, false);
 		gpr[UMBRA_RAX] = e->eax;
 		gpr[UMBRA_RBX] = e->ebx;
 		gpr[UMBRA_RCX] = e->ecx;
@@ -196,13 +198,33 @@ static int handle_cpuid(struct umbra_vcpu *vcpu)
 	return umbra_skip_insn(vcpu, UMBRA_INSN_CPUID);
 }
 
+static u64 edx_eax(struct umbra_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->regs.gpr;
+
+	return (u32)gpr[UMBRA_RAX] | gpr[UMBRA_RDX] << 32;
+}
+
 static int finish_msr_read(struct umbra_vcpu *vcpu, u64 value)
 {
 	u64 *gpr = vcpu->regs.gpr;
 
+	umbra_trace(kvm_msr, false, gpr[UMBRA_RCX], value, false);
 	gpr[UMBRA_RAX] = (u32)value;
 	gpr[UMBRA_RDX] = value >> 32;
 	return umbra_skip_insn(vcpu, UMBRA_INSN_RDMSR);
+}
+
+static int finish_msr_write(struct umbra_vcpu *vcpu)
+{
+	umbra_trace(kvm_msr, true, vcpu->regs.gpr[UMBRA_RCX], edx_eax(vcpu), false);
+	return umbra_skip_insn(vcpu, UMBRA_INSN_WRMSR);
+}
+
+static int refuse_msr(struct umbra_vcpu *vcpu, bool write)
+{
+	umbra_trace(kvm_msr, write, vcpu->regs.gpr[UMBRA_RCX], write ? edx_eax(vcpu) : 0, true);
+	return inject_gp(vcpu);
 }
 
 /* What userspace has answered; it may have gone elsewhere meanwhile. */
@@ -213,10 +235,10 @@ static int complete_msr(struct umbra_vcpu *vcpu)
 	if (umbra_rip(vcpu) != vcpu->io.rip)
 		return 1;
 	if (READ_ONCE(run->msr.error))
-		return inject_gp(vcpu);
+		return refuse_msr(vcpu, !vcpu->io.in);
 	if (vcpu->io.in)
 		return finish_msr_read(vcpu, READ_ONCE(run->msr.data));
-	return umbra_skip_insn(vcpu, UMBRA_INSN_WRMSR);
+	return finish_msr_write(vcpu);
 }
 
 /* #GP, unless userspace wants to see accesses that ended like this one. */
@@ -230,7 +252,7 @@ static noinline int msr_failed(struct umbra_vcpu *vcpu, int result, bool write, 
 	struct kvm_run *run = vcpu->run;
 
 	if (!(reasons[result] & READ_ONCE(vcpu->vm->user_msrs)))
-		return inject_gp(vcpu);
+		return refuse_msr(vcpu, write);
 	memset(&run->msr, 0, sizeof(run->msr));
 	run->exit_reason = write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR;
 	run->msr.reason = reasons[result];
@@ -252,13 +274,10 @@ static int handle_msr_read(struct umbra_vcpu *vcpu)
 
 static int handle_msr_write(struct umbra_vcpu *vcpu)
 {
-	u64 *gpr = vcpu->regs.gpr;
-	u64 value = (u32)gpr[UMBRA_RAX] | gpr[UMBRA_RDX] << 32;
-	int r = umbra_msr_write(vcpu, gpr[UMBRA_RCX], value, false);
+	u64 value = edx_eax(vcpu);
+	int r = umbra_msr_write(vcpu, vcpu->regs.gpr[UMBRA_RCX], value, false);
 
-	if (unlikely(r))
-		return msr_failed(vcpu, r, true, value);
-	return umbra_skip_insn(vcpu, UMBRA_INSN_WRMSR);
+	return unlikely(r) ? msr_failed(vcpu, r, true, value) : finish_msr_write(vcpu);
 }
 
 /* What IN has read: 4 bytes clear the upper half. */
@@ -286,8 +305,10 @@ static int complete_pio(struct umbra_vcpu *vcpu)
 	/* Userspace went elsewhere, by a reset for example: the instruction is no more. */
 	if (umbra_rip(vcpu) != io->rip)
 		return 1;
-	if (io->in)
+	if (io->in) {
+		umbra_trace(kvm_pio, false, vcpu->exit.io.port, io->size, 1, vcpu->pio_data);
 		set_in_result(vcpu, io->size, READ_ONCE(*(u32 *)vcpu->pio_data));
+	}
 	return skip_io(vcpu, io->in);
 }
 
@@ -325,17 +346,21 @@ static int handle_io(struct umbra_vcpu *vcpu)
 
 	if (vcpu->exit.io.string || umbra_breakpoints(vcpu))
 		return umbra_emulate_insn(vcpu);
-	if (in)
+	if (in) {
 		r = umbra_io_read(vcpu, UMBRA_BUS_PIO, port, size, &value);
-	else
+	} else {
+		umbra_trace(kvm_pio, true, port, size, 1, &value);
 		r = umbra_io_write(vcpu, UMBRA_BUS_PIO, port, size, &value);
+	}
 	if (r) {
 		if (!in)
 			memcpy(vcpu->pio_data, &value, size);
 		return pio_to_user(vcpu, port, size, in);
 	}
-	if (in)
+	if (in) {
+		umbra_trace(kvm_pio, false, port, size, 1, &value);
 		set_in_result(vcpu, size, value);
+	}
 	return skip_io(vcpu, in);
 }
 
@@ -388,8 +413,11 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->regs.gpr;
 	bool wide = umbra_is_64bit_code(vcpu);
-	long result = umbra_hypercall(vcpu, wide ? gpr[UMBRA_RAX] : (u32)gpr[UMBRA_RAX]);
+	u64 nr = wide ? gpr[UMBRA_RAX] : (u32)gpr[UMBRA_RAX];
+	long result;
 
+	umbra_trace(kvm_hypercall, vcpu, nr);
+	result = umbra_hypercall(vcpu, nr);
 	gpr[UMBRA_RAX] = wide ? result : (u32)result;
 	return umbra_skip_insn(vcpu, UMBRA_INSN_VMMCALL);
 }
@@ -435,10 +463,13 @@ static int handle_cr(struct umbra_vcpu *vcpu)
 {
 	s8 gpr = vcpu->exit.reg.gpr;
 
+	if (trace_kvm_cr_enabled() && !vcpu->exit.reg.write)
+		umbra_trace(kvm_cr, false, vcpu->exit.reg.nr, umbra_cr(vcpu, vcpu->exit.reg.nr));
 	if (gpr < 0 && vcpu->exit.reg.write && vcpu->exit.reg.nr == 3)
 		gpr = decode_mov_to_cr3(vcpu);
 	if (gpr < 0 || !vcpu->exit.reg.write)
 		return umbra_emulate_insn(vcpu);
+	umbra_trace(kvm_cr, true, vcpu->exit.reg.nr, umbra_gpr(vcpu, gpr & 15));
 	if (write_cr(vcpu, vcpu->exit.reg.nr, umbra_gpr(vcpu, gpr & 15)))
 		return inject_gp(vcpu);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_MOV_TO_CR);
@@ -593,6 +624,7 @@ int umbra_handle_exit(struct umbra_vcpu *vcpu)
 	if (WARN_ON_ONCE(reason >= UMBRA_EXIT_NR || !handlers[reason].handle))
 		reason = vcpu->exit.reason = UMBRA_EXIT_UNKNOWN;
 	umbra_stats_reason(vcpu, reason);
+	umbra_trace(kvm_exit, vcpu);
 	if (!handlers[reason].srcu)
 		return handlers[reason].handle(vcpu);
 	idx = srcu_read_lock(&vcpu->vm->srcu);

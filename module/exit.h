@@ -100,6 +100,19 @@ struct umbra_exit {
 };
 
 /**
+ * struct umbra_exit_words - an exit in the hardware's own words, for the trace
+ * @reason: VMX's exit reason, SVM's exit code
+ * @info1, @info2: VMX: qualification, IDT-vectoring information; SVM: EXITINFO1 and 2
+ * @intr_info: VMX: exit interruption information; SVM: EXITINTINFO
+ * @error_code: of @intr_info's event, or 0
+ */
+struct umbra_exit_words {
+	u32 reason;
+	u32 intr_info, error_code;
+	u64 info1, info2;
+};
+
+/**
  * struct umbra_io - an access that userspace must finish before the guest goes on
  * @complete: what to do with userspace's answer, called by the next KVM_RUN
  *	before anything else, in vm->srcu; NULL: nothing is owed. >0 enter the

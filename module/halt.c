@@ -17,6 +17,7 @@
 #include "halt_math.h"
 #include "irq.h"
 #include "stats.h"
+#include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -113,23 +114,33 @@ static void poll_and_sleep(struct umbra_vcpu *vcpu)
 {
 	u32 max = longest_poll(vcpu->vm), window = min(vcpu->poll_window, max);
 	struct halt_poll params;
-	u64 start;
+	u64 start, ns;
+	bool sleeps;
 
 	if (!max || !cpu_is_ours()) {
+		start = trace_kvm_vcpu_wakeup_enabled() ? ktime_get_ns() : 0;
 		sleep_until_woken(vcpu);
+		if (start)
+			umbra_trace(kvm_vcpu_wakeup, ktime_get_ns() - start, true,
+				    !signal_pending(current));
 		return;
 	}
 	start = ktime_get_ns();
-	if (window && poll_until(vcpu, start + window))
-		umbra_count(vcpu, halt_polls);
-	else
+	sleeps = !window || !poll_until(vcpu, start + window);
+	if (sleeps)
 		sleep_until_woken(vcpu);
+	else
+		umbra_count(vcpu, halt_polls);
+	ns = ktime_get_ns() - start;
+	umbra_trace(kvm_vcpu_wakeup, ns, sleeps, !signal_pending(current));
 	params = (struct halt_poll){
 		.grow = READ_ONCE(poll_params.grow),
 		.grow_start = READ_ONCE(poll_params.grow_start),
 		.shrink = READ_ONCE(poll_params.shrink),
 	};
-	vcpu->poll_window = halt_poll_next(&params, window, max, ktime_get_ns() - start);
+	vcpu->poll_window = halt_poll_next(&params, window, max, ns);
+	if (vcpu->poll_window != window)
+		umbra_trace(kvm_halt_poll_ns, vcpu->id, vcpu->poll_window, window);
 }
 
 static void wait(struct umbra_vcpu *vcpu)

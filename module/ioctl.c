@@ -22,6 +22,7 @@
 #include "ioctl.h"
 #include "ioctl_priv.h"
 #include "irq.h"
+#include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -85,7 +86,15 @@ long umbra_ioctl_call(const struct ioctl_row *row, struct ioctl_call *c)
 		umbra_vcpu_put(c->vcpu);
 	if (row->flags & F_VM_LOCK)
 		mutex_unlock(&vm->lock);
+	umbra_trace(umbra_ioctl, c->vm, c->vcpu, row->cmd, r);
 	return r;
+}
+
+/* No fd of this kind knows @cmd. */
+long umbra_ioctl_unknown(const struct ioctl_call *c, unsigned int cmd)
+{
+	umbra_trace(umbra_ioctl, c->vm, c->vcpu, cmd, -ENOTTY);
+	return -ENOTTY;
 }
 
 /* The row of @cmd; NULL: there is none. */
@@ -391,7 +400,7 @@ static long system_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	struct ioctl_call c = { .user = (void __user *)arg, .value = arg };
 	const struct ioctl_row *row = umbra_ioctl_find(system_rows, ARRAY_SIZE(system_rows), cmd);
 
-	return row ? umbra_ioctl_call(row, &c) : -ENOTTY;
+	return row ? umbra_ioctl_call(row, &c) : umbra_ioctl_unknown(&c, cmd);
 }
 
 static long compat_system_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -51,6 +51,7 @@ bool umbra_ioctl_usable(struct umbra_vm *vm);
 const struct ioctl_row *umbra_ioctl_find(const struct ioctl_row *rows, unsigned int nr,
 					 unsigned int cmd);
 long umbra_ioctl_call(const struct ioctl_row *row, struct ioctl_call *c);
+long umbra_ioctl_unknown(const struct ioctl_call *c, unsigned int cmd);
 
 /* Handlers of more than one kind of fd. */
 long umbra_ioctl_check_extension(struct ioctl_call *c, void *data);

@@ -340,7 +340,7 @@ static long vcpu_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 		return -EIO;
 	row = umbra_ioctl_find(vcpu_rows, ARRAY_SIZE(vcpu_rows), cmd);
 	if (!row)
-		return -ENOTTY;
+		return umbra_ioctl_unknown(&c, cmd);
 	if (mutex_lock_killable(&vcpu->mutex))
 		return -EINTR;
 	r = umbra_ioctl_call(row, &c);

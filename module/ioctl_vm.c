@@ -339,7 +339,7 @@ static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	if (!umbra_ioctl_usable(vm))
 		return -EIO;
 	row = umbra_ioctl_find(vm_rows, ARRAY_SIZE(vm_rows), cmd);
-	return row ? umbra_ioctl_call(row, &c) : -ENOTTY;
+	return row ? umbra_ioctl_call(row, &c) : umbra_ioctl_unknown(&c, cmd);
 }
 
 static int vm_release(struct inode *inode, struct file *file)

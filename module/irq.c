@@ -13,6 +13,7 @@
 #include <linux/string.h>
 
 #include "irqchip.h"
+#include "trace.h"
 #include "umbra.h"
 
 #define PIC_PINS	8
@@ -135,6 +136,7 @@ int umbra_set_irq(struct umbra_vm *vm, int source, u32 gsi, int level)
 	const struct route *r, *end;
 	int ret = -1;
 
+	umbra_trace(kvm_set_irq, gsi, level, source);
 	if (!chip)
 		return -1;
 	rcu_read_lock();

@@ -13,6 +13,7 @@
 #include "eventfd.h"
 #include "irqchip.h"
 #include "lapic.h"
+#include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -180,6 +181,7 @@ static void write_eoi(struct umbra_lapic *apic)
 	__clear_bit(vector % 32, vector_word(apic, APIC_ISR, vector));
 	apic->isr_top = --apic->isr_count ? lapic_highest_vector(apic, APIC_ISR) : -1;
 	update_ppr(apic);
+	umbra_trace(kvm_eoi, apic->vcpu->id, vector);
 	if (unlikely(test_vector(apic, APIC_TMR, vector)) || umbra_any_resampler(apic->vcpu->vm))
 		umbra_vector_ended(apic->vcpu, vector);
 	recheck_irr(apic);
@@ -237,6 +239,7 @@ static int accept_vector(struct umbra_lapic *apic, u8 vector, bool level,
 static int accept(struct umbra_lapic *apic, const struct umbra_irq_msg *msg,
 		  const struct umbra_lapic *src)
 {
+	umbra_trace(kvm_apic_accept_irq, apic->vcpu->id, msg->mode << 8, msg->level, msg->vector);
 	switch (msg->mode) {
 	case UMBRA_DM_FIXED:
 	case UMBRA_DM_LOWEST:
@@ -414,6 +417,7 @@ static void send_ipi(struct umbra_lapic *apic, u32 icr, u32 dest)
 		.logical = icr & APIC_DEST_LOGICAL,
 	};
 
+	umbra_trace(kvm_apic_ipi, icr, dest);
 	if (msg.mode <= UMBRA_DM_LOWEST && msg.vector < FIRST_VECTOR) {
 		note_error(apic, APIC_ESR_SENDILL, apic);
 		return;
@@ -609,6 +613,7 @@ int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, 
 		return 0;
 	}
 	val = read_reg(apic, reg);
+	umbra_trace(kvm_apic, false, reg, val);
 	memcpy(data, (u8 *)&val + (offset & 3), len);
 	return 0;
 }
@@ -627,10 +632,12 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 	if (len != sizeof(val) || (offset & 0xf))
 		return 0;
 	memcpy(&val, data, sizeof(val));
-	if (likely(reg_in(&offset, writable_regs | writable_xapic_regs)))
+	if (likely(reg_in(&offset, writable_regs | writable_xapic_regs))) {
+		umbra_trace(kvm_apic, true, offset, val);
 		write_reg(apic, offset, val);
-	else if (!reg_in(&offset, readable_regs | readable_xapic_regs))
+	} else if (!reg_in(&offset, readable_regs | readable_xapic_regs)) {
 		note_error(apic, APIC_ESR_ILLREGA, apic);
+	}
 	return 0;
 }
 
@@ -646,6 +653,7 @@ int umbra_x2apic_read(struct umbra_vcpu *vcpu, u32 msr, u64 *value)
 	*value = read_reg(apic, reg);
 	if (reg == APIC_ICR)
 		*value |= (u64)lapic_reg(apic, APIC_ICR2) << 32;
+	umbra_trace(kvm_apic, false, reg, *value);
 	return 0;
 }
 
@@ -683,6 +691,7 @@ int umbra_x2apic_write(struct umbra_vcpu *vcpu, u32 msr, u64 value)
 	    !reg_in(&reg, writable_regs | REG(APIC_SELF_IPI)) ||
 	    (value & x2apic_reserved(vcpu, reg)))
 		return 1;
+	umbra_trace(kvm_apic, true, reg, value);
 	if (reg == APIC_ICR)
 		write_icr(apic, value, value >> 32);
 	else if (reg == APIC_SELF_IPI)

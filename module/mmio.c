@@ -15,20 +15,38 @@
 #include "iodev.h"
 #include "irq.h"
 #include "mmio.h"
+#include "trace.h"
 #include "umbra.h"
+
+/* Inlined by force: an event makes the compiler think them big. */
+static __always_inline int device_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
+				       void *data)
+{
+	if (umbra_lapic_mmio_read(vcpu, gpa, len, data) &&
+	    umbra_io_read(vcpu, UMBRA_BUS_MMIO, gpa, len, data))
+		return -EOPNOTSUPP;
+	umbra_trace(kvm_mmio, UMBRA_MMIO_READ, len, gpa, data);
+	return 0;
+}
+
+static __always_inline int device_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
+					const void *data)
+{
+	if (umbra_lapic_mmio_write(vcpu, gpa, len, data) &&
+	    umbra_io_write(vcpu, UMBRA_BUS_MMIO, gpa, len, data))
+		return -EOPNOTSUPP;
+	umbra_trace(kvm_mmio, UMBRA_MMIO_WRITE, len, gpa, data);
+	return 0;
+}
 
 int umbra_device_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data)
 {
-	if (!umbra_lapic_mmio_read(vcpu, gpa, len, data))
-		return 0;
-	return umbra_io_read(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
+	return device_read(vcpu, gpa, len, data);
 }
 
 int umbra_device_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const void *data)
 {
-	if (!umbra_lapic_mmio_write(vcpu, gpa, len, data))
-		return 0;
-	return umbra_io_write(vcpu, UMBRA_BUS_MMIO, gpa, len, data);
+	return device_write(vcpu, gpa, len, data);
 }
 
 bool umbra_mmio_address(struct umbra_vcpu *vcpu, gpa_t *gpa, bool *write)
@@ -51,8 +69,12 @@ void umbra_mmio_exit(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, const
 	run->mmio.phys_addr = gpa;
 	run->mmio.len = len;
 	run->mmio.is_write = data != NULL;
-	if (data)
+	if (data) {
+		umbra_trace(kvm_mmio, UMBRA_MMIO_WRITE, len, gpa, data);
 		memcpy(run->mmio.data, data, len);
+	} else {
+		umbra_trace(kvm_mmio, UMBRA_MMIO_UNSATISFIED, len, gpa, NULL);
+	}
 }
 
 /* The MOV has read @value; 4 bytes clear the upper half. */
@@ -84,6 +106,8 @@ static int complete_read(struct umbra_vcpu *vcpu)
 	if (umbra_rip(vcpu) != vcpu->io.rip)
 		return 1;
 	memcpy(&value, vcpu->run->mmio.data, sizeof(value));
+	umbra_trace(kvm_mmio, UMBRA_MMIO_READ, vcpu->io.mov.size, vcpu->exit.fault.gpa,
+		    vcpu->run->mmio.data);
 	return finish_read(vcpu, &vcpu->io.mov, value);
 }
 
@@ -91,7 +115,7 @@ static int read_device(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov
 {
 	u64 value = 0;
 
-	if (!umbra_device_read(vcpu, gpa, mov->size, &value))
+	if (!device_read(vcpu, gpa, mov->size, &value))
 		return finish_read(vcpu, mov, value);
 	umbra_mmio_exit(vcpu, gpa, mov->size, NULL);
 	vcpu->io.complete = complete_read;
@@ -103,7 +127,7 @@ static int read_device(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov
 static int write_device(struct umbra_vcpu *vcpu, const struct umbra_emul_mov *mov, gpa_t gpa)
 {
 	u64 value = mov->constant ? mov->value : umbra_gpr(vcpu, mov->reg);
-	bool to_user = umbra_device_write(vcpu, gpa, mov->size, &value);
+	bool to_user = device_write(vcpu, gpa, mov->size, &value);
 	int r = umbra_skip_insn(vcpu, UMBRA_NR_INSNS);
 
 	if (!to_user)

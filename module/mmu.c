@@ -18,6 +18,7 @@
 #include "backend.h"
 #include "gwalk.h"
 #include "stats.h"
+#include "trace.h"
 #include "umbra.h"
 
 /* ------------------------------ table pages ------------------------------ */
@@ -293,6 +294,7 @@ int umbra_mmu_load_root(struct umbra_vcpu *vcpu)
 	if (r)
 		return r;
 	umbra_count(vcpu, root_loads);
+	umbra_trace(umbra_load_root, vcpu);
 	umbra_backend->load_root(vcpu, vcpu->mmu.root, vcpu->mmu.level);
 	if (unlikely(vcpu->mmu.moved_at))
 		umbra_mmu_moved(vcpu);
@@ -301,6 +303,7 @@ int umbra_mmu_load_root(struct umbra_vcpu *vcpu)
 
 int umbra_mmu_fault(struct umbra_vcpu *vcpu, u64 addr, u64 error)
 {
+	umbra_trace(kvm_page_fault, vcpu, addr, error);
 	return vcpu->mmu.ops->fault(vcpu, addr, error);
 }
 

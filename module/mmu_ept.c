@@ -26,6 +26,7 @@
 #include <asm/vmx.h>
 
 #include "backend.h"
+#include "trace.h"
 #include "umbra.h"
 
 /**
@@ -118,6 +119,17 @@ static u64 address_of(u64 entry)
 static u64 *table_of(u64 entry)
 {
 	return __va(address_of(entry));
+}
+
+static void trace_set(gfn_t gfn, int level, const u64 *entry, u64 new)
+{
+	struct umbra_rights rights = {
+		.read = new & format->read,
+		.execute = !format->execute || new & format->execute,
+		.user = format->execute ? -1 : 1,
+	};
+
+	umbra_trace(kvm_mmu_set_spte, gfn, level, entry, new, &rights);
 }
 
 /* ------------------------------ walking ------------------------------ */
@@ -223,6 +235,7 @@ static bool zap_table(struct umbra_vm *vm, u64 *table, int level, gfn_t base, gf
 		}
 		/* Atomic: the CPU and those who hold no lock may change it under us. */
 		now = xchg(entry, 0);
+		umbra_trace(umbra_zap_spte, gfn, level, now);
 		if (is_table(now, level))
 			bury_table(vm, table_of(now), level - 1);
 		flush = true;
@@ -256,7 +269,9 @@ static bool ept_age(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear)
 static bool protect_leaf(struct leaf_walk *walk, u64 *entry, int level, gfn_t gfn)
 {
 	if (level > 1) {
-		(void)xchg(entry, 0);
+		u64 old = xchg(entry, 0);
+
+		umbra_trace(umbra_zap_spte, gfn, level, old);
 		return true;
 	}
 	if (!(walk->mask & BIT_ULL((gfn - walk->start) & 63)))
@@ -428,6 +443,7 @@ static void map_page(struct umbra_vcpu *vcpu, const struct map_request *req)
 				new = make_leaf(req, level);
 				if (!try_cmpxchg64(entry, &now, new))
 					continue;
+				trace_set(req->gfn, level, entry, new);
 				if (lost_something(now, new))
 					umbra_mmu_flush_remote(vm);
 				return;
@@ -465,6 +481,7 @@ static bool gain_write(struct umbra_vm *vm, gfn_t gfn)
 	if (!(now & HOST_WRITABLE) || level > 1 || !slot)
 		goto out;
 	if (try_cmpxchg64(entry, &now, now | format->write | format->dirty)) {
+		trace_set(gfn, level, entry, now | format->write | format->dirty);
 		/* In this order: a log taken in between would lose the page otherwise. */
 		umbra_mark_dirty(vm, slot, gfn);
 		done = true;

@@ -226,6 +226,22 @@ int umbra_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 	return 0;
 }
 
+u64 umbra_cr(struct umbra_vcpu *vcpu, unsigned int nr)
+{
+	switch (nr) {
+	case 0:
+		return umbra_cr0(vcpu);
+	case 2:
+		return vcpu->regs.cr2;
+	case 3:
+		return umbra_cr3(vcpu);
+	case 4:
+		return umbra_cr4(vcpu);
+	default:
+		return umbra_cr8(vcpu);
+	}
+}
+
 u64 umbra_cr8(struct umbra_vcpu *vcpu)
 {
 	return vcpu->lapic ? umbra_lapic_tpr(vcpu) : vcpu->regs.cr8;

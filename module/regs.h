@@ -64,6 +64,7 @@ int umbra_set_cr3(struct umbra_vcpu *vcpu, u64 cr3);
 int umbra_set_cr4(struct umbra_vcpu *vcpu, u64 cr4);
 int umbra_set_cr8(struct umbra_vcpu *vcpu, u64 cr8);
 u64 umbra_cr8(struct umbra_vcpu *vcpu);
+u64 umbra_cr(struct umbra_vcpu *vcpu, unsigned int nr);	/* 0, 2, 3, 4, 8 */
 /* @host: from KVM_SET_MSRS, which the guest's CPUID does not bind. */
 int umbra_set_efer(struct umbra_vcpu *vcpu, u64 efer, bool host);
 /* XSETBV's rules but for CPL and CR4.OSXSAVE; KVM_SET_XCRS too. */

@@ -64,10 +64,12 @@ void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
 
 	if (!(*sptep & SHADOW_P))
 		return;
-	if (sp->role.level == 1)
+	if (sp->role.level == 1) {
 		chain_del(rmap_chain(m, leaf_gfn(sp, i)), sptep);
-	else
+		shadow_trace_zap(leaf_gfn(sp, i), *sptep);
+	} else {
 		chain_del(&child_of(*sptep)->parents, sptep);
+	}
 	WRITE_ONCE(*sptep, 0);
 	clear_mark(sp->present, i);
 	m->stale = true;
@@ -586,6 +588,7 @@ static void set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 	if (!sp->role.direct)
 		sp->gpte[i] = gpte;
 	put(sp, i, leaf);
+	shadow_trace_set(gfn, &sp->spt[i]);
 	if (grown)
 		chain_grow(m, rmap_chain(m, gfn), &sp->spt[i]);
 }

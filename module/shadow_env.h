@@ -12,6 +12,8 @@ struct shadow_page;
 #include <linux/mem_encrypt.h>
 #include <linux/mm.h>
 
+#include "trace.h"
+
 static inline void shadow_set_owner(u64 *spt, struct shadow_page *sp)
 {
 	set_page_private(virt_to_page(spt), (unsigned long)sp);
@@ -30,6 +32,32 @@ static inline u64 shadow_entry_of(const u64 *spt)
 static inline u64 *shadow_table_of(u64 entry)
 {
 	return __va(__sme_clr(entry));
+}
+
+static inline void shadow_trace_set(u64 gfn, const u64 *sptep)
+{
+	struct umbra_rights rights = {
+		.read = true,
+		.execute = !(*sptep & _PAGE_NX),
+		.user = !!(*sptep & _PAGE_USER),
+	};
+
+	umbra_trace(kvm_mmu_set_spte, gfn, 1, sptep, *sptep, &rights);
+}
+
+static inline void shadow_trace_zap(u64 gfn, u64 spte)
+{
+	umbra_trace(umbra_zap_spte, gfn, 1, spte);
+}
+
+static inline void shadow_trace_unsync(u64 gfn)
+{
+	umbra_trace(umbra_unsync, gfn);
+}
+
+static inline void shadow_trace_sync(u64 gfn)
+{
+	umbra_trace(umbra_sync, gfn);
 }
 
 #else /* userspace: a page has its owner behind it, and addresses are their own frames */
@@ -58,6 +86,11 @@ static inline u64 *shadow_table_of(u64 entry)
 {
 	return (u64 *)(uintptr_t)entry;
 }
+
+#define shadow_trace_set(gfn, sptep)	((void)0)
+#define shadow_trace_zap(gfn, spte)	((void)0)
+#define shadow_trace_unsync(gfn)	((void)0)
+#define shadow_trace_sync(gfn)		((void)0)
 
 #endif
 

@@ -193,6 +193,7 @@ bool shadow_unsync(struct shadow *m, u64 gfn)
 
 	if (!can_unsync(m, gfn))
 		return false;
+	shadow_trace_unsync(gfn);
 	for (sp = shadow_first_of(m, gfn); sp; sp = shadow_next_of(sp)) {
 		sp->unsync = true;
 		mark_way(sp);
@@ -205,6 +206,7 @@ static void end_unsync(struct shadow *m, u64 gfn, struct shadow_page **list)
 {
 	struct shadow_page *sp;
 
+	shadow_trace_sync(gfn);
 	for (sp = shadow_first_of(m, gfn); sp; sp = shadow_next_of(sp)) {
 		sp->unsync = false;
 		sp->writes = 0;

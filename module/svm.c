@@ -589,6 +589,7 @@ const struct umbra_backend_ops umbra_svm_ops = {
 	.enter = svm_enter,
 	.exit_irqoff = svm_exit_irqoff,
 	.decode = svm_decode,
+	.exit_words = svm_exit_words,
 	.cache_reg = svm_cache_reg,
 	.get_segment = svm_get_segment,
 	.set_segment = svm_set_segment,

@@ -122,6 +122,7 @@ static inline u64 svm_exit_code(const struct svm_vcpu *svm)
 
 /* svm_exit.c */
 void svm_decode(struct umbra_vcpu *vcpu);
+void svm_exit_words(struct umbra_vcpu *vcpu, struct umbra_exit_words *words);
 u32 svm_interrupt_shadow(struct umbra_vcpu *vcpu);
 void svm_set_interrupt_shadow(struct umbra_vcpu *vcpu, u32 mask);
 bool svm_interrupt_allowed(struct umbra_vcpu *vcpu);

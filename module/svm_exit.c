@@ -342,6 +342,21 @@ void svm_decode(struct umbra_vcpu *vcpu)
 	svm->injected_trap = false;
 }
 
+void svm_exit_words(struct umbra_vcpu *vcpu, struct umbra_exit_words *words)
+{
+	const struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
+	u32 event = c->exit_int_info;
+
+	*words = (struct umbra_exit_words) {
+		.reason = svm_exit_code(to_svm(vcpu)),
+		.info1 = c->exit_info_1,
+		.info2 = c->exit_info_2,
+		.intr_info = event,
+	};
+	if ((event & SVM_EXITINTINFO_VALID) && (event & SVM_EXITINTINFO_VALID_ERR))
+		words->error_code = c->exit_int_info_err;
+}
+
 /* This CPU does not tell STI's shadow from MOV SS's. */
 u32 svm_interrupt_shadow(struct umbra_vcpu *vcpu)
 {

@@ -23,6 +23,7 @@
 #include "irq.h"
 #include "stats.h"
 #include "sync_regs.h"
+#include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -397,6 +398,7 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 		switch_fpu_return();
 	if (unlikely(fpu_differs(vcpu)))
 		umbra_fpu_switch_in(vcpu);
+	umbra_trace(kvm_entry, vcpu);
 	umbra_guest_timing_enter();
 	umbra_hot(enter)(vcpu);
 	smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
@@ -565,6 +567,7 @@ int umbra_vcpu_run(struct umbra_vcpu *vcpu)
 	else if (r == -EINTR)
 		umbra_count(vcpu, interrupted);
 
+	umbra_trace(kvm_userspace_exit, READ_ONCE(vcpu->run->exit_reason), r);
 	umbra_fpu_put(vcpu);
 	fill_run_page(vcpu);
 	umbra_sync_out(vcpu);

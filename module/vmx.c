@@ -493,6 +493,7 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.enter = vmx_enter,
 	.exit_irqoff = vmx_exit_irqoff,
 	.decode = vmx_decode,
+	.exit_words = vmx_exit_words,
 	.cache_reg = vmx_cache_reg,
 	.get_segment = vmx_get_segment,
 	.set_segment = vmx_set_segment,

@@ -237,6 +237,7 @@ void vmx_exit_irqoff(struct umbra_vcpu *vcpu);
 
 /* vmx_exit.c */
 void vmx_decode(struct umbra_vcpu *vcpu);
+void vmx_exit_words(struct umbra_vcpu *vcpu, struct umbra_exit_words *words);
 u32 vmx_interrupt_shadow(struct umbra_vcpu *vcpu);
 void vmx_set_interrupt_shadow(struct umbra_vcpu *vcpu, u32 mask);
 bool vmx_interrupt_allowed(struct umbra_vcpu *vcpu);

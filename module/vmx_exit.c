@@ -314,6 +314,26 @@ void vmx_decode(struct umbra_vcpu *vcpu)
 	vmx->soft = false;
 }
 
+void vmx_exit_words(struct umbra_vcpu *vcpu, struct umbra_exit_words *words)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 event = vmcs_read(VM_EXIT_INTR_INFO);
+
+	/* Without an entry there is no exit: the VMCS still has the last one's words. */
+	if (vmx->failed) {
+		*words = (struct umbra_exit_words) { .reason = U32_MAX };
+		return;
+	}
+	*words = (struct umbra_exit_words) {
+		.reason = vmx->reason,
+		.info1 = vmcs_read(EXIT_QUALIFICATION),
+		.info2 = vmcs_read(IDT_VECTORING_INFO_FIELD),
+		.intr_info = event,
+	};
+	if ((event & INTR_INFO_VALID_MASK) && (event & INTR_INFO_DELIVER_CODE_MASK))
+		words->error_code = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
+}
+
 u32 vmx_interrupt_shadow(struct umbra_vcpu *vcpu)
 {
 	u32 state = to_vmx(vcpu)->interruptibility;

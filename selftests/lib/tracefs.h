@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The kernel's trace of the module's events, in an instance of its own. */
+#ifndef SELFTESTS_TRACEFS_H
+#define SELFTESTS_TRACEFS_H
+
+#include <stdbool.h>
+
+#define TRACEFS		"/sys/kernel/tracing"
+
+/*
+ * Begin to trace @event of events/umbra/, or all of them for "". What a test before left
+ * is thrown away. Skips the test where the kernel has no trace.
+ */
+void trace_start(const char *event);
+/* Stop it; what was traced stays. */
+void trace_stop(void);
+/* How many events called @event, or of any name for NULL, have @text in theirs? */
+unsigned int trace_count(const char *event, const char *text);
+/* Print what was traced, the first @lines of it. */
+void trace_show(unsigned int lines);
+/* Remove the instance, which is made once for all tests of a program: that takes long. */
+void trace_end(void);
+
+#endif

@@ -19,6 +19,7 @@
 #include <asm/msr.h>
 
 #include "backend.h"
+#include "trace.h"
 #include "umbra.h"
 
 /** umbra_mmu_is_hardware() - is it a name of the hardware mode, here or on any machine? */
@@ -247,6 +248,7 @@ static void start_moving(struct umbra_vm *vm, const struct umbra_mmu_ops *ops)
 	int i;
 
 	write_lock(&vm->mmu_lock);
+	umbra_trace(umbra_mmu_mode, vm->mmu.ops->id, ops->id, vm->online_vcpus);
 	vm->mmu.ops = ops;
 	vm->mmu.switches++;
 	vm->mmu.move_ticks = 0;
@@ -290,6 +292,7 @@ static void to_other_shadow(struct umbra_vm *vm, const struct umbra_mmu_ops *ops
 {
 	umbra_shadow_set_lazy(vm, ops == &umbra_mmu_shadow_lazy);
 	write_lock(&vm->mmu_lock);
+	umbra_trace(umbra_mmu_mode, vm->mmu.ops->id, ops->id, vm->online_vcpus);
 	WRITE_ONCE(vm->mmu.ops, ops);
 	vm->mmu.switches++;
 	vm->mmu.move_ticks = 0;

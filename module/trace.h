@@ -13,6 +13,7 @@
 #include <linux/kernel.h>
 #include <linux/kvm.h>
 #include <linux/tracepoint.h>
+#include <linux/umbra.h>
 #include <asm/apicdef.h>
 #include <asm/asm.h>
 #include <asm/page.h>
@@ -488,6 +489,28 @@ TRACE_EVENT(umbra_load_root,
 	),
 	TP_printk("vcpu %u root %llx level %d cr3 %llx", __entry->vcpu_id, __entry->root,
 		  __entry->level, __entry->cr3)
+);
+
+#define UMBRA_MMU_MODES								\
+	{ UMBRA_MMU_HARDWARE, "hardware" }, { UMBRA_MMU_SHADOW_LAZY, "shadow-lazy" },	\
+	{ UMBRA_MMU_SHADOW_EAGER, "shadow-eager" }
+
+/* A live VM goes to another mode: each vCPU by itself, which umbra_load_root shows. */
+TRACE_EVENT(umbra_mmu_mode,
+	TP_PROTO(u32 from, u32 to, unsigned int vcpus),
+	TP_ARGS(from, to, vcpus),
+	TP_STRUCT__entry(
+		__field(u32, from)
+		__field(u32, to)
+		__field(unsigned int, vcpus)
+	),
+	TP_fast_assign(
+		__entry->from = from;
+		__entry->to = to;
+		__entry->vcpus = vcpus;
+	),
+	TP_printk("%s to %s, vcpus %u", __print_symbolic(__entry->from, UMBRA_MMU_MODES),
+		  __print_symbolic(__entry->to, UMBRA_MMU_MODES), __entry->vcpus)
 );
 
 /* A page of a logged slot was written, or got the right to be. */

@@ -26,6 +26,8 @@ void trace_start(const char *event)
 {
 	if (access(TRACEFS "/events", F_OK))
 		SKIP("no tracefs on " TRACEFS);
+	if (*event && host_lacks("quick-tracing"))
+		SKIP("to switch an event on takes seconds here: all at once, or none");
 	if (!mkdir(INSTANCE, 0755)) {
 		put(INSTANCE "/buffer_size_kb", "1024");
 	} else {

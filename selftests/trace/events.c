@@ -449,6 +449,27 @@ TEST(sync, "umbra_unsync, umbra_sync: a table's first write and the flush, in sh
 	want(syncs + one, "umbra_sync", "gfn 14\n");
 }
 
+TEST(mode, "umbra_mmu_mode: from which to which, and how many vCPUs")
+{
+	static const char *const names[] = {
+		[UMBRA_MMU_HARDWARE] = "hardware", [UMBRA_MMU_SHADOW_LAZY] = "shadow-lazy",
+		[UMBRA_MMU_SHADOW_EAGER] = "shadow-eager",
+	};
+	uint32_t from, to;
+
+	start("umbra_mmu_mode", 0, cpuids);
+	ASSERT(!ioctl(vm.fd, UMBRA_GET_MMU, &from));
+	/* One that every host has beside it, if it has two. */
+	to = from == UMBRA_MMU_SHADOW_LAZY ? UMBRA_MMU_SHADOW_EAGER : UMBRA_MMU_SHADOW_LAZY;
+	if (ioctl(vm.fd, UMBRA_SET_MMU, &to)) {
+		ASSERT(errno == EOPNOTSUPP);
+		SKIP("this host has no other mode");
+	}
+	finish();
+	want(1, "umbra_mmu_mode", "%s to %s, vcpus 1\n", names[from], names[to]);
+	EXPECT_EQ(trace_count(NULL, NULL), 1);
+}
+
 TEST(dirty, "umbra_mark_dirty: each page of a logged slot that is written, once a round")
 {
 	start_pages("", KVM_MEM_LOG_DIRTY_PAGES);
@@ -582,10 +603,10 @@ static const char *const seen[] = {
 	"kvm_entry", "kvm_exit", "kvm_userspace_exit", "umbra_ioctl", "kvm_pio", "kvm_mmio",
 	"kvm_msr", "kvm_cpuid", "kvm_cr", "kvm_hypercall", "kvm_emulate_insn", "kvm_page_fault",
 	"kvm_mmu_set_spte", "umbra_zap_spte", "umbra_load_root", "umbra_unsync", "umbra_sync",
-	"umbra_mark_dirty",
-	"kvm_dirty_ring_push", "kvm_inj_virq", "kvm_inj_exception", "umbra_inj_nmi",
-	"kvm_set_irq", "umbra_irqfd", "umbra_ioeventfd", "kvm_apic", "kvm_apic_ipi",
-	"kvm_apic_accept_irq", "kvm_eoi", "kvm_vcpu_wakeup", "kvm_halt_poll_ns",
+	"umbra_mmu_mode", "umbra_mark_dirty", "kvm_dirty_ring_push", "kvm_inj_virq",
+	"kvm_inj_exception", "umbra_inj_nmi", "kvm_set_irq", "umbra_irqfd", "umbra_ioeventfd",
+	"kvm_apic", "kvm_apic_ipi", "kvm_apic_accept_irq", "kvm_eoi", "kvm_vcpu_wakeup",
+	"kvm_halt_poll_ns",
 };
 
 TEST(all, "there is no other event")

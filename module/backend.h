@@ -23,7 +23,6 @@ struct umbra_exit_words;
 struct umbra_backend_caps {
 	bool hardware_paging;	/* EPT or NPT is there and not switched off */
 	bool ept;		/* its tables have Intel's format */
-	bool shadow_paging;	/* guests can run on tables of ours, without hardware paging */
 	u8 paging_levels;	/* levels of a hardware root: 4 or 5 */
 	bool gbpages;		/* 1G leaves in hardware tables */
 	bool next_rip;		/* exits tell where the instruction ends */
@@ -45,6 +44,7 @@ struct umbra_backend_caps {
  * disable_cpu		on that CPU, irqs off		turn it off; must not fail
  * vm_create		vm being made			errno
  * vm_destroy		no vCPU left
+ * prepare_shadow	vm->lock, in the VMM		vCPUs that are there will go to a shadow mode; errno
  * vcpu_create		vCPU being made			allocate vcpu->hw; errno
  * vcpu_destroy
  * vcpu_reset		mutex; @init: INIT, else power-up	the backend's own state
@@ -73,10 +73,10 @@ struct umbra_backend_caps {
  * set_tpr_intercept	owner				exit when the guest lowers its TPR (an interrupt waits for that)
  * want_irq_window want_nmi_window	owner		exit as soon as one could be delivered
  * get_nmi_mask, set_nmi_mask	owner
- * mode_changed		loaded				vcpu->mmu.shadow came or went: what hangs on it
+ * mode_changed		loaded				vcpu->mmu.shadow came or went: what hangs on it; control registers and PDPTEs are in regs
  * load_root		owner				hpa of the root, its levels
  * flush_all		owner, irqs off or preempt off	all translations of this guest, at the next entry
- * flush_gva		owner				one gva of the current root
+ * flush_gva		owner				one gva of this guest, at the next entry
  * set_tsc_offset	owner				guest TSC = host TSC (scaled) + offset
  * filter_msrs		owner				of the MSRs that pass, let those exit that umbra_msr_allowed() says
  * cpuid_changed	owner				intercepts that hang on CPUID
@@ -93,6 +93,7 @@ struct umbra_backend_caps {
 	R(void, disable_cpu, void)						\
 	O(int, vm_create, struct umbra_vm *vm)					\
 	O(void, vm_destroy, struct umbra_vm *vm)				\
+	O(int, prepare_shadow, struct umbra_vm *vm)				\
 	R(int, vcpu_create, struct umbra_vcpu *vcpu)				\
 	R(void, vcpu_destroy, struct umbra_vcpu *vcpu)				\
 	R(void, vcpu_reset, struct umbra_vcpu *vcpu, bool init)			\
@@ -131,7 +132,7 @@ struct umbra_backend_caps {
 	R(void, want_nmi_window, struct umbra_vcpu *vcpu)			\
 	R(bool, get_nmi_mask, struct umbra_vcpu *vcpu)				\
 	R(void, set_nmi_mask, struct umbra_vcpu *vcpu, bool masked)		\
-	O(void, mode_changed, struct umbra_vcpu *vcpu)				\
+	R(void, mode_changed, struct umbra_vcpu *vcpu)				\
 	R(void, load_root, struct umbra_vcpu *vcpu, hpa_t root, int level)	\
 	R(void, flush_all, struct umbra_vcpu *vcpu)				\
 	O(void, flush_gva, struct umbra_vcpu *vcpu, gva_t gva)			\

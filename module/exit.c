@@ -462,17 +462,31 @@ static s8 decode_mov_to_cr3(struct umbra_vcpu *vcpu)
 static int handle_cr(struct umbra_vcpu *vcpu)
 {
 	s8 gpr = vcpu->exit.reg.gpr;
+	u64 value;
 
 	if (trace_kvm_cr_enabled() && !vcpu->exit.reg.write)
 		umbra_trace(kvm_cr, false, vcpu->exit.reg.nr, umbra_cr(vcpu, vcpu->exit.reg.nr));
 	if (gpr < 0 && vcpu->exit.reg.write && vcpu->exit.reg.nr == 3)
 		gpr = decode_mov_to_cr3(vcpu);
+	if (gpr >= 0 && vcpu->exit.reg.nr == 3 && !vcpu->exit.reg.write) {
+		value = umbra_cr3(vcpu);
+		umbra_set_gpr(vcpu, gpr, umbra_is_64bit_code(vcpu) ? value : (u32)value);
+		return umbra_skip_insn(vcpu, UMBRA_INSN_MOV_FROM_CR);
+	}
 	if (gpr < 0 || !vcpu->exit.reg.write)
 		return umbra_emulate_insn(vcpu);
 	umbra_trace(kvm_cr, true, vcpu->exit.reg.nr, umbra_gpr(vcpu, gpr & 15));
 	if (write_cr(vcpu, vcpu->exit.reg.nr, umbra_gpr(vcpu, gpr & 15)))
 		return inject_gp(vcpu);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_MOV_TO_CR);
+}
+
+static int handle_invlpg(struct umbra_vcpu *vcpu)
+{
+	if (vcpu->exit.reg.gpr < 0)
+		return umbra_emulate_insn(vcpu);
+	umbra_mmu_flush_gva(vcpu, vcpu->exit.reg.value);
+	return umbra_skip_insn(vcpu, UMBRA_INSN_SMSW_LMSW_INVLPG);
 }
 
 static int handle_emulate(struct umbra_vcpu *vcpu)
@@ -602,7 +616,7 @@ static const struct {
 	[UMBRA_EXIT_DR]			= { handle_emulate, true },
 	[UMBRA_EXIT_HLT]		= { handle_hlt },
 	[UMBRA_EXIT_HYPERCALL]		= { handle_hypercall },
-	[UMBRA_EXIT_INVLPG]		= { handle_emulate, true },
+	[UMBRA_EXIT_INVLPG]		= { handle_invlpg, true },
 	[UMBRA_EXIT_CACHE]		= { handle_emulate, true },
 	[UMBRA_EXIT_XSETBV]		= { handle_xsetbv },
 	[UMBRA_EXIT_RDPMC]		= { handle_rdpmc },

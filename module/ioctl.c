@@ -375,8 +375,7 @@ static long get_info(struct ioctl_call *c, void *data)
 		strscpy(info->paging, umbra_backend->paging_name, sizeof(info->paging));
 	if (umbra_caps.next_rip)
 		info->flags |= UMBRA_INFO_NEXT_RIP;
-	if (umbra_backend->mode_changed)
-		info->flags |= UMBRA_INFO_LIVE_MMU;
+	info->flags |= UMBRA_INFO_LIVE_MMU;
 	return 0;
 }
 

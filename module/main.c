@@ -87,17 +87,14 @@ static int __init choose_mode(void)
 	umbra_mmu_default = umbra_mmu_find(mmu);
 	if (umbra_mmu_default)
 		return 0;
-	if (!umbra_caps.hardware_paging && (!strcmp(mmu, "auto") || umbra_mmu_is_hardware(mmu))) {
-		pr_err("%s has no nested paging (%s) here, or it is switched off (%s=0), and %s\n",
+	if (umbra_mmu_is_hardware(mmu)) {
+		pr_err("%s has no nested paging (%s) here, or it is switched off (%s=0): mmu=auto does without\n",
 		       umbra_backend->name, umbra_backend->paging_name,
-		       umbra_backend->paging_param, umbra_caps.shadow_paging ?
-		       "mmu=auto, which does without, was not asked for" :
-		       "no mode without it is built");
+		       umbra_backend->paging_param);
 		return -EOPNOTSUPP;
 	}
-	pr_err("mmu=%s: no such mode here; choose auto%s%s\n", mmu,
-	       umbra_caps.hardware_paging ? ", hardware" : "",
-	       umbra_caps.shadow_paging ? ", shadow-lazy, shadow-eager" : "");
+	pr_err("mmu=%s: no such mode here; choose auto%s, shadow-lazy, shadow-eager\n", mmu,
+	       umbra_caps.hardware_paging ? ", hardware" : "");
 	return -EINVAL;
 }
 

@@ -285,6 +285,14 @@ void umbra_mmu_zap(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep);
 void umbra_mmu_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end);
 
 /*
+ * What the CPU's registers must be for the mode's tables, where the guest's are @cr0, @cr4,
+ * @efer, and regs.cr0 is its CR0: the same, but in a shadow mode.
+ */
+u64 umbra_mmu_cr0(struct umbra_vcpu *vcpu, u64 cr0);
+u64 umbra_mmu_cr4(struct umbra_vcpu *vcpu, u64 cr4);
+u64 umbra_mmu_efer(struct umbra_vcpu *vcpu, u64 efer);
+
+/*
  * gva to gpa by the guest's own tables, with the rights of @access (PFERR_WRITE,
  * _USER, _FETCH) at the current CR0, CR4, EFER, RFLAGS.AC: 0 with *@gpa; 1 with
  * the #PF's error code in *@error; -EFAULT: tables in a hole; -EINVAL: @gva is

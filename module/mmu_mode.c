@@ -41,9 +41,9 @@ static const struct umbra_mmu_ops *mode_by_id(u32 id)
 	case UMBRA_MMU_HARDWARE:
 		return umbra_caps.hardware_paging ? &umbra_mmu_hardware : NULL;
 	case UMBRA_MMU_SHADOW_LAZY:
-		return umbra_caps.shadow_paging ? &umbra_mmu_shadow_lazy : NULL;
+		return &umbra_mmu_shadow_lazy;
 	case UMBRA_MMU_SHADOW_EAGER:
-		return umbra_caps.shadow_paging ? &umbra_mmu_shadow_eager : NULL;
+		return &umbra_mmu_shadow_eager;
 	default:
 		return NULL;
 	}
@@ -270,10 +270,12 @@ static void start_moving(struct umbra_vm *vm, const struct umbra_mmu_ops *ops)
 
 static int to_other_tables(struct umbra_vm *vm, const struct umbra_mmu_ops *ops)
 {
-	int r;
+	int r = 0;
 
-	if (vm->online_vcpus && !umbra_backend->mode_changed)
-		return -EOPNOTSUPP;
+	if (vm->online_vcpus && is_shadow(ops) && umbra_backend->prepare_shadow)
+		r = umbra_backend->prepare_shadow(vm);
+	if (r)
+		return r;
 	/* Those of the last switch. */
 	flush_work(&vm->mmu.reaper);
 	r = ops->vm_init(vm);
@@ -307,7 +309,7 @@ static void to_other_shadow(struct umbra_vm *vm, const struct umbra_mmu_ops *ops
  * It waits for no vCPU: one that is busy goes there before it next enters its guest.
  *
  * Return: 0; -EINVAL: no such mode; -EOPNOTSUPP: not here; -EBUSY: a vCPU has not yet
- * made the last switch; -ENOMEM
+ * made the last switch; -ENOMEM; what prepare_shadow() of the backend returns
  */
 int umbra_mmu_set_mode(struct umbra_vm *vm, u32 id)
 {

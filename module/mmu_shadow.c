@@ -297,6 +297,40 @@ static struct shadow_page *root_of(struct umbra_vcpu *vcpu, gva_t gva)
 	return sv->roots ? sv->root[(gva >> 30) & 3] : NULL;
 }
 
+/* ------------------------------ the CPU's registers ------------------------------ */
+
+/* Our tables are walked always, and what they say of writes binds the supervisor too. */
+u64 umbra_mmu_cr0(struct umbra_vcpu *vcpu, u64 cr0)
+{
+	return vcpu->mmu.shadow ? cr0 | X86_CR0_PG | X86_CR0_WP : cr0;
+}
+
+/*
+ * They are in the PAE format where they are not in that of long mode. Their pages are all
+ * the user's where the guest does not page. Each load of CR3 flushes, which PCIDs allow,
+ * and none is in the shadow's CR3.
+ */
+u64 umbra_mmu_cr4(struct umbra_vcpu *vcpu, u64 cr4)
+{
+	if (!vcpu->mmu.shadow)
+		return cr4;
+	cr4 = (cr4 | X86_CR4_PAE) & ~(u64)X86_CR4_PCIDE;
+	if (!umbra_is_paging(vcpu))
+		cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57);
+	return cr4;
+}
+
+/* LMA follows PG, which is set: in long mode only when the guest has that itself. */
+u64 umbra_mmu_efer(struct umbra_vcpu *vcpu, u64 efer)
+{
+	if (!vcpu->mmu.shadow)
+		return efer;
+	if (!(efer & EFER_LMA))
+		efer &= ~(u64)EFER_LME;
+	/* Without it a fault does not say whether it was a fetch. */
+	return efer | EFER_NX;
+}
+
 /* ------------------------------ the guest's walk ------------------------------ */
 
 /*

@@ -121,7 +121,6 @@ static int svm_setup(struct umbra_backend_caps *caps)
 	npt = npt && boot_cpu_has(X86_FEATURE_NPT);
 	nrips = nrips && boot_cpu_has(X86_FEATURE_NRIPS);
 	caps->hardware_paging = npt;
-	caps->shadow_paging = true;
 	/* «Nested Table Walk»: nested tables are as deep as the host's own. */
 	caps->paging_levels = __read_cr4() & X86_CR4_LA57 ? 5 : 4;
 	caps->gbpages = boot_cpu_has(X86_FEATURE_GBPAGES);

@@ -133,19 +133,10 @@ void svm_set_dt(struct umbra_vcpu *vcpu, const struct kvm_dtable *dt, bool idt)
 	svm_dirty(svm, SVM_CLEAN_DT);
 }
 
-/* LMA follows PG. A guest of a shadow pages always: in long mode only when it has that itself. */
+/* VMRUN refuses to run a guest without SVME. */
 static u64 real_efer(struct umbra_vcpu *vcpu)
 {
-	u64 efer = vcpu->regs.efer;
-
-	if (vcpu->mmu.shadow) {
-		if (!(efer & EFER_LMA))
-			efer &= ~(u64)EFER_LME;
-		/* Without it a fault does not say whether it was a fetch. */
-		efer |= EFER_NX;
-	}
-	/* VMRUN refuses to run a guest without SVME. */
-	return efer | EFER_SVME;
+	return umbra_mmu_efer(vcpu, vcpu->regs.efer) | EFER_SVME;
 }
 
 /*
@@ -157,10 +148,8 @@ void svm_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_save_area *save = &svm->vmcb->save;
-	u64 real = cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
+	u64 real = umbra_mmu_cr0(vcpu, cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW));
 
-	if (vcpu->mmu.shadow)
-		real |= X86_CR0_PG | X86_CR0_WP;
 	if ((save->cr0 ^ real) & (X86_CR0_PG | X86_CR0_WP | X86_CR0_PE))
 		svm->asid.flush = true;
 	save->cr0 = real;
@@ -186,25 +175,11 @@ void svm_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
 	svm_dirty(svm, SVM_CLEAN_CR);
 }
 
-/*
- * The tables that the CPU walks are the shadow's, in the PAE format where they are not in
- * that of long mode. Their pages are all the user's where the guest does not page. Each
- * load of CR3 flushes, which PCIDs allow, and none is in the shadow's CR3.
- */
-static u64 shadow_cr4(struct umbra_vcpu *vcpu, u64 cr4)
-{
-	cr4 = (cr4 | X86_CR4_PAE) & ~(u64)X86_CR4_PCIDE;
-	if (!(vcpu->regs.cr0 & X86_CR0_PG))
-		cr4 &= ~(u64)(X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE | X86_CR4_LA57);
-	return cr4;
-}
-
 /* A machine check with CR4.MCE clear would shut the host down: it stays set. */
 void svm_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
-	u64 real = (vcpu->mmu.shadow ? shadow_cr4(vcpu, cr4) : cr4) |
-		   (cr4_read_shadow() & X86_CR4_MCE);
+	u64 real = umbra_mmu_cr4(vcpu, cr4) | (cr4_read_shadow() & X86_CR4_MCE);
 
 	if (svm->vmcb->save.cr4 != real)
 		svm->asid.flush = true;

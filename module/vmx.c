@@ -41,8 +41,8 @@ static int vmx_setup(struct umbra_backend_caps *caps)
 	int cpu, r;
 
 	r = vmx_read_caps(caps);
-	if (r || !caps->hardware_paging)
-		return r;	/* the choice of a mode says what it means that no guest can run */
+	if (r)
+		return r;
 
 	for_each_possible_cpu(cpu) {
 		struct vmx_cpu *c = per_cpu_ptr(&vmx_cpu, cpu);
@@ -99,7 +99,8 @@ static int vmx_enable_cpu(void)
 		return r;
 	}
 	intel_pt_handle_vmx(1);
-	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
+	if (umbra_caps.hardware_paging)
+		vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
 	c->enabled = true;
 	return 0;
 }
@@ -183,11 +184,13 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 	vmx->secondary = vmx_controls.secondary;
 	if (!vmx->vpid)
 		vmx->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
+	if (vcpu->mmu.shadow)
+		vmx->secondary &= ~VMX_SECONDARY_NESTED;
 	vmx->eptp = vmx_controls.eptp;
 	vmx_init_msrs(vmx);
 	vmx->counts = vmx_counts_alloc();
 	vcpu->hw = vmx;
-	r = vmx_controls.unrestricted ? 0 : vmx_real_create(vcpu);
+	r = vmx_real_create(vcpu);
 	if (r) {
 		vcpu->hw = NULL;
 		free_vcpu(vmx);
@@ -230,6 +233,7 @@ static void vmx_vcpu_destroy(struct umbra_vcpu *vcpu)
 /* Fields that never change, but with the CPU: write_host_of_cpu(). */
 static void write_constants(struct vmx_vcpu *vmx)
 {
+	int msrs = vmx_controls.switches_efer ? VMX_NR_PASSED : VMX_NR_MSRS;
 	struct desc_ptr idt;
 	u64 value;
 
@@ -257,11 +261,11 @@ static void write_constants(struct vmx_vcpu *vmx)
 	vmcs_write(CR0_GUEST_HOST_MASK, ~0ULL);
 	vmcs_write(CR4_GUEST_HOST_MASK, ~0ULL);
 
-	vmcs_write(VM_EXIT_MSR_STORE_COUNT, VMX_NR_MSRS);
+	vmcs_write(VM_EXIT_MSR_STORE_COUNT, VMX_NR_PASSED);
 	vmcs_write(VM_EXIT_MSR_STORE_ADDR, __pa(vmx->msrs->guest));
-	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, VMX_NR_MSRS);
+	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, msrs);
 	vmcs_write(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->msrs->guest));
-	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, VMX_NR_MSRS);
+	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, msrs);
 	vmcs_write(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->msrs->host));
 
 	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
@@ -283,8 +287,11 @@ static void write_constants(struct vmx_vcpu *vmx)
 	rdmsrl(MSR_IA32_SYSENTER_EIP, value);
 	vmcs_write(HOST_IA32_SYSENTER_EIP, value);
 	rdmsrl(MSR_IA32_CR_PAT, value);
-	vmcs_write(HOST_IA32_PAT, value);
-	vmcs_write(HOST_IA32_EFER, umbra_caps.host_efer);
+	if (vmx_controls.switches_pat)
+		vmcs_write(HOST_IA32_PAT, value);
+	if (vmx_controls.switches_efer)
+		vmcs_write(HOST_IA32_EFER, umbra_caps.host_efer);
+	vmx->msrs->host[VMX_MSR_EFER].value = umbra_caps.host_efer;
 	vmx->prepared = true;
 }
 
@@ -338,7 +345,7 @@ static void vmx_vcpu_load(struct umbra_vcpu *vcpu, int cpu)
 	if (moved)
 		write_host_of_cpu(vmx);
 	/* KVM_SET_REGS takes a guest into vm86 mode, or out of it, without a word. */
-	if (unlikely(vmx->real) && (vmx->rflags ^ vcpu->regs.rflags) & X86_EFLAGS_VM)
+	if (vmx_restricted(vmx) && (vmx->rflags ^ vcpu->regs.rflags) & X86_EFLAGS_VM)
 		vcpu->emulate |= UMBRA_EMULATE_ASK;
 }
 
@@ -382,7 +389,7 @@ static void vmx_vcpu_put(struct umbra_vcpu *vcpu)
 /* The host's state that goes with the thread. The kernel does not use it. */
 static void save_host(struct vmx_vcpu *vmx)
 {
-	static const u32 indexes[VMX_NR_MSRS] = {
+	static const u32 indexes[VMX_NR_PASSED] = {
 		MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK, MSR_KERNEL_GS_BASE,
 	};
 	u64 value;
@@ -395,7 +402,7 @@ static void save_host(struct vmx_vcpu *vmx)
 	store_ldt(vmx->host_ldt);
 	rdmsrl(MSR_FS_BASE, value);
 	vmcs_write(HOST_FS_BASE, value);
-	for (i = 0; i < VMX_NR_MSRS; i++)
+	for (i = 0; i < VMX_NR_PASSED; i++)
 		rdmsrl(indexes[i], vmx->msrs->host[i].value);
 	vmx->host_saved = true;
 }
@@ -429,7 +436,6 @@ static void vmx_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
 	vmx->dr_guest = false;
 	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
 	vmx_set_primary(vmx, CPU_BASED_MOV_DR_EXITING, true);
-	vmx->flush = true;
 	vmx_reset_state(vcpu, init);
 }
 
@@ -438,6 +444,12 @@ static void vmx_load_root(struct umbra_vcpu *vcpu, hpa_t root, int level)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u64 eptp = vmx_controls.eptp | root;
 
+	if (vcpu->mmu.shadow) {
+		/* Outside long mode what it points to may be new although it is the same. */
+		vmcs_write(GUEST_CR3, root);
+		vmx->flush = true;
+		return;
+	}
 	if (vmx->eptp == eptp)
 		return;
 	vmx->eptp = eptp;
@@ -448,6 +460,17 @@ static void vmx_load_root(struct umbra_vcpu *vcpu, hpa_t root, int level)
 static void vmx_flush_all(struct umbra_vcpu *vcpu)
 {
 	to_vmx(vcpu)->flush = true;
+}
+
+/* On whatever CPU this runs: one that the guest moves to flushes all. */
+static void vmx_flush_gva(struct umbra_vcpu *vcpu, gva_t gva)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx->vpid && vmx_controls.invvpid_gva)
+		vmx_invvpid(VMX_VPID_EXTENT_INDIVIDUAL_ADDR, vmx->vpid, gva);
+	else
+		vmx->flush = true;
 }
 
 static void vmx_set_timer(struct umbra_vcpu *vcpu, u64 deadline)
@@ -484,6 +507,7 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.enable_cpu = vmx_enable_cpu,
 	.disable_cpu = vmx_disable_cpu,
 	.vm_destroy = vmx_vm_destroy,
+	.prepare_shadow = vmx_prepare_shadow,
 	.vcpu_create = vmx_vcpu_create,
 	.vcpu_destroy = vmx_vcpu_destroy,
 	.vcpu_reset = vmx_vcpu_reset,
@@ -522,8 +546,10 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.want_nmi_window = vmx_want_nmi_window,
 	.get_nmi_mask = vmx_get_nmi_mask,
 	.set_nmi_mask = vmx_set_nmi_mask,
+	.mode_changed = vmx_mode_changed,
 	.load_root = vmx_load_root,
 	.flush_all = vmx_flush_all,
+	.flush_gva = vmx_flush_gva,
 	.set_tsc_offset = vmx_set_tsc_offset,
 	.filter_msrs = vmx_filter_msrs,
 	.cpuid_changed = vmx_cpuid_changed,

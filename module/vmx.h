@@ -26,8 +26,12 @@ struct vmx_msr {
 	u64 value;
 };
 
-/* MSRs that no field of the VMCS holds: the CPU switches them by lists. */
-enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_CSTAR, VMX_MSR_SFMASK, VMX_MSR_KERNEL_GS, VMX_NR_MSRS };
+/*
+ * MSRs that no field of the VMCS holds: the CPU switches them by lists. The guest has the
+ * first ones for itself; EFER is there on CPUs that have no control for it.
+ */
+enum { VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_CSTAR, VMX_MSR_SFMASK, VMX_MSR_KERNEL_GS, VMX_NR_PASSED,
+       VMX_MSR_EFER = VMX_NR_PASSED, VMX_NR_MSRS };
 
 struct vmx_msr_lists {
 	struct vmx_msr guest[VMX_NR_MSRS];
@@ -39,8 +43,9 @@ struct vmx_msr_lists {
  * @revision: of its VMCS
  * @pin, @primary, @secondary, @exit, @entry: controls with all that must be on
  * @eptp: the bits of an EPT pointer but the address
- * @invept: the extent to flush an EPT root by; 0: INVEPT is not there
  * @vpid: VPIDs are used
+ * @invvpid_gva: INVVPID can flush one address
+ * @switches_pat, @switches_efer: an entry loads the guest's, an exit the host's
  * @pause_loops: so is the filter of PAUSE
  * @unrestricted: guests run without protection and paging as they are
  * @timer_shift: the preemption timer counts when this bit of the TSC changes
@@ -49,8 +54,8 @@ struct vmx_controls {
 	u32 revision;
 	u32 pin, primary, secondary, exit, entry;
 	u64 eptp;
-	u8 invept;
-	bool vpid;
+	bool vpid, invvpid_gva;
+	bool switches_pat, switches_efer;
 	bool pause_loops;
 	bool unrestricted;
 	u8 timer_shift;
@@ -114,7 +119,7 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @identity: the guest does not page, and the CPU does, by the identity table
  * @vm86: the guest is in real mode, and the CPU in a vm86 task
  * @sysenter_cs: the guest's, while @vm86
- * @real: without unrestricted guest; NULL with it
+ * @real: what it needs while it has no unrestricted guest
  */
 struct vmx_vcpu {
 	void *vmcs;
@@ -159,6 +164,8 @@ static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
 /* What exits by default and need not: the «true» capability MSRs may let it go. */
 #define VMX_PRIMARY_UNWANTED (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |	\
 			      CPU_BASED_INVLPG_EXITING)
+/* What only the hardware mode has. */
+#define VMX_SECONDARY_NESTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST)
 /* The name in the kernel's header has changed. */
 #define VMX_SECONDARY_XSAVES	VMCS_CONTROL_BIT(XSAVES)
 
@@ -204,6 +211,14 @@ static inline void vmx_invept(u64 extent, u64 eptp)
 		     : : "m" (operand), "r" (extent) : "cc", "memory");
 }
 
+static inline void vmx_invvpid(u64 extent, u16 id, u64 gva)
+{
+	struct { u64 vpid, gva; } operand = { id, gva };
+
+	asm volatile("1: invvpid %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b)
+		     : : "m" (operand), "r" (extent) : "cc", "memory");
+}
+
 static inline void vmx_set_primary(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
 	u32 value = on ? vmx->primary | bits : vmx->primary & ~bits;
@@ -217,6 +232,19 @@ static inline void vmx_set_primary(struct vmx_vcpu *vmx, u32 bits, bool on)
 static inline void vmx_set_secondary(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
 	vmx->secondary = on ? vmx->secondary | bits : vmx->secondary & ~bits;
+}
+
+/* CR3 is not the guest's while the CPU pages by a shadow or by the identity table. */
+static inline void vmx_write_cr3_exits(struct umbra_vcpu *vcpu)
+{
+	vmx_set_primary(to_vmx(vcpu), CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING,
+			to_vmx(vcpu)->identity || vcpu->mmu.shadow);
+}
+
+/* Without unrestricted guest: what vmx_real.c is for. */
+static inline bool vmx_restricted(const struct vmx_vcpu *vmx)
+{
+	return unlikely(!(vmx->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST));
 }
 
 static inline void vmx_set_interruptibility(struct vmx_vcpu *vmx, u32 value)
@@ -263,6 +291,7 @@ void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0);
 void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3);
 void vmx_set_cr4(struct umbra_vcpu *vcpu, u64 cr4);
 void vmx_set_efer(struct umbra_vcpu *vcpu, u64 efer);
+void vmx_mode_changed(struct umbra_vcpu *vcpu);
 void vmx_set_dr7(struct umbra_vcpu *vcpu, u64 dr7);
 int vmx_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *value);
 int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value);
@@ -279,11 +308,13 @@ void vmx_write_exceptions(struct umbra_vcpu *vcpu);
 /* vmx_real.c */
 int vmx_real_create(struct umbra_vcpu *vcpu);
 void vmx_vm_destroy(struct umbra_vm *vm);
+int vmx_prepare_shadow(struct umbra_vm *vm);
+void vmx_real_set_mode(struct umbra_vcpu *vcpu);
 bool vmx_unfit(struct umbra_vcpu *vcpu);
 bool vmx_real_delivers(struct umbra_vcpu *vcpu);
 void vmx_real_get_segment(struct umbra_vcpu *vcpu, struct kvm_segment *s, int seg);
 bool vmx_real_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg);
-u64 vmx_real_cr0(struct umbra_vcpu *vcpu, u64 cr0);
+u64 vmx_real_cr0(struct umbra_vcpu *vcpu, u64 cr0, u64 changed);
 u64 vmx_real_cr4(struct umbra_vcpu *vcpu, u64 cr4);
 u64 vmx_real_rflags(struct umbra_vcpu *vcpu, u64 rflags);
 u64 vmx_real_guest_rflags(struct umbra_vcpu *vcpu, u64 rflags);

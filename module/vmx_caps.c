@@ -54,26 +54,13 @@ static int choose_controls(u32 msr, u32 want, u32 may, u32 *controls)
 			 CPU_BASED_RDPMC_EXITING | CPU_BASED_MOV_DR_EXITING |		\
 			 CPU_BASED_UNCOND_IO_EXITING | CPU_BASED_USE_MSR_BITMAPS |	\
 			 CPU_BASED_TPR_SHADOW | CPU_BASED_ACTIVATE_SECONDARY_CONTROLS)
-#define SECONDARY_WANTED SECONDARY_EXEC_ENABLE_EPT
 #define SECONDARY_MAY	(SECONDARY_EXEC_WBINVD_EXITING | VMX_SECONDARY_XSAVES |			\
-			 SECONDARY_EXEC_ENCLS_EXITING)
-#define EXIT_WANTED	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS |	\
-			 VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT |			\
+			 SECONDARY_EXEC_ENCLS_EXITING | SECONDARY_EXEC_PAUSE_LOOP_EXITING)
+#define EXIT_WANTED	(VM_EXIT_HOST_ADDR_SPACE_SIZE | VM_EXIT_SAVE_DEBUG_CONTROLS)
+#define EXIT_MAY	(VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT |			\
 			 VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER)
-#define ENTRY_WANTED	(VM_ENTRY_LOAD_DEBUG_CONTROLS | VM_ENTRY_LOAD_IA32_PAT |		\
-			 VM_ENTRY_LOAD_IA32_EFER)
-
-/* Asked first, of the MSRs that the oldest CPUs have too. */
-static bool may_secondary(u32 bit)
-{
-	u64 primary, secondary;
-
-	if (rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS, &primary) ||
-	    !(primary >> 32 & CPU_BASED_ACTIVATE_SECONDARY_CONTROLS) ||
-	    rdmsrl_safe(MSR_IA32_VMX_PROCBASED_CTLS2, &secondary))
-		return false;
-	return secondary >> 32 & bit;
-}
+#define ENTRY_WANTED	VM_ENTRY_LOAD_DEBUG_CONTROLS
+#define ENTRY_MAY	(VM_ENTRY_LOAD_IA32_PAT | VM_ENTRY_LOAD_IA32_EFER)
 
 /* It is the guest's TSC that deadlines are compared with, which must not be slewed or halt. */
 static void read_timer(void)
@@ -87,6 +74,18 @@ static void read_timer(void)
 		return;
 	rdmsrl(MSR_IA32_VMX_MISC, misc);
 	vmx_controls.timer_shift = vmx_misc_preemption_timer_rate(misc);
+}
+
+/* All controls that switch an MSR, or none of them. */
+static bool switches(u32 exit, u32 entry)
+{
+	struct vmx_controls *c = &vmx_controls;
+
+	if ((c->exit & exit) == exit && c->entry & entry)
+		return true;
+	c->exit &= ~exit;
+	c->entry &= ~entry;
+	return false;
 }
 
 static int read_controls(void)
@@ -104,55 +103,75 @@ static int read_controls(void)
 	}
 	if (vpid)
 		may |= SECONDARY_EXEC_ENABLE_VPID;
-	if (unrestricted_guest)
+	if (ept)
+		may |= SECONDARY_EXEC_ENABLE_EPT;
+	if (ept && unrestricted_guest)
 		may |= SECONDARY_EXEC_UNRESTRICTED_GUEST;
-	may |= SECONDARY_EXEC_PAUSE_LOOP_EXITING;
 	r = choose_controls(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN_WANTED, 0, &c->pin) ?:
 	    choose_controls(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY_WANTED, 0, &c->primary) ?:
-	    choose_controls(MSR_IA32_VMX_PROCBASED_CTLS2, SECONDARY_WANTED, may, &c->secondary) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED, 0, &c->exit) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED, 0, &c->entry);
+	    choose_controls(MSR_IA32_VMX_PROCBASED_CTLS2, 0, may, &c->secondary) ?:
+	    choose_controls(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED, EXIT_MAY, &c->exit) ?:
+	    choose_controls(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED, ENTRY_MAY, &c->entry);
 	if (r)
 		return r;
 	c->pause_loops = c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
-	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
-	unrestricted_guest = c->unrestricted;
+	c->switches_pat = switches(VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT,
+				   VM_ENTRY_LOAD_IA32_PAT);
+	c->switches_efer = switches(VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER,
+				    VM_ENTRY_LOAD_IA32_EFER);
 	return 0;
 }
 
-static int read_paging(struct umbra_backend_caps *caps)
+/* Is EPT all that the hardware mode wants of it? @words: IA32_VMX_EPT_VPID_CAP. */
+static bool usable_ept(u64 words)
 {
-	const u64 single = VMX_EPT_INVEPT_BIT | VMX_EPT_EXTENT_CONTEXT_BIT;
+	const u64 wanted = VMX_EPT_PAGE_WALK_4_BIT | VMX_EPTP_WB_BIT | VMX_EPT_2MB_PAGE_BIT |
+			   VMX_EPT_INVEPT_BIT | VMX_EPT_EXTENT_CONTEXT_BIT;
+	const struct vmx_controls *c = &vmx_controls;
+
+	if (!(c->secondary & SECONDARY_EXEC_ENABLE_EPT))
+		return false;
+	if ((words & wanted) == wanted && c->switches_pat && c->switches_efer)
+		return true;
+	pr_warn("this CPU's EPT lacks 4 levels, write-back, 2M pages, INVEPT, or a switch of PAT and EFER: shadow modes only\n");
+	return false;
+}
+
+static void read_paging(struct umbra_backend_caps *caps)
+{
 	const u32 invvpid = VMX_VPID_INVVPID_BIT | VMX_VPID_EXTENT_SINGLE_CONTEXT_BIT;
 	struct vmx_controls *c = &vmx_controls;
-	u64 ept;
+	u64 words;
 
-	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, ept);
-	if (!(ept & VMX_EPT_PAGE_WALK_4_BIT) || !(ept & VMX_EPTP_WB_BIT) ||
-	    !(ept & VMX_EPT_2MB_PAGE_BIT) || (ept & single) != single) {
-		pr_err("this CPU's EPT lacks 4 levels, write-back, 2M pages or INVEPT; Umbra needs them\n");
-		return -EOPNOTSUPP;
-	}
-	c->invept = VMX_EPT_EXTENT_CONTEXT;
+	/* A CPU with neither has no such MSR. */
+	if (rdmsrl_safe(MSR_IA32_VMX_EPT_VPID_CAP, &words))
+		words = 0;
+	ept = usable_ept(words);
+	if (!ept)
+		c->secondary &= ~VMX_SECONDARY_NESTED;
+	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
+	unrestricted_guest = c->unrestricted;
 	c->eptp = VMX_EPTP_MT_WB | VMX_EPTP_PWL_4;
-	if (ept & VMX_EPT_AD_BIT)
+	if (words & VMX_EPT_AD_BIT)
 		c->eptp |= VMX_EPTP_AD_ENABLE_BIT;
-	if (((ept >> 32) & invvpid) != invvpid)
+	if (((words >> 32) & invvpid) != invvpid)
 		c->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
 	c->vpid = c->secondary & SECONDARY_EXEC_ENABLE_VPID;
+	c->invvpid_gva = words >> 32 & VMX_VPID_EXTENT_INDIVIDUAL_ADDR_BIT;
 	vpid = c->vpid;
+	caps->hardware_paging = ept;
 	caps->ept = true;
 	caps->paging_levels = 4;
-	caps->gbpages = ept & VMX_EPT_1GB_PAGE_BIT;
-	return 0;
+	caps->gbpages = words & VMX_EPT_1GB_PAGE_BIT;
 }
 
 int vmx_read_caps(struct umbra_backend_caps *caps)
 {
-	caps->hardware_paging = ept && may_secondary(SECONDARY_EXEC_ENABLE_EPT);
-	ept = caps->hardware_paging;
-	if (!ept)
-		return 0;
+	int r = read_controls();
+
+	if (r)
+		return r;
+	read_paging(caps);
 	caps->next_rip = true;
 	caps->tsc_scaling = false;
 	caps->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
@@ -161,5 +180,5 @@ int vmx_read_caps(struct umbra_backend_caps *caps)
 	rdmsrl(MSR_EFER, caps->host_efer);
 	read_timer();
 	caps->exit_timer = preemption_timer;
-	return read_controls() ?: read_paging(caps);
+	return 0;
 }

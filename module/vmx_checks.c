@@ -17,6 +17,8 @@
 #define SECONDARY_VPID		BIT_OF(5)
 #define SECONDARY_UNRESTRICTED	BIT_OF(7)
 #define ENTRY_IA32E		BIT_OF(9)
+#define ENTRY_LOAD_EFER		BIT_OF(15)
+#define EXIT_LOAD_EFER		BIT_OF(21)
 
 #define EVENT_VALID		BIT_OF(31)
 #define EVENT_HAS_ERROR		BIT_OF(11)
@@ -168,8 +170,9 @@ static bool host_registers_broken(const struct vmx_entry_words *w, struct umbra_
 	       BAD(!canonical(V(HOST_ESP)) || !canonical(V(HOST_EIP)), "host SYSENTER",
 		   "not canonical") ||
 	       BAD(bad_pat(V(HOST_PAT)), "host PAT", "memory type") ||
-	       BAD((V(HOST_EFER) & ~EFER_BITS) || !(V(HOST_EFER) & EFER_LMA) ||
-		   !(V(HOST_EFER) & EFER_LME), "host EFER", "reserved bits, or no long mode");
+	       BAD((V(EXIT) & EXIT_LOAD_EFER) &&
+		   ((V(HOST_EFER) & ~EFER_BITS) || !(V(HOST_EFER) & EFER_LMA) ||
+		    !(V(HOST_EFER) & EFER_LME)), "host EFER", "reserved bits, or no long mode");
 }
 
 static bool host_segments_broken(const struct vmx_entry_words *w, struct umbra_check *c)
@@ -203,6 +206,16 @@ static bool unrestricted(const struct vmx_entry_words *w)
 	return (V(PRIMARY) & PRIMARY_SECONDARY) && (V(SECONDARY) & SECONDARY_UNRESTRICTED);
 }
 
+static bool efer_broken(const struct vmx_entry_words *w, struct umbra_check *c)
+{
+	bool long_mode = V(ENTRY) & ENTRY_IA32E, paging = V(CR0) & CR0_PG;
+
+	return BAD(V(EFER) & ~EFER_BITS, "EFER", "reserved bits") ||
+	       BAD(!!(V(EFER) & EFER_LMA) != long_mode, "EFER", "LMA against the entry control") ||
+	       BAD(paging && !(V(EFER) & EFER_LMA) != !(V(EFER) & EFER_LME), "EFER",
+		   "LMA against LME");
+}
+
 static bool registers_broken(const struct vmx_entry_words *w, struct umbra_check *c)
 {
 	u64 free = unrestricted(w) ? CR0_PE | CR0_PG : 0;
@@ -221,10 +234,7 @@ static bool registers_broken(const struct vmx_entry_words *w, struct umbra_check
 	       BAD(!canonical(V(SYSENTER_ESP)), "SYSENTER_ESP", "not canonical") ||
 	       BAD(!canonical(V(SYSENTER_EIP)), "SYSENTER_EIP", "not canonical") ||
 	       BAD(bad_pat(V(PAT)), "PAT", "memory type") ||
-	       BAD(V(EFER) & ~EFER_BITS, "EFER", "reserved bits") ||
-	       BAD(!!(V(EFER) & EFER_LMA) != long_mode, "EFER", "LMA against the entry control") ||
-	       BAD(paging && !(V(EFER) & EFER_LMA) != !(V(EFER) & EFER_LME), "EFER",
-		   "LMA against LME");
+	       ((V(ENTRY) & ENTRY_LOAD_EFER) && efer_broken(w, c));
 }
 
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, NR_SEGS };
@@ -420,6 +430,9 @@ static bool pdptes_broken(const struct vmx_entry_words *w, struct umbra_check *c
 	int i;
 
 	c->section = "Checks on Guest Page-Directory-Pointer-Table Entries";
+	/* Without EPT they are read from memory. */
+	if (!(V(SECONDARY) & SECONDARY_EPT))
+		return false;
 	if (!(V(CR0) & CR0_PG) || !(V(CR4) & CR4_PAE) || (V(ENTRY) & ENTRY_IA32E))
 		return false;
 	for (i = 0; i < 4; i++) {

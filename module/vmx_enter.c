@@ -137,14 +137,6 @@ static void read_vmcs(struct umbra_vcpu *vcpu)
 	regs->dirty = 0;
 }
 
-static void invvpid(u64 extent, u16 id)
-{
-	struct { u64 vpid, address; } operand = { id, 0 };
-
-	asm volatile("1: invvpid %0, %1\n2:\n" _ASM_EXTABLE(1b, 2b)
-		     : : "m" (operand), "r" (extent) : "cc", "memory");
-}
-
 /* The pin control follows the deadline; the count is anew for each entry. */
 static void write_timer(struct vmx_vcpu *vmx)
 {
@@ -164,12 +156,14 @@ static void write_timer(struct vmx_vcpu *vmx)
 	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, left);
 }
 
+/* Without either each entry flushes. */
 static void flush_guest(struct vmx_vcpu *vmx)
 {
 	vmx->flush = false;
-	vmx_invept(vmx_controls.invept, vmx->eptp);
+	if (vmx->secondary & SECONDARY_EXEC_ENABLE_EPT)
+		vmx_invept(VMX_EPT_EXTENT_CONTEXT, vmx->eptp);
 	if (vmx->vpid)
-		invvpid(VMX_VPID_EXTENT_SINGLE_CONTEXT, vmx->vpid);
+		vmx_invvpid(VMX_VPID_EXTENT_SINGLE_CONTEXT, vmx->vpid, 0);
 }
 
 /*

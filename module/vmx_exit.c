@@ -177,6 +177,15 @@ static bool decode_more(struct umbra_vcpu *vcpu)
 	case EXIT_REASON_DR_ACCESS:
 		decode_dr(vcpu, q);
 		return true;
+	case EXIT_REASON_INVLPG:
+		vcpu->exit.reason = UMBRA_EXIT_INVLPG;
+		vcpu->exit.reg.gpr = 0;
+		vcpu->exit.reg.value = q;
+		return true;
+	case EXIT_REASON_INVPCID:
+		vcpu->exit.reason = UMBRA_EXIT_INVLPG;
+		vcpu->exit.reg.gpr = -1;
+		return false;
 	case EXIT_REASON_IO_INSTRUCTION:
 		decode_io(vcpu, q);
 		return true;

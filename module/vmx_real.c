@@ -2,7 +2,7 @@
 /*
  * VMX without unrestricted guest: an entry wants protection and paging on, and segment
  * registers that protected mode could have loaded. Paging that the guest does not have
- * goes through an identity table. Real mode is a vm86 task where its segments hide
+ * goes through an identity table, or through a shadow's tables. Real mode is a vm86 task where its segments hide
  * nothing; there the exceptions exit, what such a task may not do is emulated, and
  * events are delivered in software. In any other state that an entry would refuse,
  * unreal mode or the middle of a change of modes, the emulator does the instructions.
@@ -39,8 +39,6 @@
 /* kvm_segment.type */
 #define TYPE_ACCESSED		1
 #define TYPE_WRITABLE		2
-
-#define CR3_EXITS	(CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING)
 
 /**
  * struct vmx_real - a vCPU without unrestricted guest
@@ -103,7 +101,7 @@ static int make_slots(struct umbra_vm *vm, unsigned long hva)
 }
 
 /* The VM's pages, in memory of the VMM's process. vm->lock held. */
-static int make_memory(struct umbra_vm *vm)
+int vmx_prepare_shadow(struct umbra_vm *vm)
 {
 	unsigned long hva, size = (1 + TSS_PAGES) * PAGE_SIZE;
 	int r;
@@ -135,7 +133,7 @@ void vmx_vm_destroy(struct umbra_vm *vm)
 
 int vmx_real_create(struct umbra_vcpu *vcpu)
 {
-	int r = make_memory(vcpu->vm);
+	int r = vmx_restricted(to_vmx(vcpu)) ? vmx_prepare_shadow(vcpu->vm) : 0;
 
 	if (r)
 		return r;
@@ -291,15 +289,27 @@ bool vmx_unfit(struct umbra_vcpu *vcpu)
 	return false;
 }
 
+/* The vCPU has unrestricted guest now, or not: vmx_restricted(). */
+void vmx_real_set_mode(struct umbra_vcpu *vcpu)
+{
+	if (vmx_restricted(to_vmx(vcpu))) {
+		vcpu->emulate |= UMBRA_EMULATE_ASK;
+		return;
+	}
+	if (to_vmx(vcpu)->vm86)
+		leave_task(vcpu);
+	vcpu->emulate &= ~UMBRA_EMULATE_ASK;
+}
+
 /* Is an event to be delivered in software? */
 bool vmx_real_delivers(struct umbra_vcpu *vcpu)
 {
-	return unlikely(to_vmx(vcpu)->real) && (!umbra_is_protected(vcpu) || vmx_unfit(vcpu));
+	return vmx_restricted(to_vmx(vcpu)) && (!umbra_is_protected(vcpu) || vmx_unfit(vcpu));
 }
 
 /* ------------------------------ control registers ------------------------------ */
 
-/* The CPU pages for the guest, or no longer. While it does CR3 is not the guest's. */
+/* The CPU pages by the identity table, or no longer. While it does CR3 is not the guest's. */
 static void hold_paging(struct umbra_vcpu *vcpu, bool hold)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -308,20 +318,18 @@ static void hold_paging(struct umbra_vcpu *vcpu, bool hold)
 		return;
 	umbra_reg_get(vcpu, UMBRA_REG_CR3);
 	vmx->identity = hold;
-	vmx_set_primary(vmx, CR3_EXITS, hold);
+	vmx_write_cr3_exits(vcpu);
 	vmx_set_cr3(vcpu, vcpu->regs.cr3);
 }
 
-/* CR0 for the VMCS; the caller has it in the guest's cache of registers already. */
-u64 vmx_real_cr0(struct umbra_vcpu *vcpu, u64 cr0)
+/* CR0 for the VMCS; the caller has the guest's, @changed bits of it, in the cache of registers. */
+u64 vmx_real_cr0(struct umbra_vcpu *vcpu, u64 cr0, u64 changed)
 {
-	u64 changed = vmcs_read(CR0_READ_SHADOW) ^ cr0;
-
-	if (!(cr0 & X86_CR0_PE))
+	if (!umbra_is_protected(vcpu))
 		cr0 &= ~(u64)X86_CR0_AM;	/* the task has a CPL for it */
 	else if (to_vmx(vcpu)->vm86)
 		leave_task(vcpu);
-	hold_paging(vcpu, !(cr0 & X86_CR0_PG));
+	hold_paging(vcpu, !umbra_is_paging(vcpu) && !vcpu->mmu.shadow);
 	if (changed & (X86_CR0_PE | X86_CR0_PG)) {
 		vmx_set_cr4(vcpu, umbra_cr4(vcpu));
 		vcpu->emulate |= UMBRA_EMULATE_ASK;

@@ -19,6 +19,7 @@ static bool pae_paging(struct umbra_vcpu *vcpu)
 void vmx_cache_reg(struct umbra_vcpu *vcpu, int reg)
 {
 	struct umbra_regs *regs = &vcpu->regs;
+	bool ours = to_vmx(vcpu)->identity || vcpu->mmu.shadow;
 	int i;
 
 	switch (reg) {
@@ -26,11 +27,11 @@ void vmx_cache_reg(struct umbra_vcpu *vcpu, int reg)
 		regs->gpr[UMBRA_RSP] = vmcs_read(GUEST_RSP);
 		break;
 	case UMBRA_REG_CR3:
-		if (!to_vmx(vcpu)->identity)
+		if (!ours)
 			regs->cr3 = vmcs_read(GUEST_CR3);
 		break;
 	case UMBRA_REG_PDPTR:
-		if (!pae_paging(vcpu))
+		if (ours || !pae_paging(vcpu))
 			break;
 		for (i = 0; i < ARRAY_SIZE(regs->pdptr); i++)
 			regs->pdptr[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
@@ -39,11 +40,16 @@ void vmx_cache_reg(struct umbra_vcpu *vcpu, int reg)
 	regs->avail |= BIT(reg);
 }
 
-/* «Checks on Guest Page-Directory-Pointer-Table Entries»: EPT takes them from here. */
+/*
+ * «Checks on Guest Page-Directory-Pointer-Table Entries»: with EPT the CPU takes them from
+ * here. A shadow's come from its root.
+ */
 void vmx_write_pdptrs(struct umbra_vcpu *vcpu)
 {
 	int i;
 
+	if (vcpu->mmu.shadow)
+		return;
 	for (i = 0; i < ARRAY_SIZE(vcpu->regs.pdptr); i++)
 		vmcs_write(GUEST_PDPTR0 + 2 * i, vcpu->regs.pdptr[i]);
 }
@@ -134,7 +140,7 @@ void vmx_write_rights(int seg, u32 rights)
 
 void vmx_set_segment(struct umbra_vcpu *vcpu, const struct kvm_segment *s, int seg)
 {
-	if (!to_vmx(vcpu)->real || !vmx_real_set_segment(vcpu, s, seg))
+	if (!vmx_restricted(to_vmx(vcpu)) || !vmx_real_set_segment(vcpu, s, seg))
 		vmx_write_segment(vcpu, s, seg);
 }
 
@@ -156,7 +162,7 @@ void vmx_set_dt(struct umbra_vcpu *vcpu, const struct kvm_dtable *dt, bool idt)
 static void write_efer(struct umbra_vcpu *vcpu)
 {
 	u32 entry = vmx_controls.entry;
-	u64 efer = vcpu->regs.efer;
+	u64 efer = umbra_mmu_efer(vcpu, vcpu->regs.efer);
 	u32 rights;
 
 	if (umbra_is_long(vcpu)) {
@@ -169,7 +175,9 @@ static void write_efer(struct umbra_vcpu *vcpu)
 	/* While the CPU pages for a guest that does not, LME is to be what LMA is. */
 	if (to_vmx(vcpu)->identity)
 		efer &= ~(u64)EFER_LME;
-	vmcs_write(GUEST_IA32_EFER, efer);
+	if (vmx_controls.switches_efer)
+		vmcs_write(GUEST_IA32_EFER, efer);
+	to_vmx(vcpu)->msrs->guest[VMX_MSR_EFER].value = efer;
 }
 
 /*
@@ -180,8 +188,9 @@ void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 {
 	u64 real = (cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW)) | X86_CR0_NE | X86_CR0_ET;
 
-	if (to_vmx(vcpu)->real)
-		real = vmx_real_cr0(vcpu, real);
+	real = umbra_mmu_cr0(vcpu, real);
+	if (vmx_restricted(to_vmx(vcpu)))
+		real = vmx_real_cr0(vcpu, real, vmcs_read(CR0_READ_SHADOW) ^ cr0);
 	vmcs_write(GUEST_CR0, real);
 	vmcs_write(CR0_READ_SHADOW, cr0);
 	write_efer(vcpu);
@@ -190,8 +199,11 @@ void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 
 void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
 {
-	vmcs_write(GUEST_CR3, to_vmx(vcpu)->identity ? vcpu->vm->identity_map_addr : cr3);
 	vcpu->regs.avail |= BIT(UMBRA_REG_CR3);
+	/* A shadow's root is loaded in its stead. */
+	if (vcpu->mmu.shadow)
+		return;
+	vmcs_write(GUEST_CR3, to_vmx(vcpu)->identity ? vcpu->vm->identity_map_addr : cr3);
 	/* The CPU has not executed this load, so that it has flushed nothing. */
 	to_vmx(vcpu)->flush = true;
 }
@@ -199,9 +211,9 @@ void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
 /* A machine check with CR4.MCE clear would shut the host down; VMXE is what makes it a guest. */
 void vmx_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 {
-	u64 real = cr4 | X86_CR4_VMXE | (cr4_read_shadow() & X86_CR4_MCE);
+	u64 real = umbra_mmu_cr4(vcpu, cr4) | X86_CR4_VMXE | (cr4_read_shadow() & X86_CR4_MCE);
 
-	if (to_vmx(vcpu)->real)
+	if (vmx_restricted(to_vmx(vcpu)))
 		real = vmx_real_cr4(vcpu, real);
 	vmcs_write(GUEST_CR4, real);
 	vmcs_write(CR4_READ_SHADOW, cr4);
@@ -224,6 +236,8 @@ void vmx_write_exceptions(struct umbra_vcpu *vcpu)
 		exceptions |= BIT(X86_TRAP_BP);
 	if (umbra_forced_emulation)
 		exceptions |= BIT(X86_TRAP_UD);
+	if (vcpu->mmu.shadow)
+		exceptions |= BIT(X86_TRAP_PF);
 	/* The CPU would deliver them by an IDT, and the guest has an IVT. */
 	if (to_vmx(vcpu)->vm86)
 		exceptions = ~0U;
@@ -242,7 +256,7 @@ void vmx_set_dr7(struct umbra_vcpu *vcpu, u64 dr7)
 }
 
 /* MSRs that the lists switch, by their place there. */
-static const u32 listed_msrs[VMX_NR_MSRS] = {
+static const u32 listed_msrs[VMX_NR_PASSED] = {
 	[VMX_MSR_STAR] = MSR_STAR, [VMX_MSR_LSTAR] = MSR_LSTAR, [VMX_MSR_CSTAR] = MSR_CSTAR,
 	[VMX_MSR_SFMASK] = MSR_SYSCALL_MASK, [VMX_MSR_KERNEL_GS] = MSR_KERNEL_GS_BASE,
 };
@@ -282,6 +296,16 @@ int vmx_get_msr(struct umbra_vcpu *vcpu, u32 index, u64 *value)
 	return 1;
 }
 
+/* What a shadow's tables map has the host's memory types: they name the first entry only. */
+static void write_pat(struct umbra_vcpu *vcpu, u64 pat)
+{
+	if (!vmx_controls.switches_pat)
+		return;
+	if (vcpu->mmu.shadow)
+		rdmsrl(MSR_IA32_CR_PAT, pat);
+	vmcs_write(GUEST_IA32_PAT, pat);
+}
+
 int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value)
 {
 	int i;
@@ -304,7 +328,7 @@ int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value)
 	}
 	if (index != MSR_IA32_CR_PAT)
 		return 1;
-	vmcs_write(GUEST_IA32_PAT, value);
+	write_pat(vcpu, value);
 	return 0;
 }
 
@@ -330,7 +354,7 @@ void vmx_filter_msrs(struct umbra_vcpu *vcpu)
 
 	for (i = 0; i < ARRAY_SIZE(field_msrs); i++)
 		filter_msr(vcpu, field_msrs[i].msr);
-	for (i = 0; i < VMX_NR_MSRS; i++)
+	for (i = 0; i < VMX_NR_PASSED; i++)
 		filter_msr(vcpu, listed_msrs[i]);
 }
 
@@ -342,11 +366,13 @@ void vmx_init_msrs(struct vmx_vcpu *vmx)
 	memset(vmx->msr_bitmap, 0xff, PAGE_SIZE);
 	for (i = 0; i < ARRAY_SIZE(field_msrs); i++)
 		pass_msr(vmx, field_msrs[i].msr, true, true);
-	for (i = 0; i < VMX_NR_MSRS; i++) {
+	for (i = 0; i < VMX_NR_PASSED; i++) {
 		pass_msr(vmx, listed_msrs[i], true, true);
 		vmx->msrs->guest[i].index = listed_msrs[i];
 		vmx->msrs->host[i].index = listed_msrs[i];
 	}
+	vmx->msrs->guest[VMX_MSR_EFER].index = MSR_EFER;
+	vmx->msrs->host[VMX_MSR_EFER].index = MSR_EFER;
 }
 
 int vmx_get_cpl(struct umbra_vcpu *vcpu)
@@ -361,6 +387,28 @@ bool vmx_code64(struct umbra_vcpu *vcpu)
 	return vmcs_read(GUEST_CS_AR_BYTES) & RIGHTS_L;
 }
 
+/* With a shadow CR3 is ours, faults are ours or the guest's, and so are flushes. */
+void vmx_mode_changed(struct umbra_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct umbra_regs *regs = &vcpu->regs;
+	bool shadow = vcpu->mmu.shadow;
+
+	vmx_set_primary(vmx, CPU_BASED_INVLPG_EXITING, shadow);
+	vmx_write_cr3_exits(vcpu);
+	vmx_set_secondary(vmx, vmx_controls.secondary & VMX_SECONDARY_NESTED, !shadow);
+	vmx_real_set_mode(vcpu);
+	vmx_write_exceptions(vcpu);
+	vmx_set_efer(vcpu, regs->efer);
+	vmx_set_cr0(vcpu, regs->cr0);
+	vmx_set_cr3(vcpu, regs->cr3);
+	vmx_set_cr4(vcpu, regs->cr4);
+	write_pat(vcpu, vcpu->msrs.pat);
+	/* EPT has them from the VMCS. */
+	umbra_reg_put(vcpu, UMBRA_REG_PDPTR);
+	vmx->flush = true;
+}
+
 /* Manual: «Processor State After Reset»; INIT leaves the MSRs alone. */
 void vmx_reset_state(struct umbra_vcpu *vcpu, bool init)
 {
@@ -368,19 +416,15 @@ void vmx_reset_state(struct umbra_vcpu *vcpu, bool init)
 	struct umbra_regs *regs = &vcpu->regs;
 	int i;
 
-	vmcs_write(GUEST_IA32_PAT, vcpu->msrs.pat);
 	if (!init) {
-		for (i = 0; i < VMX_NR_MSRS; i++)
+		for (i = 0; i < VMX_NR_PASSED; i++)
 			vmx->msrs->guest[i].value = 0;
 		for (i = 2; i < ARRAY_SIZE(field_msrs); i++)
 			vmcs_write(field_msrs[i].field, 0);
 	}
-	vmx_set_efer(vcpu, regs->efer);
-	vmx_set_cr0(vcpu, regs->cr0);
-	vmx_set_cr3(vcpu, regs->cr3);
-	vmx_set_cr4(vcpu, regs->cr4);
-	vmx_set_dr7(vcpu, regs->effective_dr7);
 	regs->avail = GENMASK(UMBRA_REG_NR - 1, 0);
+	vmx_mode_changed(vcpu);
+	vmx_set_dr7(vcpu, regs->effective_dr7);
 	/* What the VMCS has of these is nobody's. */
 	vmx->rip = regs->rip;
 	vmx->rflags = regs->rflags;

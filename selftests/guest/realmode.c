@@ -5,6 +5,7 @@
  * these states; no guest may notice.
  */
 #define _GNU_SOURCE
+#include <linux/umbra.h>
 #include <pthread.h>
 
 #include "guest.h"
@@ -265,9 +266,24 @@ static struct kvm_sregs see(struct vcpu *v)
 	return s;
 }
 
+/* At each stop the VM goes to the mode that comes next. */
+static bool changing;
+
+static void change_mode(struct vcpu *v)
+{
+	uint32_t mode;
+
+	ASSERT(!ioctl(v->vm->fd, UMBRA_GET_MMU, &mode));
+	do
+		mode = mode % UMBRA_MMU_SHADOW_EAGER + 1;
+	while (ioctl(v->vm->fd, UMBRA_SET_MMU, &mode));
+}
+
 static struct kvm_sregs stop_at(struct vcpu *v, uint32_t value)
 {
 	vcpu_run_to_sync(v, value);
+	if (changing)
+		change_mode(v);
 	return see(v);
 }
 
@@ -544,7 +560,7 @@ static void fill_cr3_32(struct vm *vm)
 	*(uint32_t *)(vm->mem + 0xc00000) = 0xc;
 }
 
-TEST(tour, "real, 16-bit, 32-bit, vm86, paged, 64-bit mode, and back to real mode")
+static void tour(void)
 {
 	struct kvm_sregs s;
 	struct vm vm;
@@ -589,4 +605,17 @@ TEST(tour, "real, 16-bit, 32-bit, vm86, paged, 64-bit mode, and back to real mod
 	s = stop_at(v, 0x43);
 	EXPECT_EQ(s.cs.selector, 0);
 	vcpu_run_to_end(v);
+}
+
+TEST(tour, "real, 16-bit, 32-bit, vm86, paged, 64-bit mode, and back to real mode")
+{
+	tour();
+}
+
+TEST(tour_changing, "the same, while the way to virtualize memory changes at each stop")
+{
+	if (!on_umbra())
+		SKIP("not Umbra's device");
+	changing = true;
+	tour();
 }

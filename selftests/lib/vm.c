@@ -58,20 +58,35 @@ bool on_umbra(void)
 	       access("/sys/module/kvm", F_OK);
 }
 
+/* The first letter of a parameter of the module's. */
+static char parameter(const char *name)
+{
+	char path[64], value = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/module/umbra/parameters/%s", name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ASSERT(read(fd, &value, 1) == 1);
+	close(fd);
+	return value;
+}
+
 /*
- * Does Umbra run guests without VMX's unrestricted guest? It has pages of its own in guest
- * memory then, and emulates what an entry with such segments would refuse.
+ * Does Umbra run guests without VMX's unrestricted guest, which a shadow mode has not
+ * either? It has pages of its own in guest memory then, and emulates what an entry with such
+ * segments would refuse.
  */
 bool restricted_guest(void)
 {
-	int fd = open("/sys/module/umbra/parameters/unrestricted_guest", O_RDONLY | O_CLOEXEC);
-	char yes = 'Y';
+	struct umbra_info info;
 
-	if (!on_umbra() || fd < 0)
+	if (!on_umbra())
 		return false;
-	ASSERT(read(fd, &yes, 1) == 1);
-	close(fd);
-	return yes == 'N';
+	ASSERT(!ioctl(dev_open(), UMBRA_GET_INFO, &info));
+	return !strcmp(info.backend, "VMX") &&
+	       (parameter("unrestricted_guest") == 'N' || parameter("mmu") == 's');
 }
 
 /*

@@ -228,6 +228,7 @@ TEST(running, "live: a vCPU that never leaves its guest by itself")
 	unsigned int i;
 	pthread_t t;
 
+	host_needs("vmx-interrupts");
 	need_switch();
 	v = vm_long_mode(&vm, 0, spinner);
 	t = run_alone(v);

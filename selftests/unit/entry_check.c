@@ -55,7 +55,8 @@ static struct vmx_entry_words vmx_good(void)
 	v[VMX_F_PIN] = 0x16 | BIT(3) | BIT(5);
 	v[VMX_F_PRIMARY] = BIT(31) | BIT(28) | BIT(21);
 	v[VMX_F_SECONDARY] = BIT(1) | BIT(5) | BIT(7);
-	v[VMX_F_ENTRY] = BIT(9);
+	v[VMX_F_EXIT] = BIT(21);
+	v[VMX_F_ENTRY] = BIT(9) | BIT(15);
 	v[VMX_F_VPID] = 1;
 	v[VMX_F_EPTP] = 0x1000 | 3 << 3 | 6;
 	v[VMX_F_CR0] = v[VMX_F_HOST_CR0] = 0x80000031;
@@ -129,7 +130,8 @@ static const struct vmx_row {
 	{ true, VMX_F_EFER, 0x2d01, 0, "EFER: reserved bits" },
 	{ true, VMX_F_EFER, 0x901, 0, "EFER: LMA against the entry control" },
 	{ true, VMX_F_EFER, 0xc01, 0, "EFER: LMA against LME" },
-	{ true, VMX_F_ENTRY, 0, 0, "EFER: LMA against the entry control" },
+	{ true, VMX_F_ENTRY, BIT(15), 0, "EFER: LMA against the entry control" },
+	{ true, VMX_F_ENTRY, 0, 0, "" },
 	{ true, VMX_F_TR_SEL, 0x34, 0, "TR: selector names the LDT" },
 	{ true, VMX_F_TR_BASE, NONCANONICAL, 0, "TR: base is not canonical" },
 	{ true, VMX_F_TR_RIGHTS, 0x83, 0, "TR: type" },

@@ -48,7 +48,8 @@ struct umbra_info {
 /*
  * VM fd: the mode, one of UMBRA_MMU_*. SET: 0, -EINVAL for a number that is no mode,
  * -EOPNOTSUPP for one that this machine or this module can't do, or without
- * UMBRA_INFO_LIVE_MMU after a vCPU was created; -ENOMEM, and the mode is as before.
+ * UMBRA_INFO_LIVE_MMU after a vCPU was created; -ENOMEM, -EEXIST (memory of the VMM's where
+ * Intel's backend wants pages of its own), and the mode is as before.
  *
  * vCPUs may run meanwhile. SET waits for none of them: each changes before it next
  * enters its guest, and GET gives the new mode at once. -EBUSY: one has not yet made

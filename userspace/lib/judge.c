@@ -29,6 +29,8 @@ static enum judge_vendor vendor_of(const char *name)
 	return JUDGE_OTHER_CPU;
 }
 
+static const char shadow_remedy[] = "guests run on shadow page tables, which costs them exits";
+
 static void judge_amd(const struct judge_words *w, struct judge_verdict *v)
 {
 	bool have_a = w->max_ext_leaf >= 0x8000000a;
@@ -49,7 +51,7 @@ static void judge_amd(const struct judge_words *w, struct judge_verdict *v)
 		v->paging_remedy = "this CPU has no nested paging (NPT); use one that has it";
 	} else if (!have_a || !(w->leaf8000000a_edx & JUDGE_8000000A_EDX_NPT)) {
 		v->paging = JUDGE_PAGING_SHADOW;
-		v->paging_remedy = "guests run on shadow page tables, which costs them exits";
+		v->paging_remedy = shadow_remedy;
 	}
 }
 
@@ -68,10 +70,12 @@ static void judge_intel(const struct judge_words *w, struct judge_verdict *v)
 				 "turn it on there and power-cycle";
 	}
 	if (v->virt == JUDGE_VIRT_ABSENT ||
-	    (w->procbased.known && !(w->procbased.value & JUDGE_PROCBASED_SECONDARY)) ||
-	    (w->procbased2.known && !(w->procbased2.value & JUDGE_PROCBASED2_EPT))) {
+	    (w->procbased.known && !(w->procbased.value & JUDGE_PROCBASED_SECONDARY))) {
 		v->paging = JUDGE_PAGING_ABSENT;
-		v->paging_remedy = "this CPU has no nested paging (EPT); use one that has it";
+		v->paging_remedy = "this CPU's VMX has no secondary controls; use one that has them";
+	} else if (w->procbased2.known && !(w->procbased2.value & JUDGE_PROCBASED2_EPT)) {
+		v->paging = JUDGE_PAGING_SHADOW;
+		v->paging_remedy = shadow_remedy;
 	} else if (!w->procbased2.known) {
 		v->paging = JUDGE_PAGING_UNKNOWN;
 		v->paging_remedy = "load the msr module and ask again as root";

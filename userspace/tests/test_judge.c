@@ -76,7 +76,7 @@ static const struct {
 	{ "Intel, no EPT",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(5),
 	    .procbased = KNOWN(1ull << 63), .procbased2 = KNOWN(0) },
-	  JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT },
+	  JUDGE_VIRT_OK, JUDGE_PAGING_SHADOW },
 	{ "Intel, no secondary controls, so no MSR that speaks of EPT",
 	  { INTEL, .leaf1_ecx = VMX, .feature_control = KNOWN(5), .procbased = KNOWN(0) },
 	  JUDGE_VIRT_OK, JUDGE_PAGING_ABSENT },

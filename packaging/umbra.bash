@@ -15,7 +15,7 @@ _umbra() {
 		;;
 	--mmu) words=$modes ;;
 	--console) words="stdio pty file=" ;;
-	--append | --memory | --cpus | --name | --vcpu) return ;;
+	--append | --memory | --cpus | --name | --vcpu | --interval | --count) return ;;
 	*)
 		case ${COMP_WORDS[1]-} in
 		run) words="--kernel --initrd --append --memory --cpus --disk --mmu --name --console
@@ -23,13 +23,17 @@ _umbra() {
 		check) words="--dev --help" ;;
 		exec) words="--dev --help --" ;;
 		list) words="--json --help" ;;
-		pause | resume | stop | exits | mmu)
+		monitor) words="--json --stats --help" ;;
+		top) words="--interval --count --help" ;;
+		pause | resume | stop | stat | exits | mmu)
 			words="--help $(umbra list 2>/dev/null | awk 'NR > 1 { print $1 }')"
-			[[ ${COMP_WORDS[1]} != exits ]] || words+=" --vcpu --json"
+			[[ ${COMP_WORDS[1]} != exits ]] || words+=" --vcpu --histogram --json"
+			[[ ${COMP_WORDS[1]} != stat ]] || words+=" --interval --count --vcpu --json"
 			[[ ${COMP_WORDS[1]} != mmu || $COMP_CWORD -lt 3 ]] || words=$modes
 			;;
 		esac
-		((COMP_CWORD > 1)) || words="run exec check list pause resume stop exits mmu --help"
+		((COMP_CWORD > 1)) || words="run exec check list pause resume stop monitor stat
+			top exits mmu --help"
 		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

@@ -9,9 +9,11 @@
 #include "client.h"
 #include "commands.h"
 #include "exitcode.h"
+#include "find.h"
 #include "histogram.h"
 #include "runtime.h"
 #include "util.h"
+#include "view.h"
 
 #define PATIENCE_SECONDS	60
 
@@ -19,8 +21,10 @@ static const char help_text[] =
 "Usage: umbra exits NAME [OPTION]...\n"
 "Show what a VM's exits were for, and how long its guest stood still for them.\n"
 "\n"
-"  NAME              the VM's, as `umbra list` shows it\n"
+"  NAME              the VM's, as `umbra list` shows it, a process number, or @ and the\n"
+"                    number of `umbra top`\n"
 "  --vcpu N          of this vCPU only, counted from 0\n"
+"  --histogram       how many exits took how long, drawn\n"
 "  --json            as a JSON object, with the histograms\n"
 "  --help            this text\n";
 
@@ -50,7 +54,7 @@ static void print_reason(const json_t *reason, double khz)
 	       count > 0 ? ticks / count / khz * 1000 : 0, median / khz * 1000);
 }
 
-static int print_table(const json_t *result)
+static int print_table(const json_t *result, bool histogram)
 {
 	const json_t *reasons = json_object_get(result, "reasons");
 	double khz = (double)json_integer_value(json_object_get(result, "tsc_khz"));
@@ -66,33 +70,71 @@ static int print_table(const json_t *result)
 	qsort(sorted, count, sizeof(sorted[0]), by_ticks);
 	printf("%-16s %12s %14s %12s %12s\n", "REASON", "COUNT", "TOTAL-MS", "MEAN-US",
 	       "MEDIAN-US");
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
 		print_reason(sorted[i], khz > 0 ? khz : 1);
+		if (histogram)
+			view_histogram(stdout, json_object_get(sorted[i], "buckets"), khz);
+	}
 	free(sorted);
 	return UMBRA_EXIT_OK;
 }
 
-static int exits(const char *name, json_t *args, bool as_json)
+/* What a runner would answer, of a VM that has none that we may ask. */
+static int ask_kernel(const char *name, int vcpu, json_t **result, struct umbra_err *err)
 {
-	char dir[RUNTIME_PATH_MAX];
-	struct umbra_err err;
-	json_t *result;
-	int ret;
+	json_t *vm, *sum;
+	struct kernel k;
+	int ret = kernel_open(&k, err);
 
-	if (runtime_dir(dir, &err)) {
-		complain("exits %s: %s", name, err.text);
-		json_decref(args);
-		return UMBRA_EXIT_MISSING;
-	}
-	ret = client_ask(dir, name, "exits", args, PATIENCE_SECONDS, NULL, &result, &err);
 	if (ret)
+		return ret;
+	ret = find_vm(&k, name, &vm, err);
+	if (!ret)
+		ret = find_figures(&k, vm, vcpu, &sum, err);
+	if (!ret) {
+		*result = json_pack("{s:O,s:O}", "tsc_khz", json_object_get(sum, "tsc_khz"),
+				    "reasons", json_object_get(sum, "exits"));
+		json_decref(sum);
+	}
+	json_decref(vm);
+	kernel_close(&k);
+	return ret;
+}
+
+static int ask_runner(const char *name, int vcpu, json_t **result, struct umbra_err *err)
+{
+	json_t *args = vcpu < 0 ? NULL : json_pack("{s:i}", "vcpu", vcpu);
+	char dir[RUNTIME_PATH_MAX];
+	int ret = runtime_dir(dir, err);
+
+	if (!ret)
+		return client_ask(dir, name, "exits", args, PATIENCE_SECONDS, NULL, result, err);
+	json_decref(args);
+	return -ENOENT;
+}
+
+/* By the kernel, of any program's VM. On stock KVM its runner says why there are none. */
+static int exits(const char *name, int vcpu, bool as_json, bool histogram)
+{
+	struct umbra_err err, runners;
+	json_t *result = NULL;
+	int ret = ask_kernel(name, vcpu, &result, &err), r = -ENOENT;
+
+	/* Of several with one name this user's own runner is meant. */
+	if ((ret == -ENOENT || ret == -EEXIST) && valid_name(name))
+		r = ask_runner(name, vcpu, &result, &runners);
+	if (r && r != -ENOENT)
+		return client_failure("exits", name, r, &runners);
+	if (ret == -EINVAL)
 		return client_failure("exits", name, ret, &err);
+	if (ret && r)
+		return find_failure("exits", name, ret, &err);
 	if (as_json) {
 		ret = json_dumpf(result, stdout, JSON_INDENT(2)) ? UMBRA_EXIT_INTERNAL :
 								   UMBRA_EXIT_OK;
 		putchar('\n');
 	} else {
-		ret = print_table(result);
+		ret = print_table(result, histogram);
 	}
 	json_decref(result);
 	return ret;
@@ -102,12 +144,13 @@ int cmd_exits(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "vcpu", required_argument, NULL, 'v' },
+		{ "histogram", no_argument, NULL, 'g' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *vcpu = NULL;
-	bool as_json = false;
+	bool as_json = false, histogram = false;
 	int id;
 
 	opterr = 0;
@@ -122,6 +165,9 @@ int cmd_exits(int argc, char **argv)
 		case 'j':
 			as_json = true;
 			break;
+		case 'g':
+			histogram = true;
+			break;
 		case 'h':
 			return fputs(help_text, stdout) < 0 ? UMBRA_EXIT_INTERNAL : UMBRA_EXIT_OK;
 		case ':':
@@ -134,7 +180,7 @@ int cmd_exits(int argc, char **argv)
 		return usage("the VM's name is missing");
 	if (optind + 1 < argc)
 		return usage("one name only");
-	if (!valid_name(argv[optind]))
+	if (!view_argument(argv[optind]))
 		return usage("that is no name");
-	return exits(argv[optind], vcpu ? json_pack("{s:i}", "vcpu", atoi(vcpu)) : NULL, as_json);
+	return exits(argv[optind], vcpu ? atoi(vcpu) : -1, as_json, histogram);
 }

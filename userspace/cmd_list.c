@@ -9,15 +9,17 @@
 #include "client.h"
 #include "commands.h"
 #include "exitcode.h"
+#include "kernel.h"
 #include "runtime.h"
 #include "util.h"
+#include "view.h"
 
 /* A runner that was stopped itself must not hold the list up for long. */
 #define PATIENCE_SECONDS	5
 
 static const char help_text[] =
 "Usage: umbra list [--json]\n"
-"Show this user's VMs.\n"
+"Show this user's VMs, of whatever program; root's list has everybody's.\n"
 "\n"
 "  --json            as a JSON object: \"version\", and \"vms\", an array\n"
 "  --help            this text\n";
@@ -26,6 +28,18 @@ static int usage(const char *arg)
 {
 	complain("%s: list takes --json and nothing else; see umbra list --help", arg);
 	return UMBRA_EXIT_USAGE;
+}
+
+static const char *text_of(const json_t *vm, const char *key)
+{
+	const char *text = json_string_value(json_object_get(vm, key));
+
+	return text ? text : "-";
+}
+
+static long long number_of(const json_t *vm, const char *key)
+{
+	return json_integer_value(json_object_get(vm, key));
 }
 
 /* The VM's own account; of one that does not give any, its name. NULL: it has just ended. */
@@ -62,16 +76,82 @@ static json_t *collect(const char *dir, struct umbra_err *err)
 	return NULL;
 }
 
-static const char *text_of(const json_t *vm, const char *key)
+/* What the kernel says of a VM that its runner has told of itself. */
+static void merge(json_t *vm, const json_t *known)
 {
-	const char *text = json_string_value(json_object_get(vm, key));
+	static const char *const more[] = { "vm", "uid", "comm", "mmu" };
+	size_t i;
 
-	return text ? text : "-";
+	for (i = 0; i < sizeof(more) / sizeof(more[0]); i++)
+		json_object_set(vm, more[i], json_object_get(known, more[i]));
 }
 
-static long long number_of(const json_t *vm, const char *key)
+static bool is_same(const json_t *vm, const json_t *known)
 {
-	return json_integer_value(json_object_get(vm, key));
+	const char *name = text_of(known, "name");
+
+	return number_of(vm, "pid") == number_of(known, "pid") && !strcmp(name, text_of(vm, "name"));
+}
+
+/* A VM of some other program, or of another user's runner. */
+static void add_other(json_t *vms, json_t *known)
+{
+	char label[VIEW_LABEL_MAX];
+
+	json_object_set_new(known, "name", json_string(view_label(known, label)));
+	json_object_set_new(known, "device", json_string(UMBRA_DEV_DEFAULT));
+	json_object_del(known, "type");
+	json_array_append(vms, known);
+}
+
+/* All that the kernel knows of besides; without the module, or on stock KVM, nothing. */
+static void add_known(json_t *vms)
+{
+	size_t runners = json_array_size(vms), i, j;
+	struct umbra_err err;
+	struct kernel k;
+	json_t *known, *one;
+
+	if (kernel_open(&k, &err))
+		return;
+	if (!kernel_dump(&k, UMBRA_NL_CMD_VM_GET, 0, &known, &err)) {
+		json_array_foreach(known, i, one) {
+			for (j = 0; j < runners && !is_same(json_array_get(vms, j), one); j++)
+				;
+			if (j < runners)
+				merge(json_array_get(vms, j), one);
+			else
+				add_other(vms, one);
+		}
+		json_decref(known);
+	}
+	kernel_close(&k);
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(text_of(*(json_t *const *)a, "name"), text_of(*(json_t *const *)b, "name"));
+}
+
+/* The reference is taken; NULL: no memory. */
+static json_t *sort(json_t *vms)
+{
+	size_t i, count = json_array_size(vms);
+	json_t **order = calloc(count + 1, sizeof(order[0])), *sorted = json_array();
+
+	for (i = 0; order && i < count; i++)
+		order[i] = json_array_get(vms, i);
+	if (order)
+		qsort(order, count, sizeof(order[0]), by_name);
+	for (i = 0; order && i < count; i++)
+		json_array_append(sorted, order[i]);
+	if (!order) {
+		json_decref(sorted);
+		sorted = NULL;
+	}
+	free(order);
+	json_decref(vms);
+	return sorted;
 }
 
 static void print_table(const json_t *vms)
@@ -110,6 +190,12 @@ static int list(bool as_json)
 	if (!vms) {
 		complain("%s", err.text);
 		return UMBRA_EXIT_MISSING;
+	}
+	add_known(vms);
+	vms = sort(vms);
+	if (!vms) {
+		complain("no memory");
+		return UMBRA_EXIT_INTERNAL;
 	}
 	if (as_json)
 		return print_json(vms);

@@ -15,6 +15,15 @@ int cmd_list(int argc, char **argv);
 /** cmd_verb() - ask one VM for something; @argv[0] is "pause", "resume" or "stop". */
 int cmd_verb(int argc, char **argv);
 
+/** cmd_monitor() - what happens to VMs. @argv[0] is "monitor". */
+int cmd_monitor(int argc, char **argv);
+
+/** cmd_stat() - one VM's figures. @argv[0] is "stat". */
+int cmd_stat(int argc, char **argv);
+
+/** cmd_top() - which VMs do most. @argv[0] is "top". */
+int cmd_top(int argc, char **argv);
+
 /** cmd_exits() - what one VM's exits were for. @argv[0] is "exits". */
 int cmd_exits(int argc, char **argv);
 

@@ -21,6 +21,9 @@ static const struct {
 	{ "pause", cmd_verb, "stop a VM's CPUs" },
 	{ "resume", cmd_verb, "let them go on" },
 	{ "stop", cmd_verb, "end a VM" },
+	{ "monitor", cmd_monitor, "show what happens to VMs" },
+	{ "stat", cmd_stat, "show a VM's figures" },
+	{ "top", cmd_top, "show which VMs do most" },
 	{ "exits", cmd_exits, "show what a VM's exits were for, and their time" },
 	{ "mmu", cmd_mmu, "show or change how a VM's memory is virtualized" },
 };

@@ -51,6 +51,23 @@ bool valid_name(const char *text)
 			    "0123456789._-") == len;
 }
 
+int parse_seconds(const char *text, double *seconds)
+{
+	char *end;
+	double value;
+
+	/* Plain digits: no sign, no exponent, no name of a number. */
+	if (!text[0] || strspn(text, "0123456789.") != strlen(text))
+		return -EINVAL;
+	value = strtod(text, &end);
+	if (end == text || *end)
+		return -EINVAL;
+	if (value < 0.1 || value > 86400)
+		return -ERANGE;
+	*seconds = value;
+	return 0;
+}
+
 void complain(const char *fmt, ...)
 {
 	char line[512];

@@ -17,6 +17,13 @@
  */
 int parse_size(const char *text, uint64_t *bytes);
 
+/**
+ * parse_seconds() - a decimal number of seconds, 0.1 to 86400
+ *
+ * Return: 0; -EINVAL, -ERANGE.
+ */
+int parse_seconds(const char *text, double *seconds);
+
 /** valid_name() - whether @text can name a VM: 1 to 63 of [A-Za-z0-9._-], no sign first. */
 bool valid_name(const char *text);
 

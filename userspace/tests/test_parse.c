@@ -39,6 +39,28 @@ static const struct {
 
 static const struct {
 	const char *text;
+	int ret;
+	double seconds;
+} times[] = {
+	{ "1", 0, 1 },
+	{ "0.1", 0, 0.1 },
+	{ "2.5", 0, 2.5 },
+	{ "86400", 0, 86400 },
+	{ "86401", -ERANGE, 0 },
+	{ "0.05", -ERANGE, 0 },
+	{ "0", -ERANGE, 0 },
+	{ "", -EINVAL, 0 },
+	{ ".", -EINVAL, 0 },
+	{ "1.2.3", -EINVAL, 0 },
+	{ "-1", -EINVAL, 0 },
+	{ "1e3", -EINVAL, 0 },
+	{ "inf", -EINVAL, 0 },
+	{ "nan", -EINVAL, 0 },
+	{ "1s", -EINVAL, 0 },
+};
+
+static const struct {
+	const char *text;
 	bool valid;
 } names[] = {
 	{ "a", true },
@@ -130,6 +152,13 @@ int main(void)
 
 		tap_ok(&tap, ret == sizes[i].ret && bytes == sizes[i].bytes, "size: \"%s\"",
 		       sizes[i].text);
+	}
+	for (i = 0; i < COUNT(times); i++) {
+		double seconds = 0;
+		int ret = parse_seconds(times[i].text, &seconds);
+
+		tap_ok(&tap, ret == times[i].ret && seconds == times[i].seconds,
+		       "seconds: \"%s\"", times[i].text);
 	}
 	for (i = 0; i < COUNT(names); i++)
 		tap_ok(&tap, valid_name(names[i].text) == names[i].valid, "name: case %zu", i);

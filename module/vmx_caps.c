@@ -149,8 +149,7 @@ static void read_paging(struct umbra_backend_caps *caps)
 	ept = usable_ept(words);
 	if (!ept)
 		c->secondary &= ~VMX_SECONDARY_NESTED;
-	c->unrestricted = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
-	unrestricted_guest = c->unrestricted;
+	unrestricted_guest = c->secondary & SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	c->eptp = VMX_EPTP_MT_WB | VMX_EPTP_PWL_4;
 	if (words & VMX_EPT_AD_BIT)
 		c->eptp |= VMX_EPTP_AD_ENABLE_BIT;

@@ -39,10 +39,13 @@
 
 #include <linux/context_tracking.h>
 #include <linux/cpuhotplug.h>
+#include <linux/err.h>
 #include <linux/eventfd.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/rcupdate.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
 #include <linux/smp.h>
 
 /* A signal ends a wait for memory that userspace must supply; before 6.2 only a deadly one does. */
@@ -151,6 +154,49 @@ static inline bool umbra_immediate_exit(const struct kvm_run *run)
 #else
 #define umbra_dump_attrs(cb)	(genl_dumpit_info(cb)->attrs)
 #endif
+
+typedef unsigned long (*umbra_shrink_fn)(struct shrinker *s, struct shrink_control *sc);
+
+/* For umbra_shrinker_unregister(); or ERR_PTR(errno). */
+static inline struct shrinker *umbra_shrinker_register(umbra_shrink_fn count, umbra_shrink_fn scan,
+						       const char *name)
+{
+	struct shrinker *s;
+#if UMBRA_KERNEL_6_12
+	s = shrinker_alloc(0, "%s", name);
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+#else
+	int r;
+
+	s = kzalloc(sizeof(*s), GFP_KERNEL);
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+#endif
+	s->count_objects = count;
+	s->scan_objects = scan;
+	s->seeks = DEFAULT_SEEKS;
+#if UMBRA_KERNEL_6_12
+	shrinker_register(s);
+#else
+	r = register_shrinker(s, "%s", name);
+	if (r) {
+		kfree(s);
+		return ERR_PTR(r);
+	}
+#endif
+	return s;
+}
+
+static inline void umbra_shrinker_unregister(struct shrinker *s)
+{
+#if UMBRA_KERNEL_6_12
+	shrinker_free(s);
+#else
+	unregister_shrinker(s);
+	kfree(s);
+#endif
+}
 
 /* Count one event. Any context, no lock of a queue that an irqfd is in. */
 static inline void umbra_eventfd_signal(struct eventfd_ctx *ctx)

@@ -130,6 +130,7 @@ static const struct {
 	{ KVM_CAP_CLOCKSOURCE, 1 },
 	{ KVM_CAP_NR_VCPUS, 0 },	/* these two below: as this machine has it */
 	{ KVM_CAP_XSAVE2, 0 },
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ KVM_CAP_NR_MEMSLOTS, UMBRA_MAX_SLOTS },
 	{ KVM_CAP_VAPIC, 1 },
 	{ KVM_CAP_MP_STATE, 1 },

@@ -15,6 +15,7 @@
 #include "genl.h"
 #include "ioctl_priv.h"
 #include "irq.h"
+#include "mmu_quota.h"
 #include "stats.h"
 #include "switches.h"
 #include "vcpu.h"
@@ -254,6 +255,16 @@ static long set_clock(struct ioctl_call *c, void *data)
 	return umbra_set_clock(c->vm, data);
 }
 
+static long set_nr_mmu_pages(struct ioctl_call *c, void *data)
+{
+	return umbra_shadow_set_quota(c->vm, c->value);
+}
+
+static long get_nr_mmu_pages(struct ioctl_call *c, void *data)
+{
+	return min_t(unsigned long, umbra_shadow_quota(c->vm), INT_MAX);
+}
+
 static long get_mmu(struct ioctl_call *c, void *data)
 {
 	*(u32 *)data = c->vm->mmu.ops->id;
@@ -304,6 +315,8 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_ENABLE_CAP,		F_IN | F_VM_LOCK,	vm_enable_cap },
 	{ KVM_CREATE_VCPU,		F_VALUE | F_VM_LOCK,	create_vcpu },
 	{ KVM_CHECK_EXTENSION,		F_VALUE,		umbra_ioctl_check_extension },
+	{ KVM_SET_NR_MMU_PAGES,		F_VALUE | F_VM_LOCK,	set_nr_mmu_pages },
+	{ KVM_GET_NR_MMU_PAGES,		F_VALUE | F_SRCU,	get_nr_mmu_pages },
 	{ KVM_SET_TSS_ADDR,		F_VALUE | F_VM_LOCK,	set_tss_addr },
 	{ KVM_SET_IDENTITY_MAP_ADDR,	F_IN | F_VM_LOCK,	set_identity_map_addr },
 	{ KVM_SET_BOOT_CPU_ID,		F_VALUE | F_VM_LOCK,	set_boot_cpu_id },

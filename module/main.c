@@ -14,6 +14,7 @@
 #include "debugfs.h"
 #include "genl.h"
 #include "ioctl.h"
+#include "mmu_quota.h"
 #include "umbra.h"
 
 const struct umbra_backend_ops *umbra_backend __ro_after_init;
@@ -122,6 +123,9 @@ static int __init umbra_init(void)
 	r = umbra_genl_init();
 	if (r)
 		goto err_hardware;
+	r = umbra_shrink_init();
+	if (r)
+		goto err_genl;
 	umbra_debugfs_init();
 	/* Last: from here on userspace can call. */
 	r = umbra_ioctl_init();
@@ -132,6 +136,8 @@ static int __init umbra_init(void)
 
 err_views:
 	umbra_debugfs_exit();
+	umbra_shrink_exit();
+err_genl:
 	umbra_genl_exit();
 err_hardware:
 	umbra_hardware_exit();
@@ -145,6 +151,7 @@ static void __exit umbra_exit(void)
 {
 	umbra_ioctl_exit();
 	umbra_debugfs_exit();
+	umbra_shrink_exit();
 	umbra_genl_exit();
 	/* Table pages and slots on their way out through RCU and the notifiers. */
 	mmu_notifier_synchronize();

@@ -17,6 +17,7 @@
 
 #include "backend.h"
 #include "gwalk.h"
+#include "mmu_quota.h"
 #include "stats.h"
 #include "trace.h"
 #include "umbra.h"
@@ -251,15 +252,21 @@ void umbra_mmu_send_hwpoison(unsigned long hva)
 /** umbra_mmu_vm_init() - a new VM gets the default mode; errno */
 int umbra_mmu_vm_init(struct umbra_vm *vm)
 {
+	int r;
+
 	INIT_LIST_HEAD(&vm->mmu.dead);
 	umbra_mmu_mode_init(vm);
 	vm->mmu.ops = umbra_mmu_default;
-	return vm->mmu.ops->vm_init(vm);
+	r = vm->mmu.ops->vm_init(vm);
+	if (!r)
+		umbra_shrink_add(vm);
+	return r;
 }
 
 /** umbra_mmu_vm_destroy() - after the notifier's end and that of the vCPUs */
 void umbra_mmu_vm_destroy(struct umbra_vm *vm)
 {
+	umbra_shrink_del(vm);
 	umbra_mmu_mode_destroy(vm);
 	WARN_ON_ONCE(atomic_long_read(&vm->mmu.pages));
 }

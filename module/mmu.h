@@ -95,6 +95,8 @@ struct umbra_vcpu_mmu {
  * @root: hardware mode's root table, shared by all vCPUs (M)
  * @root_level: its levels
  * @shadow: shadow modes' tables, mmu_shadow.c (M)
+ * @quota: how many tables a shadow may have; 0: by the size of memory
+ * @shrink: among the VMs that mmu_quota.c knows
  * @invalidate_seq: grows at the end of each invalidation of host memory, and
  *	when the slots change (M)
  * @invalidate_active: invalidations in flight (M)
@@ -114,6 +116,8 @@ struct umbra_vm_mmu {
 	void *root;
 	u8 root_level;
 	struct umbra_vm_shadow *shadow;
+	unsigned long quota;
+	struct list_head shrink;
 	unsigned long invalidate_seq;
 	int invalidate_active;
 	unsigned long invalidate_start, invalidate_end;

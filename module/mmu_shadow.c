@@ -18,6 +18,7 @@
 
 #include "backend.h"
 #include "gwalk.h"
+#include "mmu_quota.h"
 #include "shadow.h"
 #include "shadow_env.h"
 #include "umbra.h"
@@ -26,9 +27,8 @@
 #define PT_ACCESSED	BIT_ULL(5)
 #define PT_DIRTY	BIT_ULL(6)
 
-/* As KVM has it: tables for a fiftieth of the guest's memory, and some for a small guest. */
-#define QUOTA_SHARE	50
-#define QUOTA_LEAST	64
+/* Ten pages: code, operands that cross pages, and what delivers an event; 4 tables each. */
+#define TABLES_OF_INSN	40
 
 /* Bounds the time to take one of many mappings of a page away. */
 #define LONGEST_CHAIN	1024
@@ -47,11 +47,13 @@
  * @core: all tables (M)
  * @vm: whose
  * @slots: those that the quota was computed for (M)
+ * @vcpus: how many there were then (M)
  */
 struct umbra_vm_shadow {
 	struct shadow core;
 	struct umbra_vm *vm;
 	const struct umbra_slots *slots;
+	int vcpus;
 };
 
 /**
@@ -456,20 +458,25 @@ static bool sees_writes(struct umbra_vm *vm, gfn_t gfn)
 	return seen;
 }
 
+/* Tables that one instruction of each vCPU can need, as they must not go before it is done. */
+static unsigned long reserve(struct umbra_vm *vm)
+{
+	return READ_ONCE(vm->online_vcpus) * (unsigned long)TABLES_OF_INSN;
+}
+
 /* mmu_lock held for writing, in vm->srcu. */
 static void set_quota(struct umbra_vm *vm)
 {
 	const struct umbra_slots *slots = umbra_slots(vm);
 	struct umbra_vm_shadow *s = vm->mmu.shadow;
-	unsigned long pages = 0;
-	u32 i;
 
-	if (slots == s->slots)
+	int vcpus = READ_ONCE(vm->online_vcpus);
+
+	if (slots == s->slots && vcpus == s->vcpus)
 		return;
-	for (i = 0; i < slots->nr; i++)
-		pages += slots->slot[i]->npages;
 	s->slots = slots;
-	s->core.quota = max(pages / QUOTA_SHARE, (unsigned long)QUOTA_LEAST);
+	s->vcpus = vcpus;
+	s->core.quota = umbra_shadow_quota(vm) + reserve(vm);
 }
 
 static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
@@ -672,7 +679,7 @@ static int shadow_vm_init(struct umbra_vm *vm, bool lazy)
 	s->vm = vm;
 	s->core.ops = &core_ops;
 	s->core.lazy = lazy;
-	s->core.quota = QUOTA_LEAST;
+	s->core.quota = UMBRA_QUOTA_LEAST;
 	s->core.longest = LONGEST_CHAIN;
 	s->core.hash = kvcalloc(1 << SHADOW_HASH_BITS, sizeof(*s->core.hash), GFP_KERNEL_ACCOUNT);
 	s->core.rmap = kvcalloc(1 << SHADOW_RMAP_BITS, sizeof(*s->core.rmap), GFP_KERNEL_ACCOUNT);
@@ -730,6 +737,31 @@ void umbra_shadow_set_lazy(struct umbra_vm *vm, bool lazy)
 		write_unlock(&vm->mmu_lock);
 		cond_resched();
 	}
+}
+
+unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count)
+{
+	unsigned int n;
+
+	lockdep_assert_held_write(&vm->mmu_lock);
+	if (!vm->mmu.shadow)
+		return 0;
+	n = shadow_zap_unused(core_of(vm), count);
+	settle(vm);
+	return n;
+}
+
+unsigned int umbra_shadow_over_quota(struct umbra_vm *vm, unsigned long quota)
+{
+	struct umbra_vm_shadow *s = vm->mmu.shadow;
+	unsigned long others;
+
+	lockdep_assert_held_write(&vm->mmu_lock);
+	if (!s)
+		return 0;
+	s->core.quota = quota + reserve(vm);
+	others = s->core.nr - s->core.used;
+	return others > s->core.quota ? others - s->core.quota : 0;
 }
 
 static struct umbra_vcpu_shadow *shadow_vcpu_part(void)

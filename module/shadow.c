@@ -240,6 +240,7 @@ void shadow_zap_page(struct shadow *m, struct shadow_page *sp)
 	/* A CPU may have cached what led here, also what was taken away before. */
 	m->flush = true;
 	if (sp->roots) {
+		m->used--;
 		m->reload = true;
 		return;
 	}
@@ -280,15 +281,27 @@ void shadow_zap_oldest(struct shadow *m, unsigned int count)
 		shadow_zap_page(m, m->oldest);
 }
 
-void shadow_make_room(struct shadow *m)
+unsigned int shadow_zap_unused(struct shadow *m, unsigned int count)
 {
 	struct shadow_page *sp, *next;
+	unsigned int n = 0;
 
-	for (sp = m->oldest; sp && m->nr + SHADOW_LEVELS > m->quota; sp = next) {
+	for (sp = m->oldest; sp && n < count; sp = next) {
 		next = sp->newer;
-		if (!sp->roots)
-			shadow_zap_page(m, sp);
+		if (sp->roots)
+			continue;
+		shadow_zap_page(m, sp);
+		n++;
 	}
+	return n;
+}
+
+void shadow_make_room(struct shadow *m)
+{
+	unsigned long wanted = m->nr - m->used + SHADOW_LEVELS;
+
+	if (wanted > m->quota)
+		shadow_zap_unused(m, wanted - m->quota);
 }
 
 /* ------------------------------ tables ------------------------------ */
@@ -368,14 +381,19 @@ struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, 
 		return NULL;
 	unlist(m, sp);
 	enlist(m, sp);
-	sp->roots++;
+	if (!sp->roots++)
+		m->used++;
 	return sp;
 }
 
 void shadow_put_root(struct shadow *m, struct shadow_page *root)
 {
-	if (--root->roots || !root->dead)
+	if (--root->roots)
 		return;
+	if (!root->dead) {
+		m->used--;
+		return;
+	}
 	m->flush = true;
 	m->ops->free(m, root);
 }

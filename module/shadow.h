@@ -145,7 +145,8 @@ struct shadow_ops {
  * @rmap: leaves by the frame that they map
  * @newest, @oldest: all tables but dead ones
  * @nr: how many
- * @quota: how many there may be, roots in use apart
+ * @used: how many of those are roots in use
+ * @quota: how many others there may be
  * @longest: entries of a chain; at most so many map one frame
  * @epoch: counts the times when memory may have been changed unseen
  * @lazy: the guest may write tables of its last level unseen
@@ -159,7 +160,7 @@ struct shadow {
 	struct shadow_page **hash;
 	u64 **rmap;
 	struct shadow_page *newest, *oldest;
-	unsigned long nr, quota;
+	unsigned long nr, used, quota;
 	unsigned int longest;
 	u32 epoch;
 	bool lazy, flush, stale, reload;
@@ -191,6 +192,8 @@ struct shadow_map {
  */
 enum shadow_result { SHADOW_MAPPED, SHADOW_RETRY, SHADOW_EMULATE };
 
+/* Forget up to @count of the oldest tables but roots in use: how many. */
+unsigned int shadow_zap_unused(struct shadow *m, unsigned int count);
 /* Room for what one fault makes; roots in use stay. */
 void shadow_make_room(struct shadow *m);
 /* A root, with one more user; NULL: the pool is empty. */

@@ -620,11 +620,12 @@ static void audit_unsync(const struct shadow_page *sp)
 static void audit(void)
 {
 	struct shadow_page *sp, *child;
-	unsigned long nr = 0;
+	unsigned long nr = 0, used = 0;
 	unsigned int i;
 	int r;
 
 	for (sp = m.oldest; sp; sp = sp->newer, nr++) {
+		used += sp->roots > 0;
 		if (shadow_owner(sp->spt) != sp)
 			fail("a table has another owner");
 		audit_unsync(sp);
@@ -655,8 +656,11 @@ static void audit(void)
 				fail("an entry points to a table that was not compared");
 		}
 	}
-	if (nr != m.nr)
+	if (nr != m.nr || used != m.used)
 		fail("the count of tables is wrong");
+	/* One fault, or roots of all CPUs that were others' tables before, have come since. */
+	if (nr - used > m.quota + 4 * NR_CPUS)
+		fail("there are more tables than may be");
 }
 
 /* ------------------------------ random guests ------------------------------ */

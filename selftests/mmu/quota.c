@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* How many tables a shadow may have: what userspace says, and a host short of memory. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/umbra.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define PAGE	4096UL
+#define RWU	(PTE_P | PTE_W | PTE_U)
+#define ROOTS	0x20000000UL	/* linear and physical: a root for each address space */
+#define SPACES	4000UL
+#define SLOT	7
+#define LEAST	64
+/* Pages of one table of ours, and tables that stay beside those of the quota. */
+#define TABLE	3
+#define RESERVE	80
+
+static struct vm vm;
+
+/* A vCPU in a VM of that mode, if there is such a mode here. */
+static struct vcpu *start(uint32_t mode, void (*entry)(void))
+{
+	struct umbra_info info;
+	struct vcpu *v;
+
+	if (!on_umbra())
+		SKIP("not Umbra's device");
+	ASSERT(!ioctl(dev_open(), UMBRA_GET_INFO, &info));
+	if (!(info.modes >> mode & 1))
+		SKIP("no shadow here");
+	vm_init(&vm, 0);
+	ASSERT(!ioctl(vm.fd, UMBRA_SET_MMU, &mode));
+	v = vm_vcpu(&vm, 0);
+	vcpu_long_mode(v, entry);
+	return v;
+}
+
+static const struct mode {
+	const char *name;
+	uint32_t id;
+} modes[] = {
+	{ "lazy", UMBRA_MMU_SHADOW_LAZY },
+	{ "eager", UMBRA_MMU_SHADOW_EAGER },
+};
+
+/* The VM's figure @name. */
+static uint64_t figure(const char *name)
+{
+	int fd = ioctl(vm.fd, KVM_GET_STATS_FD, 0UL);
+	struct kvm_stats_header h;
+	uint64_t value = 0;
+	size_t size;
+	char *d;
+	uint32_t i;
+
+	ASSERT(fd >= 0 && read(fd, &h, sizeof(h)) == sizeof(h));
+	size = sizeof(struct kvm_stats_desc) + h.name_size;
+	d = malloc(size);
+	for (i = 0; i < h.num_desc; i++) {
+		ASSERT(pread(fd, d, size, h.desc_offset + i * size) == (ssize_t)size);
+		if (strcmp(d + sizeof(struct kvm_stats_desc), name))
+			continue;
+		ASSERT(pread(fd, &value, 8, h.data_offset +
+			     ((struct kvm_stats_desc *)d)->offset) == 8);
+		break;
+	}
+	ASSERT(i < h.num_desc);
+	free(d);
+	close(fd);
+	return value;
+}
+
+static volatile uint64_t g_spaces;
+
+static volatile uint64_t *at(uint64_t addr)
+{
+	return (volatile uint64_t *)addr;
+}
+
+/* In each address space in turn, and again: a page of its own, by its own and a common table. */
+static void spaces_guest(void)
+{
+	uint64_t round, i;
+
+	for (i = 0; i < g_spaces; i++) {
+		at(ROOTS + i * PAGE)[0] = at(GPA_PML4)[0];
+		at(ROOTS + i * PAGE)[256] = GPA_PML4 | RWU;
+	}
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < g_spaces; i++) {
+			write_cr3(ROOTS + i * PAGE);
+			*at(ROOTS + i * PAGE + 64) = i + round;
+			GUEST_ASSERT(*at(ROOTS + i * PAGE + 64) == i + round);
+		}
+		guest_sync(1 + round);
+	}
+	for (;;) {
+		for (i = 0; i < g_spaces; i++) {
+			write_cr3(ROOTS + i * PAGE);
+			GUEST_ASSERT(*at(ROOTS + i * PAGE + 64) == i + 1);
+		}
+		guest_sync(3);
+	}
+}
+
+static struct vcpu *start_spaces(uint32_t mode, unsigned long spaces)
+{
+	struct vcpu *v = start(mode, spaces_guest);
+
+	ASSERT(!vm_slot(&vm, SLOT, 0, ROOTS, SPACES * PAGE, map_pages(SPACES * PAGE)));
+	G(&vm, g_spaces) = spaces;
+	return v;
+}
+
+TEST_EACH_SECONDS(spaces, "quota: 4,000 address spaces with the smallest quota, shadow-", modes,
+		  mode, 120)
+{
+	struct vcpu *v = start_spaces(mode->id, SPACES / ktap_env("KTAP_SLOWER", 1));
+
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
+	EXPECT_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), LEAST);
+	vcpu_run_to_sync(v, 1);
+	EXPECT(figure("mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	vcpu_run_to_sync(v, 2);
+	EXPECT(figure("mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+}
+
+TEST_EACH(lowered, "quota: what is lowered frees tables at once, and the guest goes on, shadow-", modes,
+	  mode)
+{
+	struct vcpu *v = start_spaces(mode->id, 400);
+
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
+	vcpu_run_to_sync(v, 1);
+	EXPECT(figure("mmu_table_pages") > 400 * TABLE);
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
+	EXPECT(figure("mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	vcpu_run_to_sync(v, 2);
+	vcpu_run_to_sync(v, 3);
+}
+
+TEST_EACH(pressure, "quota: a host short of memory takes tables, and the guest goes on, shadow-", modes,
+	  mode)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+	struct vcpu *v;
+	uint64_t before;
+
+	if (fd < 0)
+		SKIP("/proc/sys/vm/drop_caches: %s", strerror(errno));
+	v = start_spaces(mode->id, 400);
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
+	vcpu_run_to_sync(v, 1);
+	before = figure("mmu_table_pages");
+	/* All that the shrinkers give. */
+	ASSERT(write(fd, "2", 1) == 1);
+	EXPECT(figure("mmu_table_pages") < before / 2);
+	vcpu_run_to_sync(v, 2);
+	vcpu_run_to_sync(v, 3);
+}
+
+TEST(arguments, "quota: fewer than 64 tables are EINVAL; by itself it follows the memory")
+{
+	static const unsigned long bad[] = { 0, 1, LEAST - 1 };
+	unsigned int i;
+
+	if (!on_umbra())
+		SKIP("KVM's own");
+	EXPECT(dev_cap(KVM_CAP_MMU_SHADOW_CACHE_CONTROL) > 0);
+	vm_init(&vm, 0);
+	EXPECT_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), MEM_SIZE / PAGE / 50);
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_ERR(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, bad[i]), EINVAL);
+	EXPECT_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), MEM_SIZE / PAGE / 50);
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 1000));
+	EXPECT_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), 1000);
+	ASSERT(!vm_slot(&vm, SLOT, 0, ROOTS, SPACES * PAGE, map_pages(SPACES * PAGE)));
+	EXPECT_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), 1000);
+}

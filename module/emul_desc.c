@@ -14,7 +14,7 @@ bool emul_lma(struct umbra_emul *e)
 
 	if (emul_long(e) || !emul_prot(e))
 		return emul_long(e);
-	return !e->ops->rdmsr(e, MSR_EFER, &efer) && (efer & EFER_LMA);
+	return !e->ops->get_msr(e, MSR_EFER, &efer) && (efer & EFER_LMA);
 }
 
 int emul_put_seg(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_seg *seg)

@@ -273,7 +273,7 @@ static unsigned int image_size(struct umbra_emul *e)
 		return FX_XMM;
 	if (!emul_long(e))
 		return FX_XMM + 8 * 16;
-	if (!e->cpl && !e->ops->rdmsr(e, MSR_EFER, &efer) && (efer & EFER_FFXSR))
+	if (!e->cpl && !e->ops->get_msr(e, MSR_EFER, &efer) && (efer & EFER_FFXSR))
 		return FX_XMM;
 	return FX_XMM + 16 * 16;
 }

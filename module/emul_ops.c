@@ -393,6 +393,8 @@ static const struct umbra_emul_ops emul_ops = {
 	.set_dr = umbra_emul_set_dr,
 	.rdmsr = umbra_emul_rdmsr,
 	.wrmsr = umbra_emul_wrmsr,
+	.get_msr = umbra_emul_get_msr,
+	.set_msr = umbra_emul_set_msr,
 	.cpuid = umbra_emul_cpuid,
 	.get_dtable = umbra_emul_get_dtable,
 	.set_dtable = umbra_emul_set_dtable,
@@ -407,6 +409,8 @@ static const struct umbra_emul_ops emul_ops = {
 	.get_xcr0 = umbra_emul_get_xcr0,
 	.get_xinuse = umbra_emul_get_xinuse,
 	.set_xcr0 = umbra_emul_set_xcr0,
+	.get_pkru = umbra_emul_get_pkru,
+	.set_pkru = umbra_emul_set_pkru,
 	.cpu_has = umbra_emul_cpu_has,
 	.invpcid = umbra_emul_invpcid,
 	.rdpmc = umbra_emul_rdpmc,
@@ -465,6 +469,7 @@ static void commit(struct umbra_vcpu *vcpu, struct umbra_emul *e)
 static int complete_mmio_read(struct umbra_vcpu *vcpu);
 static int send_mmio_writes(struct umbra_vcpu *vcpu);
 static int complete_pio_in(struct umbra_vcpu *vcpu);
+static int complete_msr(struct umbra_vcpu *vcpu);
 
 /* What the finished instruction owes to debuggers: breakpoints that it hit, and its single step. */
 static int debug_events(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
@@ -513,6 +518,9 @@ static int wait_for_read(struct umbra_vcpu *vcpu)
 
 	if (ve->read_wanted) {
 		mmio_exit(vcpu, &ve->reads[ve->nr_reads], false);
+	} else if (ve->msr) {
+		vcpu->io.complete = complete_msr;
+		vcpu->io.rip = umbra_rip(vcpu);
 	} else {
 		vcpu->io.complete = complete_pio_in;
 		vcpu->io.rip = umbra_rip(vcpu);
@@ -631,6 +639,17 @@ static int complete_pio_in(struct umbra_vcpu *vcpu)
 	return execute(vcpu, ve);
 }
 
+static int complete_msr(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vcpu_emul *ve = vcpu->emul;
+
+	if (umbra_rip(vcpu) != vcpu->io.rip)
+		return 1;
+	ve->msr = READ_ONCE(vcpu->run->msr.error) ? MSR_REFUSED : MSR_ANSWERED;
+	ve->msr_value = READ_ONCE(vcpu->run->msr.data);
+	return execute(vcpu, ve);
+}
+
 /* The vCPU's state as the emulator wants it. */
 static void prepare(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 {
@@ -648,6 +667,7 @@ static void prepare(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 	ve->nr_writes = 0;
 	ve->pio = false;
 	ve->pio_done = false;
+	ve->msr = MSR_NONE;
 	ve->halt = false;
 	ve->watched = 0;
 }

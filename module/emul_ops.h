@@ -12,7 +12,10 @@ struct umbra_vcpu;
 
 #define MMIO_CHUNK	8	/* bytes that one KVM_EXIT_MMIO carries */
 #define MMIO_READS	16	/* two operands of 64 bytes */
-#define MMIO_WRITES	8	/* one operand of 64 bytes */
+#define MMIO_WRITES	9	/* one operand of 64 bytes; 8 of 16 bytes, one of them in two pages */
+
+/* A RDMSR or WRMSR that userspace answers. */
+enum { MSR_NONE, MSR_ASKED, MSR_ANSWERED, MSR_REFUSED };
 
 struct mmio_access {
 	gpa_t gpa;
@@ -33,6 +36,8 @@ struct mmio_access {
  * @read_wanted: the entry behind the last of @reads waits for userspace
  * @pio: port I/O for userspace is set up in the run page
  * @pio_done: its data is in vcpu->pio_data
+ * @msr: what userspace has said of a RDMSR or WRMSR, MSR_*
+ * @msr_value: what it says that was read
  * @halt: the instruction was HLT
  * @trap: a single step over the instruction is due when userspace has its writes
  * @watched: DR6 bits of the breakpoints that its accesses hit
@@ -48,7 +53,8 @@ struct umbra_vcpu_emul {
 	u32 step;
 	bool read_wanted, pio, pio_done, halt, trap;
 	bool fault_known, fault_write;
-	u8 watched;
+	u8 watched, msr;
+	u64 msr_value;
 	gpa_t fault_gpa;
 	struct umbra_emul e;
 };
@@ -70,6 +76,8 @@ u64 umbra_emul_get_dr(struct umbra_emul *e, unsigned int nr);
 int umbra_emul_set_dr(struct umbra_emul *e, unsigned int nr, u64 val);
 int umbra_emul_rdmsr(struct umbra_emul *e, u32 index, u64 *val);
 int umbra_emul_wrmsr(struct umbra_emul *e, u32 index, u64 val);
+int umbra_emul_get_msr(struct umbra_emul *e, u32 index, u64 *val);
+int umbra_emul_set_msr(struct umbra_emul *e, u32 index, u64 val);
 int umbra_emul_cpuid(struct umbra_emul *e, u32 regs[4]);
 void umbra_emul_get_dtable(struct umbra_emul *e, unsigned int nr, struct umbra_emul_dtable *dt);
 int umbra_emul_set_dtable(struct umbra_emul *e, unsigned int nr, const struct umbra_emul_dtable *dt);
@@ -84,6 +92,8 @@ int umbra_emul_set_fpu(struct umbra_emul *e, const u8 *image);
 u64 umbra_emul_get_xcr0(struct umbra_emul *e);
 int umbra_emul_get_xinuse(struct umbra_emul *e, u64 *val);
 int umbra_emul_set_xcr0(struct umbra_emul *e, u64 val);
+u32 umbra_emul_get_pkru(struct umbra_emul *e);
+void umbra_emul_set_pkru(struct umbra_emul *e, u32 val);
 bool umbra_emul_cpu_has(struct umbra_emul *e, enum umbra_emul_cpu feature);
 int umbra_emul_invpcid(struct umbra_emul *e, unsigned int type, u16 pcid, u64 la);
 int umbra_emul_rdpmc(struct umbra_emul *e, u32 index, u64 *val);

@@ -98,20 +98,71 @@ int umbra_emul_set_dr(struct umbra_emul *e, unsigned int nr, u64 val)
 	return umbra_set_dr(umbra_to_ve(e)->vcpu, nr, val) ? gp(e) : UMBRA_EMUL_OK;
 }
 
+/*
+ * RDMSR and WRMSR: userspace may want to see those that fail. With its answer the instruction is
+ * executed once more.
+ */
+static int msr_failed(struct umbra_emul *e, int result, bool write, u32 index, u64 val)
+{
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
+
+	if (!umbra_msr_exit(ve->vcpu, result, write, index, val))
+		return gp(e);
+	ve->msr = MSR_ASKED;
+	return UMBRA_EMUL_IO;
+}
+
+static int msr_answer(struct umbra_emul *e)
+{
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
+	bool refused = ve->msr == MSR_REFUSED;
+
+	ve->msr = MSR_NONE;
+	return refused ? gp(e) : UMBRA_EMUL_OK;
+}
+
 int umbra_emul_rdmsr(struct umbra_emul *e, u32 index, u64 *val)
 {
-	int r = umbra_msr_read(umbra_to_ve(e)->vcpu, index, val, false);
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
+	int r;
 
-	umbra_trace(kvm_msr, false, index, *val, r);
-	return r ? gp(e) : UMBRA_EMUL_OK;
+	if (ve->msr) {
+		*val = ve->msr_value;
+		r = msr_answer(e);
+	} else {
+		r = umbra_msr_read(ve->vcpu, index, val, false);
+		r = r ? msr_failed(e, r, false, index, 0) : UMBRA_EMUL_OK;
+	}
+	if (r != UMBRA_EMUL_IO)
+		umbra_trace(kvm_msr, false, index, *val, r);
+	return r;
 }
 
 int umbra_emul_wrmsr(struct umbra_emul *e, u32 index, u64 val)
 {
-	int r = umbra_msr_write(umbra_to_ve(e)->vcpu, index, val, false);
+	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
+	int r;
 
-	umbra_trace(kvm_msr, true, index, val, r);
-	return r ? gp(e) : UMBRA_EMUL_OK;
+	if (ve->msr) {
+		r = msr_answer(e);
+	} else {
+		r = umbra_msr_write(ve->vcpu, index, val, false);
+		r = r ? msr_failed(e, r, true, index, val) : UMBRA_EMUL_OK;
+	}
+	if (r != UMBRA_EMUL_IO)
+		umbra_trace(kvm_msr, true, index, val, r);
+	return r;
+}
+
+/* Userspace's filter is for RDMSR and WRMSR alone. */
+int umbra_emul_get_msr(struct umbra_emul *e, u32 index, u64 *val)
+{
+	return umbra_msr_read(umbra_to_ve(e)->vcpu, index, val, true) ? gp(e) : UMBRA_EMUL_OK;
+}
+
+int umbra_emul_set_msr(struct umbra_emul *e, u32 index, u64 val)
+{
+	return umbra_msr_write(umbra_to_ve(e)->vcpu, index, val, true) ? gp(e) : UMBRA_EMUL_OK;
 }
 
 int umbra_emul_cpuid(struct umbra_emul *e, u32 regs[4])
@@ -212,6 +263,16 @@ int umbra_emul_set_xcr0(struct umbra_emul *e, u64 val)
 	return umbra_set_xcr0(umbra_to_ve(e)->vcpu, val) ? gp(e) : UMBRA_EMUL_OK;
 }
 
+u32 umbra_emul_get_pkru(struct umbra_emul *e)
+{
+	return umbra_to_ve(e)->vcpu->fpu.pkru;
+}
+
+void umbra_emul_set_pkru(struct umbra_emul *e, u32 val)
+{
+	umbra_to_ve(e)->vcpu->fpu.pkru = val;
+}
+
 /* No counters are offered. */
 int umbra_emul_rdpmc(struct umbra_emul *e, u32 index, u64 *val)
 {
@@ -243,10 +304,12 @@ static const struct {
 	u32 function;
 	enum cpuid_reg reg;
 	int feature;
+	u32 index;
 } features[UMBRA_NR_CPU_FEATURES] = {
 	[UMBRA_CPU_3DNOW]	= { 0x80000001, EDX, X86_FEATURE_3DNOW },
 	[UMBRA_CPU_ADX]		= { 7, EBX, X86_FEATURE_ADX },
 	[UMBRA_CPU_AVX]		= { 1, ECX, X86_FEATURE_AVX },
+	[UMBRA_CPU_AVX2]	= { 7, EBX, X86_FEATURE_AVX2 },
 	[UMBRA_CPU_AVX512F]	= { 7, EBX, X86_FEATURE_AVX512F },
 	[UMBRA_CPU_BMI1]	= { 7, EBX, X86_FEATURE_BMI1 },
 	[UMBRA_CPU_BMI2]	= { 7, EBX, X86_FEATURE_BMI2 },
@@ -263,6 +326,7 @@ static const struct {
 	[UMBRA_CPU_LZCNT]	= { 0x80000001, ECX, X86_FEATURE_ABM },
 	[UMBRA_CPU_MMX]		= { 1, EDX, X86_FEATURE_MMX },
 	[UMBRA_CPU_MOVBE]	= { 1, ECX, X86_FEATURE_MOVBE },
+	[UMBRA_CPU_MOVDIR64B]	= { 7, ECX, X86_FEATURE_MOVDIR64B },
 	[UMBRA_CPU_MOVDIRI]	= { 7, ECX, X86_FEATURE_MOVDIRI },
 	[UMBRA_CPU_PKU]		= { 7, ECX, X86_FEATURE_PKU },
 	[UMBRA_CPU_POPCNT]	= { 1, ECX, X86_FEATURE_POPCNT },
@@ -280,6 +344,9 @@ static const struct {
 	[UMBRA_CPU_SSE4A]	= { 0x80000001, ECX, X86_FEATURE_SSE4A },
 	[UMBRA_CPU_XOP]		= { 0x80000001, ECX, X86_FEATURE_XOP },
 	[UMBRA_CPU_XSAVE]	= { 1, ECX, X86_FEATURE_XSAVE },
+	[UMBRA_CPU_XSAVEC]	= { 0xd, EAX, X86_FEATURE_XSAVEC, 1 },
+	[UMBRA_CPU_XSAVEOPT]	= { 0xd, EAX, X86_FEATURE_XSAVEOPT, 1 },
+	[UMBRA_CPU_XSAVES]	= { 0xd, EAX, X86_FEATURE_XSAVES, 1 },
 };
 
 /* A guest that was given no CPUID runs on a CPU like the host's. */
@@ -296,7 +363,7 @@ bool umbra_emul_cpu_has(struct umbra_emul *e, enum umbra_emul_cpu feature)
 	}
 	if (feature == UMBRA_CPU_AMD)
 		return vcpu->cpuid.amd;
-	entry = umbra_cpuid_find(vcpu, features[feature].function, 0);
+	entry = umbra_cpuid_find(vcpu, features[feature].function, features[feature].index);
 	if (!entry)
 		return false;
 	words[EAX] = entry->eax;

@@ -44,6 +44,7 @@
 #define EMUL_CR4_FSGSBASE	(1ULL << 16)
 #define EMUL_CR4_PCIDE	(1ULL << 17)
 #define EMUL_CR4_OSXSAVE	(1ULL << 18)
+#define EMUL_CR4_PKE	(1ULL << 22)
 
 enum {
 	EMUL_DE = 0, EMUL_DB = 1, EMUL_BP = 3, EMUL_OF_TRAP = 4, EMUL_BR = 5, EMUL_UD = 6, EMUL_NM = 7,
@@ -135,6 +136,7 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM, K_MMX };
 #define F_VECL		(1ull << 61)	/* VEX.L doubles the vector operands */
 #define F_AVX		(1ull << 62)	/* needs OSXSAVE and the state in XCR0, TS clear */
 #define F_NODATA66	(1ull << 63)	/* #UD with a 66, F2 or F3 prefix */
+#define F_W0		F_LOCK		/* behind VEX, where nothing is locked: #UD unless VEX.W is 0 */
 
 #define F_TABLE		(F_GROUP | F_DUAL | F_MANDATORY | F_GROUPRM | F_BY64)
 /* What decode has to look at after the tables. */
@@ -474,11 +476,11 @@ bool emul_condition(u64 rflags, unsigned int cc);
 	X(invpcid) X(wbinvd) X(mov_from_cr) X(mov_to_cr) X(mov_from_dr)	\
 	X(mov_to_dr) X(sgdt) X(sidt) X(lgdt) X(lidt) X(clflush)		\
 	X(xgetbv) X(xsetbv) X(clac) X(stac) X(monitor) X(mwait) X(vmcall)\
-	X(clzero)							\
+	X(clzero) X(movdir64b) X(rdpkru) X(wrpkru) X(xsave)		\
 	/* emul_sse.c */						\
 	X(vmov) X(vmov_low) X(vmov_high) X(vmov_hl) X(vdup_low)		\
 	X(vdup_even) X(vdup_odd) X(vmovddup) X(vzero) X(extrq)		\
-	X(insertq) X(ldmxcsr) X(stmxcsr)				\
+	X(insertq) X(maskmov) X(vmaskmov) X(ldmxcsr) X(stmxcsr)		\
 	/* emul_fpu.c */						\
 	X(fxsave) X(fxrstor) X(fldcw) X(fnstcw) X(fnstsw) X(fninit)	\
 	X(fnclex) X(fwait) X(emms)

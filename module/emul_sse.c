@@ -142,6 +142,112 @@ int emul_op_insertq(struct umbra_emul *e)
 	return UMBRA_EMUL_OK;
 }
 
+/* Masked moves: of the elements whose mask has its uppermost bit set. Others are not touched. */
+
+/**
+ * struct masked - a masked move
+ * @la: where each of its elements is, valid for those that move
+ * @set: a bit for each of them
+ * @n: how many elements there are
+ * @size: bytes of each
+ */
+struct masked {
+	u64 la[16];
+	u32 set;
+	unsigned int n, size;
+};
+
+static void set_mask(struct masked *k, const u8 *mask, unsigned int bytes, unsigned int size)
+{
+	unsigned int i;
+
+	k->set = 0;
+	k->n = bytes / size;
+	k->size = size;
+	for (i = 0; i < k->n; i++)
+		k->set |= (u32)(mask[(i + 1) * size - 1] >> 7) << i;
+}
+
+/* All of them are looked at before any is moved. */
+static int check_masked(struct umbra_emul *e, struct masked *k, unsigned int seg, u64 off, bool write)
+{
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < k->n; i++) {
+		if (!(k->set >> i & 1))
+			continue;
+		r = emul_linear(e, seg, (off + i * k->size) & emul_mask(e->adsize), k->size, write,
+				&k->la[i]);
+		if (!r)
+			r = emul_probe(e, k->la[i], k->size, write ? EMUL_ACC_WRITE : 0);
+		if (r)
+			return r;
+	}
+	return UMBRA_EMUL_OK;
+}
+
+/* How many elements from @i on are side by side in memory: one access, as a device has room for few. */
+static unsigned int neighbours(const struct masked *k, unsigned int i)
+{
+	unsigned int n = 1;
+
+	while (i + n < k->n && (k->set >> (i + n) & 1) && k->la[i + n] == k->la[i] + n * k->size)
+		n++;
+	return n;
+}
+
+static int move_masked(struct umbra_emul *e, unsigned int seg, u64 off, struct masked *k, u8 *data,
+		       bool write)
+{
+	unsigned int i, n;
+	int r = check_masked(e, k, seg, off, write);
+
+	for (i = 0; !r && i < k->n; i += n) {
+		u8 *p = data + i * k->size;
+
+		n = 1;
+		if (!(k->set >> i & 1))
+			continue;
+		n = neighbours(k, i);
+		if (write)
+			r = e->ops->write_mem(e, k->la[i], p, n * k->size, EMUL_ACC_WRITE);
+		else
+			r = e->ops->read_mem(e, k->la[i], p, n * k->size, 0);
+	}
+	return r;
+}
+
+/* MASKMOVQ and MASKMOVDQU: bytes to where rDI points. */
+int emul_op_maskmov(struct umbra_emul *e)
+{
+	unsigned int seg = e->seg_override != EMUL_NR_SEGS ? e->seg_override : EMUL_DS;
+	struct masked k;
+
+	set_mask(&k, e->src.raw, e->dst.size, 1);
+	return move_masked(e, seg, emul_reg_read(e, EMUL_RDI, e->adsize), &k, e->dst.raw, true);
+}
+
+/* VMASKMOVPS and PD, VPMASKMOVD and Q; the mask is in VEX.vvvv. What a load leaves out becomes zero. */
+int emul_op_vmaskmov(struct umbra_emul *e)
+{
+	unsigned int bytes = e->vexl ? 32 : 16, size = (e->opcode & 1) || e->vexw ? 8 : 4;
+	bool store = e->opcode & 2;
+	struct emul_operand *reg = store ? &e->src : &e->dst;
+	u8 mask[32];
+	struct masked k;
+	int r = e->ops->get_xmm(e, e->vvvv, mask, bytes);
+
+	memset(reg->raw, 0, sizeof(reg->raw));
+	if (!r && store)
+		r = e->ops->get_xmm(e, reg->reg, reg->raw, bytes);
+	if (r)
+		return r;
+	set_mask(&k, mask, bytes, size);
+	r = move_masked(e, e->seg, store ? e->dst.ea : e->src.ea, &k, reg->raw, store);
+	return r || store ? r : e->ops->set_xmm(e, reg->reg, reg->raw, 32);
+}
+
 /* VZEROUPPER, and VZEROALL with VEX.L: all registers of the mode. */
 int emul_op_vzero(struct umbra_emul *e)
 {

@@ -202,6 +202,43 @@ int emul_op_xsetbv(struct umbra_emul *e)
 	return e->ops->set_xcr0(e, emul_reg_read(e, EMUL_RAX, 4) | e->gpr[EMUL_RDX] << 32);
 }
 
+/* XSAVE and its like: of where they may be used, nothing is known but that. */
+int emul_op_xsave(struct umbra_emul *e)
+{
+	if (!(e->ops->get_cr(e, 4) & EMUL_CR4_OSXSAVE))
+		return emul_ud(e);
+	return UMBRA_EMUL_UNHANDLEABLE;
+}
+
+/* PKRU, which there is where CR4.PKE is set. */
+
+static int pkru_denied(struct umbra_emul *e, bool write)
+{
+	if (!(e->ops->get_cr(e, 4) & EMUL_CR4_PKE))
+		return emul_ud(e);
+	if (emul_reg_read(e, EMUL_RCX, 4) || (write && emul_reg_read(e, EMUL_RDX, 4)))
+		return emul_gp0(e);
+	return UMBRA_EMUL_OK;
+}
+
+int emul_op_rdpkru(struct umbra_emul *e)
+{
+	int r = pkru_denied(e, false);
+
+	if (!r)
+		pend_edx_eax(e, e->ops->get_pkru(e));
+	return r;
+}
+
+int emul_op_wrpkru(struct umbra_emul *e)
+{
+	int r = pkru_denied(e, true);
+
+	if (!r)
+		e->ops->set_pkru(e, e->gpr[EMUL_RAX]);
+	return r;
+}
+
 int emul_op_clac(struct umbra_emul *e)
 {
 	if (e->cpl)
@@ -273,6 +310,22 @@ int emul_op_clzero(struct umbra_emul *e)
 
 	return emul_write(e, seg, emul_reg_read(e, EMUL_RAX, e->adsize) & ~63ull, zeros,
 			  sizeof(zeros), EMUL_ACC_OPERAND);
+}
+
+/* 64 bytes at once, to an aligned address in ES that a register holds. */
+int emul_op_movdir64b(struct umbra_emul *e)
+{
+	u64 to = emul_reg_read(e, e->dst.reg, e->adsize), la;
+	u8 bytes[64];
+	int r = emul_linear(e, EMUL_ES, to, sizeof(bytes), true, &la);
+
+	if (!r && (la & (sizeof(bytes) - 1)))
+		r = emul_gp0(e);
+	if (!r)
+		r = emul_probe(e, la, sizeof(bytes), EMUL_ACC_WRITE);
+	if (!r)
+		r = emul_read(e, e->seg, e->src.ea, bytes, sizeof(bytes), 0);
+	return r ? r : e->ops->write_mem(e, la, bytes, sizeof(bytes), EMUL_ACC_WRITE);
 }
 
 int emul_op_mov_from_cr(struct umbra_emul *e)

@@ -58,7 +58,7 @@ static bool syscall_enabled(struct umbra_emul *e)
 
 	if (!emul_long(e) && !is_amd(e))
 		return false;
-	return !e->ops->rdmsr(e, MSR_EFER, &efer) && (efer & EFER_SCE);
+	return !e->ops->get_msr(e, MSR_EFER, &efer) && (efer & EFER_SCE);
 }
 
 /* Outside of long mode, on AMD's CPUs alone: the target is in STAR. */
@@ -79,16 +79,16 @@ int emul_op_syscall(struct umbra_emul *e)
 
 	if (!emul_prot(e) || !syscall_enabled(e))
 		return emul_ud(e);
-	r = e->ops->rdmsr(e, MSR_STAR, &star);
+	r = e->ops->get_msr(e, MSR_STAR, &star);
 	if (r)
 		return r;
 	/* Whether it traps is for the flags that it leaves to say. */
 	e->step_rule = EMUL_STEP_NEW;
 	if (!emul_lma(e))
 		return syscall_legacy(e, star);
-	r = e->ops->rdmsr(e, wide ? MSR_LSTAR : MSR_CSTAR, &target);
+	r = e->ops->get_msr(e, wide ? MSR_LSTAR : MSR_CSTAR, &target);
 	if (!r)
-		r = e->ops->rdmsr(e, MSR_SFMASK, &mask);
+		r = e->ops->get_msr(e, MSR_SFMASK, &mask);
 	if (!r)
 		r = flat_stack(e, (star >> 32) + 8, 0);
 	if (r)
@@ -126,7 +126,7 @@ int emul_op_sysret(struct umbra_emul *e)
 	/* Intel's CPUs fault here, at level 0; AMD's at the target, at level 3. */
 	if (wide && !is_amd(e) && !emul_canonical(e, rip))
 		return emul_gp0(e);
-	r = e->ops->rdmsr(e, MSR_STAR, &star);
+	r = e->ops->get_msr(e, MSR_STAR, &star);
 	if (!r)
 		r = sysret_stack(e, (star >> 48) + 8);
 	if (r)
@@ -150,11 +150,11 @@ int emul_op_sysenter(struct umbra_emul *e)
 		return emul_ud(e);
 	if (e->mode == UMBRA_EMUL_REAL)
 		return emul_gp0(e);
-	r = e->ops->rdmsr(e, MSR_SYSENTER_CS, &cs);
+	r = e->ops->get_msr(e, MSR_SYSENTER_CS, &cs);
 	if (!r)
-		r = e->ops->rdmsr(e, MSR_SYSENTER_ESP, &esp);
+		r = e->ops->get_msr(e, MSR_SYSENTER_ESP, &esp);
 	if (!r)
-		r = e->ops->rdmsr(e, MSR_SYSENTER_EIP, &eip);
+		r = e->ops->get_msr(e, MSR_SYSENTER_EIP, &eip);
 	if (r)
 		return r;
 	if (!(cs & 0xfffc))
@@ -178,7 +178,7 @@ int emul_op_sysexit(struct umbra_emul *e)
 		return emul_ud(e);
 	if (!emul_prot(e) || e->cpl)
 		return emul_gp0(e);
-	r = e->ops->rdmsr(e, MSR_SYSENTER_CS, &cs);
+	r = e->ops->get_msr(e, MSR_SYSENTER_CS, &cs);
 	if (r)
 		return r;
 	if (!(cs & 0xfffc) || (wide && (!emul_canonical(e, rip) || !emul_canonical(e, rsp))))
@@ -201,12 +201,12 @@ int emul_op_swapgs(struct umbra_emul *e)
 		return emul_ud(e);
 	if (e->cpl)
 		return emul_gp0(e);
-	r = e->ops->rdmsr(e, MSR_GS_BASE, &user);
+	r = e->ops->get_msr(e, MSR_GS_BASE, &user);
 	if (!r)
-		r = e->ops->rdmsr(e, MSR_KERNEL_GS_BASE, &kernel);
+		r = e->ops->get_msr(e, MSR_KERNEL_GS_BASE, &kernel);
 	if (!r)
-		r = e->ops->wrmsr(e, MSR_KERNEL_GS_BASE, user);
-	return r ? r : e->ops->wrmsr(e, MSR_GS_BASE, kernel);
+		r = e->ops->set_msr(e, MSR_KERNEL_GS_BASE, user);
+	return r ? r : e->ops->set_msr(e, MSR_GS_BASE, kernel);
 }
 
 /* The ModRM reg field tells which: 0 RDFSBASE, 1 RDGSBASE, 2 WRFSBASE, 3 WRGSBASE. */
@@ -223,7 +223,7 @@ int emul_op_rdbase(struct umbra_emul *e)
 	u32 index;
 	int r = base_msr(e, &index);
 
-	return r ? r : e->ops->rdmsr(e, index, &e->dst.val);
+	return r ? r : e->ops->get_msr(e, index, &e->dst.val);
 }
 
 int emul_op_wrbase(struct umbra_emul *e)
@@ -231,5 +231,5 @@ int emul_op_wrbase(struct umbra_emul *e)
 	u32 index;
 	int r = base_msr(e, &index);
 
-	return r ? r : e->ops->wrmsr(e, index, e->dst.val);
+	return r ? r : e->ops->set_msr(e, index, e->dst.val);
 }

@@ -31,7 +31,7 @@ static const struct emul_opcode group7_reg3[8] = {
 };
 static const struct emul_opcode group7_reg5[8] = {
 	I(nop, F_CPU(SERIALIZE) | F_NODATA66), UNDEF(0), UNDEF(0), UNDEF(0), UNDEF(0), UNDEF(0),
-	ONLY(PKU), ONLY(PKU),
+	I(rdpkru, F_SELF | F_CPU(PKU) | F_NODATA66), I(wrpkru, F_SELF | F_CPU(PKU) | F_NODATA66),
 };
 static const struct emul_opcode group7_reg7[8] = {
 	I(swapgs, F_SELF), I(rdtscp, F_CPU(RDTSCP)), UNDEF(0), UNDEF(0),
@@ -78,16 +78,21 @@ static const struct emul_opcode rdseed_pfx[4] = {
 static const struct emul_opcode group9_1[2] = {
 	I(cmpxchg8b, F_DST(O_MEM2X) | F_LOCK | F_ALIGN | F_CPU(CX8)), UNDEF(0),
 };
-static const struct emul_opcode group9_xsave[2] = { ONLY(XSAVE), UNDEF(0) };
+static const struct emul_opcode group9_3[2] = {
+	I(xsave, F_DST(O_ADDR) | F_SELF | F_CPU(XSAVES) | F_NODATA66), UNDEF(0),
+};
+static const struct emul_opcode group9_4[2] = {
+	I(xsave, F_DST(O_ADDR) | F_SELF | F_CPU(XSAVEC) | F_NODATA66), UNDEF(0),
+};
 static const struct emul_opcode group9_6[2] = { UNDEF(0), ONLY(RDRAND) };
 static const struct emul_opcode group9_7[2] = { UNDEF(0), T(MANDATORY, rdseed_pfx, 0) };
 static const struct emul_opcode group9[8] = {
 	UNDEF(0),
 	T(DUAL, group9_1, 0),
 	UNDEF(0),
-	T(DUAL, group9_xsave, 0),
-	T(DUAL, group9_xsave, 0),
-	T(DUAL, group9_xsave, 0),
+	T(DUAL, group9_3, 0),
+	T(DUAL, group9_4, 0),
+	T(DUAL, group9_3, 0),
 	T(DUAL, group9_6, 0),
 	T(DUAL, group9_7, 0),
 };
@@ -105,9 +110,11 @@ static const struct emul_opcode rdbase_pfx[4] = {
 static const struct emul_opcode wrbase_pfx[4] = {
 	UNDEF(0), UNDEF(0), I(wrbase, F_DST(O_RM) | F_NOWRITE | F_CPU(FSGSBASE)), UNDEF(0)
 };
-static const struct emul_opcode xsave_pfx[4] = { ONLY(XSAVE), UNDEF(0), UNDEF(0), UNDEF(0) };
+static const struct emul_opcode xsave_pfx[4] = {
+	I(xsave, F_DST(O_ADDR) | F_SELF | F_CPU(XSAVE)), UNDEF(0), UNDEF(0), UNDEF(0),
+};
 static const struct emul_opcode clwb_pfx[4] = {
-	ONLY(XSAVE), I(clflush, F_DST(O_ADDR) | F_SELF | F_CPU(CLWB)), UNDEF(0), UNDEF(0)
+	I(xsave, F_DST(O_ADDR) | F_SELF | F_CPU(XSAVEOPT)), I(clflush, F_DST(O_ADDR) | F_SELF | F_CPU(CLWB)), UNDEF(0), UNDEF(0)
 };
 static const struct emul_opcode clflush_pfx[4] = {
 	I(clflush, F_DST(O_ADDR) | F_SELF | F_CPU(CLFLUSH)),
@@ -273,6 +280,15 @@ static const struct emul_opcode pfx_0fe7[4] = {
 	I(vmov, F_OP(O_MRM, O_MREG) | F_MOV | F_MEMONLY | F_MMX | F_CPU(SSE2)),
 	I(vmov, XRM_XREG(4) | F_MOV | F_ALIGN | F_MEMONLY | VEC),
 };
+static const struct emul_opcode maskmovq[2] = {
+	UNDEF(0), I(maskmov, F_OP(O_MREG, O_MRM) | F_NOWRITE | F_MMX | F_CPU(SSE2)),
+};
+static const struct emul_opcode maskmovdqu[2] = {
+	UNDEF(0), I(maskmov, XREG_XRM(4) | F_NOWRITE | VEC),
+};
+static const struct emul_opcode pfx_0ff7[4] = {
+	T(DUAL, maskmovq, 0), T(DUAL, maskmovdqu, 0), UNDEF(0), UNDEF(0),
+};
 static const struct emul_opcode pfx_0ff0[4] = {
 	UNDEF(0), UNDEF(0), UNDEF(0), I(vmov, XREG_XRM(4) | F_MOV | F_MEMONLY | F_CPU(SSE3)),
 };
@@ -356,6 +372,7 @@ const struct emul_opcode emul_opcodes_0f[256] = {
 	[0xd6] = T(MANDATORY, pfx_0fd6, F_MODRM | F_NOREP),
 	[0xe7] = T(MANDATORY, pfx_0fe7, F_MODRM | F_NOREP),
 	[0xf0] = T(MANDATORY, pfx_0ff0, F_MODRM | VEC),
+	[0xf7] = T(MANDATORY, pfx_0ff7, F_MODRM | F_NOREP),
 	[0xff] = UNDEF(F_MODRM),
 };
 
@@ -382,6 +399,11 @@ static const struct emul_opcode adx_pfx[4] = {
 	[1] = I(adcx, REG_RM | F_NOREP | F_CPU(ADX)),
 	[2] = I(adox, REG_RM | F_NOREP | F_CPU(ADX)),
 };
+/* ENQCMD and ENQCMDS want a PASID, which no guest has. */
+static const struct emul_opcode movdir64b[4] = {
+	UNDEF(0), I(movdir64b, F_OP(O_REG, O_ADDR) | F_SELF | F_NOREP | F_CPU(MOVDIR64B)),
+	UNDEF(0), UNDEF(0),
+};
 static const struct emul_opcode movdiri[4] = {
 	I(mov, RM_REG | F_MOV | F_MEMONLY | F_NOREP | F_CPU(MOVDIRI)),
 };
@@ -394,5 +416,6 @@ const struct emul_opcode emul_opcodes_0f38[256] = {
 	[0xf0] = T(MANDATORY, movbe_load, F_MODRM),
 	[0xf1] = T(MANDATORY, movbe_store, F_MODRM),
 	[0xf6] = T(MANDATORY, adx_pfx, F_MODRM),
+	[0xf8] = T(MANDATORY, movdir64b, F_MODRM),
 	[0xf9] = T(MANDATORY, movdiri, F_MODRM),
 };

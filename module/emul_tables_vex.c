@@ -6,6 +6,8 @@
 #define VEX_BMI1	(F_NOREP | F_L0 | F_VVVV | F_CPU(BMI1) | F_MODRM)
 #define VEX_BMI2	(F_NOREP | F_L0 | F_CPU(BMI2) | F_MODRM)
 
+#define VEX_AVX2	(F_AVX | F_NOREP | F_CPU(AVX2) | F_MODRM)
+
 #define LOAD		(XREG_XRM(4) | F_VECL | F_MOV)
 #define STORE		(XRM_XREG(4) | F_VECL | F_MOV)
 
@@ -94,6 +96,12 @@ static const struct emul_opcode vex_d6[4] = {
 static const struct emul_opcode vex_e7[4] = {
 	UNDEF(0), I(vmov, STORE | F_ALIGN | F_MEMONLY), UNDEF(0), UNDEF(0),
 };
+static const struct emul_opcode vmaskmovdqu[2] = {
+	UNDEF(0), I(maskmov, XREG_XRM(4) | F_NOWRITE | F_L0),
+};
+static const struct emul_opcode vex_f7[4] = {
+	UNDEF(0), T(DUAL, vmaskmovdqu, 0), UNDEF(0), UNDEF(0),
+};
 static const struct emul_opcode vex_f0[4] = {
 	UNDEF(0), UNDEF(0), UNDEF(0), I(vmov, LOAD | F_MEMONLY),
 };
@@ -109,7 +117,7 @@ const struct emul_opcode emul_vex_0f[256] = {
 	[0x7e] = T(MANDATORY, vex_7e, VEX_AVX), [0x7f] = T(MANDATORY, vex_7f, VEX_AVX),
 	[0xae] = T(GROUP, vex_ae, VEX_AVX),
 	[0xd6] = T(MANDATORY, vex_d6, VEX_AVX), [0xe7] = T(MANDATORY, vex_e7, VEX_AVX),
-	[0xf0] = T(MANDATORY, vex_f0, VEX_AVX),
+	[0xf0] = T(MANDATORY, vex_f0, VEX_AVX), [0xf7] = T(MANDATORY, vex_f7, VEX_AVX),
 };
 
 /* src is r/m, src2 the register in VEX.vvvv. */
@@ -117,6 +125,21 @@ const struct emul_opcode emul_vex_0f[256] = {
 
 static const struct emul_opcode vntdqa[4] = {
 	UNDEF(0), I(vmov, LOAD | F_ALIGN | F_MEMONLY), UNDEF(0), UNDEF(0),
+};
+/* Elements whose bit in the register of VEX.vvvv is set. */
+#define MASKED_LOAD	(F_OP(O_XREG, O_ADDR) | F_VSIZE(4) | F_VECL | F_VVVV | F_SELF)
+#define MASKED_STORE	(F_OP(O_ADDR, O_XREG) | F_VSIZE(4) | F_VECL | F_VVVV | F_SELF)
+static const struct emul_opcode vmaskmovp_load[4] = {
+	UNDEF(0), I(vmaskmov, MASKED_LOAD | F_W0), UNDEF(0), UNDEF(0),
+};
+static const struct emul_opcode vmaskmovp_store[4] = {
+	UNDEF(0), I(vmaskmov, MASKED_STORE | F_W0), UNDEF(0), UNDEF(0),
+};
+static const struct emul_opcode vpmaskmov_load[4] = {
+	UNDEF(0), I(vmaskmov, MASKED_LOAD), UNDEF(0), UNDEF(0),
+};
+static const struct emul_opcode vpmaskmov_store[4] = {
+	UNDEF(0), I(vmaskmov, MASKED_STORE), UNDEF(0), UNDEF(0),
 };
 static const struct emul_opcode vex38_f2[4] = {
 	I(andn, RM_VVVV | VEX_BMI1), UNDEF(0), UNDEF(0), UNDEF(0),
@@ -143,6 +166,9 @@ static const struct emul_opcode vex38_f7[4] = {
 
 const struct emul_opcode emul_vex_0f38[256] = {
 	[0x2a] = T(MANDATORY, vntdqa, VEX_AVX),
+	[0x2c] = T(MANDATORY, vmaskmovp_load, VEX_AVX), [0x2d] = T(MANDATORY, vmaskmovp_load, VEX_AVX),
+	[0x2e] = T(MANDATORY, vmaskmovp_store, VEX_AVX), [0x2f] = T(MANDATORY, vmaskmovp_store, VEX_AVX),
+	[0x8c] = T(MANDATORY, vpmaskmov_load, VEX_AVX2), [0x8e] = T(MANDATORY, vpmaskmov_store, VEX_AVX2),
 	[0xf2] = T(MANDATORY, vex38_f2, F_MODRM), [0xf3] = T(MANDATORY, vex38_f3, F_MODRM),
 	[0xf5] = T(MANDATORY, vex38_f5, F_MODRM), [0xf6] = T(MANDATORY, vex38_f6, F_MODRM),
 	[0xf7] = T(MANDATORY, vex38_f7, F_MODRM),

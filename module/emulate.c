@@ -135,6 +135,7 @@ static int decode_vex(struct umbra_emul *e, u8 b, const struct emul_opcode **opp
 	if (n == 2) {
 		map = p[0] & 0x1f;
 		e->rex |= (last >> 4) & 8;
+		e->vexw = last & 0x80;
 	}
 	e->rex = emul_long(e) ? e->rex | 0x40 : 0x40;
 	e->vvvv = (~last >> 3) & (emul_long(e) ? 15 : 7);
@@ -573,6 +574,8 @@ static int check_decoded(struct umbra_emul *e, const struct emul_opcode *op, u64
 		return emul_ud(e);
 	if ((flags & F_L0) && e->vexl)
 		return emul_ud(e);
+	if ((flags & F_W0) && e->vex && e->vexw)
+		return emul_ud(e);
 	if ((flags & F_NODATA66) && (e->opsize_prefix || e->rep))
 		return emul_ud(e);
 	if (!op->exec)
@@ -602,6 +605,7 @@ static void reset(struct umbra_emul *e, const u8 *bytes, unsigned int n)
 	e->absolute = false;
 	e->vex = false;
 	e->vexl = 0;
+	e->vexw = false;
 	e->vvvv = 0;
 	e->seg_override = EMUL_NR_SEGS;
 	e->seg = EMUL_DS;

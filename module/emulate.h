@@ -24,9 +24,9 @@ struct emul_opcode;
  * @UMBRA_EMUL_FAULT: inject @exception of struct umbra_emul. gpr and rflags hold what the
  *	architecture lets a fault leave behind (REP iterations already done); rip is unchanged,
  *	but for a fault in the first moment of a new task: there all three are that task's.
- * @UMBRA_EMUL_IO: a read needs userspace. Keep the struct umbra_emul untouched, complete the
- *	read, call umbra_emul_execute() again: the same accesses come in the same order.
- *	gpr is valid as after FAULT. Only read_mem() and pio_in() may return it.
+ * @UMBRA_EMUL_IO: an op needs userspace. Keep the struct umbra_emul untouched, complete the
+ *	op, call umbra_emul_execute() again: the same accesses come in the same order.
+ *	gpr is valid as after FAULT. Only read_mem(), pio_in(), rdmsr() and wrmsr() may return it.
  * @UMBRA_EMUL_RESTART: a REP instruction made progress and has more to do, or a locked
  *	instruction lost its race too often, or an op asks for another try: commit gpr and
  *	rflags, rip stays. The next entry of the guest goes on.
@@ -132,6 +132,7 @@ enum umbra_emul_cpu {
 	UMBRA_CPU_3DNOW,
 	UMBRA_CPU_ADX,
 	UMBRA_CPU_AVX,
+	UMBRA_CPU_AVX2,
 	UMBRA_CPU_AVX512F,
 	UMBRA_CPU_BMI1,
 	UMBRA_CPU_BMI2,
@@ -148,6 +149,7 @@ enum umbra_emul_cpu {
 	UMBRA_CPU_LZCNT,
 	UMBRA_CPU_MMX,
 	UMBRA_CPU_MOVBE,
+	UMBRA_CPU_MOVDIR64B,
 	UMBRA_CPU_MOVDIRI,
 	UMBRA_CPU_PKU,
 	UMBRA_CPU_POPCNT,
@@ -165,6 +167,9 @@ enum umbra_emul_cpu {
 	UMBRA_CPU_SSE4A,
 	UMBRA_CPU_XOP,
 	UMBRA_CPU_XSAVE,
+	UMBRA_CPU_XSAVEC,
+	UMBRA_CPU_XSAVEOPT,
+	UMBRA_CPU_XSAVES,
 	UMBRA_NR_CPU_FEATURES
 };
 
@@ -202,8 +207,11 @@ enum umbra_emul_cpu {
  * @set_cr: write one; FAULT (#GP) for a value that the CPU would refuse.
  * @get_dr: read DR0 to DR3, DR6 or DR7. Cannot fail.
  * @set_dr: write one; FAULT (#GP) for reserved upper bits.
- * @rdmsr: read an MSR. OK, FAULT (#GP), UNHANDLEABLE.
- * @wrmsr: write an MSR. OK, FAULT (#GP), UNHANDLEABLE.
+ * @rdmsr: RDMSR. OK, FAULT (#GP), IO, UNHANDLEABLE.
+ * @wrmsr: WRMSR; likewise. The only write that may ask userspace first.
+ * @get_msr: read an MSR that another instruction needs: nobody keeps it from that. OK, FAULT
+ *	(#GP), UNHANDLEABLE.
+ * @set_msr: write it.
  * @cpuid: regs[0..3] are EAX to EDX, EAX and ECX set on entry. OK or FAULT (CPUID faulting).
  * @get_dtable: read GDTR or IDTR. Cannot fail.
  * @set_dtable: load it.
@@ -216,6 +224,8 @@ enum umbra_emul_cpu {
  * @get_xinuse: which components of XCR0 are not as they were at the start, XGETBV with ECX 1.
  *	OK, FAULT (#GP) where the guest's CPU cannot tell, UNHANDLEABLE.
  * @set_xcr0: write it; FAULT (#GP) for a value that the CPU would refuse.
+ * @get_pkru: read PKRU. Cannot fail.
+ * @set_pkru: write it.
  * @cpu_has: enum umbra_emul_cpu: does the guest's CPU have it?
  * @hlt: the vCPU is to block once this instruction is committed.
  * @wbinvd: WBINVD or INVD, both harmless to the guest's memory.
@@ -250,6 +260,8 @@ struct umbra_emul_ops {
 	int (*set_dr)(struct umbra_emul *e, unsigned int nr, u64 val);
 	int (*rdmsr)(struct umbra_emul *e, u32 index, u64 *val);
 	int (*wrmsr)(struct umbra_emul *e, u32 index, u64 val);
+	int (*get_msr)(struct umbra_emul *e, u32 index, u64 *val);
+	int (*set_msr)(struct umbra_emul *e, u32 index, u64 val);
 	int (*cpuid)(struct umbra_emul *e, u32 regs[4]);
 	void (*get_dtable)(struct umbra_emul *e, unsigned int nr, struct umbra_emul_dtable *dt);
 	int (*set_dtable)(struct umbra_emul *e, unsigned int nr,
@@ -262,6 +274,8 @@ struct umbra_emul_ops {
 	u64 (*get_xcr0)(struct umbra_emul *e);
 	int (*get_xinuse)(struct umbra_emul *e, u64 *val);
 	int (*set_xcr0)(struct umbra_emul *e, u64 val);
+	u32 (*get_pkru)(struct umbra_emul *e);
+	void (*set_pkru)(struct umbra_emul *e, u32 val);
 	bool (*cpu_has)(struct umbra_emul *e, enum umbra_emul_cpu feature);
 	int (*hlt)(struct umbra_emul *e);
 	int (*wbinvd)(struct umbra_emul *e);
@@ -374,6 +388,7 @@ struct umbra_emul {
 	bool absolute;
 	bool vex;
 	u8 vexl;		/* VEX.L */
+	bool vexw;		/* VEX.W, which outside of 64-bit code is no operand size */
 	u8 vvvv;		/* VEX.vvvv as a register number */
 	u8 step_rule;
 	u8 npend;

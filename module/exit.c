@@ -241,8 +241,7 @@ static int complete_msr(struct umbra_vcpu *vcpu)
 	return finish_msr_write(vcpu);
 }
 
-/* #GP, unless userspace wants to see accesses that ended like this one. */
-static noinline int msr_failed(struct umbra_vcpu *vcpu, int result, bool write, u64 value)
+bool umbra_msr_exit(struct umbra_vcpu *vcpu, int result, bool write, u32 index, u64 value)
 {
 	static const u32 reasons[] = {
 		[UMBRA_MSR_REFUSED] = KVM_MSR_EXIT_REASON_INVAL,
@@ -252,12 +251,19 @@ static noinline int msr_failed(struct umbra_vcpu *vcpu, int result, bool write, 
 	struct kvm_run *run = vcpu->run;
 
 	if (!(reasons[result] & READ_ONCE(vcpu->vm->user_msrs)))
-		return refuse_msr(vcpu, write);
+		return false;
 	memset(&run->msr, 0, sizeof(run->msr));
 	run->exit_reason = write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR;
 	run->msr.reason = reasons[result];
-	run->msr.index = vcpu->regs.gpr[UMBRA_RCX];
+	run->msr.index = index;
 	run->msr.data = value;
+	return true;
+}
+
+static noinline int msr_failed(struct umbra_vcpu *vcpu, int result, bool write, u64 value)
+{
+	if (!umbra_msr_exit(vcpu, result, write, vcpu->regs.gpr[UMBRA_RCX], value))
+		return refuse_msr(vcpu, write);
 	vcpu->io.complete = complete_msr;
 	vcpu->io.rip = umbra_rip(vcpu);
 	vcpu->io.in = !write;

@@ -170,6 +170,12 @@ int umbra_after_insn(struct umbra_vcpu *vcpu, bool trap);
 /* Set up KVM_EXIT_IO for @count items; their data is, or will be, in vcpu->pio_data. */
 void umbra_pio_exit(struct umbra_vcpu *vcpu, u16 port, u8 size, u32 count, bool in);
 
+/*
+ * An access to an MSR that ended as @result, enum umbra_msr_result, for userspace to see, if it wants
+ * to; else false, and it is #GP.
+ */
+bool umbra_msr_exit(struct umbra_vcpu *vcpu, int result, bool write, u32 index, u64 value);
+
 /* emul_ops.c: decode and emulate the instruction at RIP; in vm->srcu; as umbra_handle_exit(). */
 int umbra_emulate_insn(struct umbra_vcpu *vcpu);
 /*

@@ -39,7 +39,7 @@ const struct gen_segment gen_gdt[NR_DESC] = {
 };
 
 u8 gen_data[DATA_PAGES * 4096];
-bool gen_strict, gen_bochs;
+bool gen_strict, gen_bochs, gen_bochs_svm;
 u64 gen_xcr0;
 const char *gen_only;
 bool gen_elsewhere;
@@ -334,6 +334,8 @@ static void draw_vex(struct gen_build *b)
 		last |= 0x40;
 	if (!gen_strict && l->op->exec == emul_op_rorx)
 		last |= 0x78;
+	if (!gen_strict && (l->flags & F_W0))
+		last &= 0x7f;
 	if (!(r & 3) && l->map == (GEN_VEX | 1)) {
 		code[b->n++] = 0xc5;
 		code[b->n++] = (b->c->mode == UMBRA_EMUL_LONG64 ? last : last | 0xc0);
@@ -517,8 +519,8 @@ static bool within_limits(struct gen_build *b)
 	if (o && !inside_limit(c, e->seg, o->ea, mask))
 		return false;
 	/* Nothing can be written to a code segment, but for QEMU. */
-	if (!gen_strict && c->mode != UMBRA_EMUL_LONG64 && !gen_paragraphs(c) && o &&
-	    e->seg == EMUL_CS)
+	if (!gen_strict && c->mode != UMBRA_EMUL_LONG64 && !gen_paragraphs(c) &&
+	    ((o && e->seg == EMUL_CS) || (e->op->exec == emul_op_maskmov && src == EMUL_CS)))
 		return false;
 	/* QEMU does not look whether a branch stays below the limit. */
 	if (!gen_strict && gen_paragraphs(c) && (e->flags & F_NEAR) && e->opsize == 4 &&
@@ -527,6 +529,8 @@ static bool within_limits(struct gen_build *b)
 	if (e->op->exec == emul_op_xlat && !inside_limit(c, src, c->gpr[EMUL_RBX] + 255, mask))
 		return false;
 	if (e->op->exec == emul_op_monitor && !inside_limit(c, src, c->gpr[EMUL_RAX], mask))
+		return false;
+	if (e->op->exec == emul_op_maskmov && !inside_limit(c, src, c->gpr[EMUL_RDI], mask))
 		return false;
 	if (e->flags & F_STRING)
 		return inside_limit(c, src, c->gpr[EMUL_RSI], mask) &&

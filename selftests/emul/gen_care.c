@@ -345,6 +345,9 @@ CARE(sysret)
 	/* QEMU takes VM from R11 too, which nobody takes away any more, and not VIF and VIP. */
 	if (!gen_strict)
 		b->c->gpr[11] &= ~(EMUL_VM | EMUL_VIF | EMUL_VIP);
+	/* It makes SS flat, which code behind it would see: INT3 does not. */
+	if (!gen_long(b->c))
+		gen_set(b->c, EMUL_RCX, 8, CODE_LA + 0x1400 + (gen_random() & 0x3ff));
 	/* To Bochs TF counts as it was before. */
 	if (gen_bochs) {
 		b->c->gpr[11] &= ~EMUL_TF;
@@ -377,6 +380,41 @@ CARE(clzero)
 	u32 seg = b->e.seg_override != EMUL_NR_SEGS ? b->e.seg_override : EMUL_DS;
 
 	gen_set(b->c, EMUL_RAX, b->e.adsize, gen_offset(b->c, seg, gen_target()));
+	return true;
+}
+
+/* Bytes at rDI; to Bochs all of them are accessed. */
+CARE(maskmov)
+{
+	u32 seg = b->e.seg_override != EMUL_NR_SEGS ? b->e.seg_override : EMUL_DS;
+	u32 to = gen_bochs ? gen_plain_target() : gen_target();
+
+	gen_set(b->c, EMUL_RDI, b->e.adsize, gen_offset(b->c, seg, to));
+	b->c->faulty = true;
+	return true;
+}
+
+/* To QEMU all that a load could want is accessed, and VEX.W says nothing. */
+CARE(vmaskmov)
+{
+	b->c->faulty = true;
+	return gen_strict || (b->target != NO_TARGET && gen_is_plain(b->target));
+}
+
+/* The CPU lacks it, or it is not run: no hypervisor would see what it does. */
+CARE(xsave)
+{
+	return !(b->c->cr4 & CASE_CR4_XSAVE);
+}
+
+/* What is written is what there is: nobody puts it back. */
+CARE(pkru)
+{
+	u64 r = gen_random();
+
+	gen_set(b->c, EMUL_RAX, 8, (r & 0xffffffff00000000) | CASE_PKRU);
+	gen_set(b->c, EMUL_RCX, 8, r & 3 ? 0xffull << 32 : r >> 8 & 3);
+	gen_set(b->c, EMUL_RDX, 8, r & 12 ? 0xffull << 32 : r >> 8 & 3);
 	return true;
 }
 
@@ -454,13 +492,30 @@ CARE(ldmxcsr)
 	return gen_strict || b->target != NO_TARGET;
 }
 
+#define FX_IMAGE	512
+
+/* QEMU does not look for the end of the image, which is reserved: it has to be there. */
+static bool image_is_there(struct gen_build *b)
+{
+	struct umbra_emul_seg s;
+
+	if (gen_strict)
+		return true;
+	if (b->target == NO_TARGET)
+		return false;
+	gen_segment(b->c, b->e.seg, &s);
+	if (!in_long(b) && !emul_limit_ok(&s, gen_memory(b)->ea, FX_IMAGE))
+		return false;
+	return (b->target & 4095) <= 4096 - FX_IMAGE || gen_is_plain(b->target + FX_IMAGE - 65);
+}
+
 /* QEMU stores piece by piece, and no reserved bytes. */
 CARE(fxsave)
 {
 	b->c->faulty = true;
 	b->c->fxsave = true;
 	b->c->loose = b->target;
-	return gen_strict || b->target != NO_TARGET;
+	return image_is_there(b);
 }
 
 CARE(fxrstor)
@@ -470,7 +525,7 @@ CARE(fxrstor)
 	b->c->faulty = true;
 	if (b->target != NO_TARGET && (!gen_strict || gen_chance(2)))
 		gen_patch(b->c, b->target + 24, &mxcsr, 4);
-	return gen_strict || b->target != NO_TARGET;
+	return image_is_there(b);
 }
 
 /* Where there are no descriptors any selector can be loaded; a stack still has to be there. */
@@ -634,6 +689,8 @@ static const struct {
 	C(lds, far_pointer), C(lfs, far_pointer), C(lgs, far_pointer),
 	C(syscall, syscall), C(sysret, sysret), C(sysenter, sysenter), C(sysexit, sysenter),
 	C(monitor, monitor), C(mwait, monitor), C(xsetbv, xsetbv), C(xgetbv, xgetbv), C(vzero, vzero),
+	C(maskmov, maskmov), C(vmaskmov, vmaskmov), C(xsave, xsave),
+	C(rdpkru, pkru), C(wrpkru, pkru),
 	C(clzero, clzero), C(extrq, field), C(insertq, field), C(fldcw, fldcw), C(emms, emms),
 	C(iret, iret), C(retf, retf), C(call_far, far), C(jmp_far, far), C(call_far_mem, far_mem),
 	C(jmp_far_mem, far_mem), C(ldmxcsr, ldmxcsr), C(fxsave, fxsave),

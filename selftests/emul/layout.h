@@ -71,6 +71,8 @@
 #define GUARD_SMEP	(1u << 20)
 #define GUARD_SMAP	(1u << 21)
 #define GUARD_PKE	(1u << 22)
+/* Key 1 denies writing, key 2 all. */
+#define CASE_PKRU	(2 << 2 | 1 << 4)
 
 /* Selectors. Those for data are of DPL 3, but for the supervisor's stacks. */
 #define SEL_K64		0x08

@@ -27,10 +27,9 @@ static u32 cpuid_xstate_offset(u32 component)
 	return r[1];
 }
 
-/* Key 1 denies writing, key 2 all. */
 static void set_keys(struct worlds *w)
 {
-	const u32 pkru = 2 << 2 | 1 << 4, at = cpuid_xstate_offset(9);
+	const u32 pkru = CASE_PKRU, at = cpuid_xstate_offset(9);
 	struct kvm_xsave x;
 	u64 features;
 

@@ -21,6 +21,7 @@ enum { BR = 5, UD = 6, NM = 7, GP = 13, PF = 14, MF = 16 };
 #define TS	BIT(3)
 #define NE	BIT(5)
 #define OSXSAVE	BIT(18)
+#define PKE	BIT(22)
 /* Offsets in an FXSAVE image. */
 #define FX_SW	2
 #define FX_TAGS	4
@@ -42,7 +43,7 @@ static void set_up(unsigned int mode)
 	model_map(&m, DEV, dev, sizeof(dev), MODEL_MMIO);
 	m.e.gpr[BX] = 0x100;
 	m.cr[0] |= NE;
-	m.cr[4] |= OSXSAVE;
+	m.cr[4] |= OSXSAVE | PKE;
 	for (i = 0; i < 512; i++)
 		if (i >= FX_ST)
 			m.fpu[i] = 0x80 ^ i;
@@ -106,9 +107,20 @@ static void test_features(void)
 		{ "mov cr8 by lock", CODE("\xf0\x0f\x20\xc0"), P32, UMBRA_CPU_CR8_LEGACY, OK },
 		{ "xgetbv", CODE("\x0f\x01\xd0"), P32, UMBRA_CPU_XSAVE, OK },
 		{ "xsave", CODE("\x0f\xae\x23"), P32, UMBRA_CPU_XSAVE, UNKNOWN },
+		{ "xrstor", CODE("\x0f\xae\x2b"), P32, UMBRA_CPU_XSAVE, UNKNOWN },
+		{ "xsaveopt", CODE("\x0f\xae\x33"), P32, UMBRA_CPU_XSAVEOPT, UNKNOWN },
+		{ "xsavec", CODE("\x0f\xc7\x23"), P32, UMBRA_CPU_XSAVEC, UNKNOWN },
+		{ "xsaves", CODE("\x0f\xc7\x2b"), P32, UMBRA_CPU_XSAVES, UNKNOWN },
+		{ "xrstors", CODE("\x0f\xc7\x1b"), P32, UMBRA_CPU_XSAVES, UNKNOWN },
+		{ "vmaskmovps", CODE("\xc4\xe2\x71\x2c\x03"), P32, UMBRA_CPU_AVX, OK },
+		{ "vpmaskmovd", CODE("\xc4\xe2\x71\x8c\x03"), P32, UMBRA_CPU_AVX2, OK },
+		{ "maskmovq", CODE("\x0f\xf7\xc1"), P32, UMBRA_CPU_SSE2, OK },
+		{ "movdir64b", CODE("\x66\x0f\x38\xf8\x03"), P32, UMBRA_CPU_MOVDIR64B, OK },
+		{ "clzero", CODE("\x0f\x01\xfc"), P32, UMBRA_CPU_CLZERO, OK },
 		{ "stac", CODE("\x0f\x01\xcb"), P32, UMBRA_CPU_SMAP, OK },
 		{ "serialize", CODE("\x0f\x01\xe8"), P32, UMBRA_CPU_SERIALIZE, OK },
-		{ "rdpkru", CODE("\x0f\x01\xee"), P32, UMBRA_CPU_PKU, UNKNOWN },
+		{ "rdpkru", CODE("\x0f\x01\xee"), P32, UMBRA_CPU_PKU, OK },
+		{ "wrpkru", CODE("\x0f\x01\xef"), P32, UMBRA_CPU_PKU, OK },
 		{ "rdrand", CODE("\x0f\xc7\xf0"), P32, UMBRA_CPU_RDRAND, UNKNOWN },
 		{ "rdseed", CODE("\x0f\xc7\xf8"), P32, UMBRA_CPU_RDSEED, UNKNOWN },
 		{ "3DNow", CODE("\x0f\x0f\x03\x9e"), P32, UMBRA_CPU_3DNOW, UNKNOWN },
@@ -176,6 +188,13 @@ static void test_undefined(void)
 		{ "movntps of a register", CODE("\x0f\x2b\xc1"), P32 },
 		{ "ldmxcsr of a register", CODE("\x0f\xae\xd1"), P32 },
 		{ "movq2dq from memory", CODE("\xf3\x0f\xd6\x03"), P32 },
+		{ "maskmovdqu to memory", CODE("\x66\x0f\xf7\x03"), P32 },
+		{ "vmaskmovdqu with vex.L", CODE("\xc5\xfd\xf7\xc1"), L64 },
+		{ "vmaskmovps with vex.W", CODE("\xc4\xe2\xf1\x2c\x03"), L64 },
+		{ "vmaskmovps of a register", CODE("\xc4\xe2\x71\x2c\xc3"), L64 },
+		{ "movdir64b of a register", CODE("\x66\x0f\x38\xf8\xc3"), L64 },
+		{ "enqcmd", CODE("\xf2\x0f\x38\xf8\x03"), L64 },
+		{ "rdpkru with F3", CODE("\xf3\x0f\x01\xee"), L64 },
 		{ "lock on a move", CODE("\xf0\x89\x03"), P32 },
 	};
 	unsigned int i;
@@ -228,6 +247,11 @@ static void test_rights(void)
 		{ "fwait, TS and MP", CODE("\x9b"), TS | BIT(1), 0, NM },
 		{ "xgetbv, no OSXSAVE", CODE("\x0f\x01\xd0"), 0, OSXSAVE, UD },
 		{ "xsetbv, no OSXSAVE", CODE("\x0f\x01\xd1"), 0, OSXSAVE, UD },
+		{ "xsave, no OSXSAVE", CODE("\x0f\xae\x23"), 0, OSXSAVE, UD },
+		{ "rdpkru, no PKE", CODE("\x0f\x01\xee"), 0, PKE, UD },
+		{ "wrpkru, no PKE", CODE("\x0f\x01\xef"), 0, PKE, UD },
+		{ "maskmovq, TS", CODE("\x0f\xf7\xc1"), TS, 0, NM },
+		{ "maskmovdqu, EM", CODE("\x66\x0f\xf7\xc1"), EM, 0, UD },
 	};
 	unsigned int i;
 
@@ -281,6 +305,117 @@ static void test_enter(void)
 	m.lacks &= ~(1ull << UMBRA_CPU_AMD);
 	tap_ok(model_run(&m, CODE("\xc8\0\x70\0")) == OK && m.e.gpr[EMUL_RSP] == 0x7f8 - 0x7000ull,
 	       "and AMD's does not");
+}
+
+static void test_pkru(void)
+{
+	set_up(L64);
+	m.pkru = 0x12345678;
+	m.e.gpr[AX] = m.e.gpr[DX] = ~0ull;
+	tap_ok(model_run(&m, CODE("\x0f\x01\xee")) == OK && m.e.gpr[AX] == 0x12345678 && !m.e.gpr[DX],
+	       "rdpkru");
+	m.e.gpr[AX] = 0xff000000aaull;
+	m.e.gpr[CX] = m.e.gpr[DX] = BIT(32);
+	tap_ok(model_run(&m, CODE("\x0f\x01\xef")) == OK && m.pkru == 0xaa, "wrpkru");
+	m.e.rip = 0x1000;
+	m.e.gpr[DX] = 1;
+	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xef")), GP, 0), "wrpkru wants EDX 0");
+	m.e.gpr[DX] = 0;
+	m.e.gpr[CX] = 1;
+	tap_ok(faulted(model_run(&m, CODE("\x0f\x01\xef")), GP, 0) &&
+	       faulted(model_run(&m, CODE("\x0f\x01\xee")), GP, 0), "and both ECX 0");
+}
+
+static void set_vector(unsigned int reg, const char *bytes)
+{
+	memcpy(m.xmm[reg], bytes, 16);
+}
+
+/* Bytes 0, 1 and 4 of eight, or 0, 2, 4 and so on of sixteen. */
+static void test_maskmov(void)
+{
+	set_up(L64);
+	m.e.gpr[DI] = 0x200;
+	set_vector(0, "ABCDEFGHIJKLMNOP");
+	set_vector(1, "\x80\xff\x7f\0\x80\0\0\0\0\0\0\0\0\0\0\x80");
+	tap_ok(model_run(&m, CODE("\x66\x0f\xf7\xc1")) == OK && mem(0x200, 8) == 0x0706054503024241ull &&
+	       mem(0x208, 8) == 0x500e0d0c0b0a0908ull, "maskmovdqu");
+	memcpy(m.fpu + FX_ST, "abcdefgh", 8);
+	memcpy(m.fpu + FX_ST + 16, "\0\0\x80\0\0\0\0\x80", 8);
+	m.e.gpr[BX] = 0;
+	tap_ok(model_run(&m, CODE("\x0f\xf7\xc1")) == OK && mem(0x200, 8) == 0x6806054503634241ull &&
+	       m.fpu[FX_TAGS] == 0xff, "maskmovq");
+	set_up(L64);
+	m.e.gpr[DI] = DEV;
+	set_vector(1, "\x80\0\x80\0\x80\0\x80\0\x80\0\x80\0\x80\0\x80\x80");
+	tap_ok(model_run(&m, CODE("\x66\x0f\xf7\xc1")) == OK && m.nr_log == 8 && m.log[7].la == DEV + 14 &&
+	       m.log[7].size == 2, "maskmovdqu to a device: an access for each run of bytes");
+	set_up(L64);
+	m.e.gpr[DI] = RAM - 8;
+	set_vector(1, "\x80\0\0\0\0\0\0\0\0\x80\0\0\0\0\0\0");
+	tap_ok(faulted(model_run(&m, CODE("\x66\x0f\xf7\xc1")), PF, 2) && m.e.exception.cr2 == RAM + 1 &&
+	       mem(RAM - 8, 1) == 0xf8, "maskmovdqu: a byte that is not there leaves all as it was");
+	m.xmm[1][9] = 0;
+	tap_ok(model_run(&m, CODE("\x66\x0f\xf7\xc1")) == OK && mem(RAM - 8, 2) == 0xf900,
+	       "and it is not looked at without its mask");
+	set_up(P32);
+	m.seg[EMUL_ES].base = 0x1000;
+	m.e.gpr[DI] = 0x200;
+	set_vector(0, "ABCDEFGHIJKLMNOP");
+	set_vector(1, "\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+	tap_ok(model_run(&m, CODE("\x26\x66\x0f\xf7\xc1")) == OK && mem(0x1200, 1) == 'A',
+	       "maskmovdqu by another segment");
+}
+
+/* The mask is in register 1. */
+static void test_vmaskmov(void)
+{
+	set_up(L64);
+	memset(m.xmm[0], 0xee, 32);
+	set_vector(1, "\0\0\0\x80\0\0\0\x7f\0\0\0\xff\0\0\0\0");
+	tap_ok(model_run(&m, CODE("\xc4\xe2\x71\x2c\x03")) == OK && !memcmp(m.xmm[0],
+	       "\0\1\2\3\0\0\0\0\x8\x9\xa\xb\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32),
+	       "vmaskmovps loads");
+	m.e.gpr[BX] = RAM - 4;
+	m.xmm[1][11] = 0;
+	tap_ok(model_run(&m, CODE("\xc4\xe2\x71\x2c\x03")) == OK && m.xmm[0][3] == 0xff,
+	       "what has no mask need not be there");
+	m.xmm[1][7] = 0x80;
+	m.e.rip = 0x1000;
+	tap_ok(faulted(model_run(&m, CODE("\xc4\xe2\x71\x2c\x03")), PF, 0) && m.e.exception.cr2 == RAM,
+	       "what has one must be");
+	set_up(L64);
+	memset(m.xmm[1] + 16, 0x80, 8);
+	memset(m.xmm[0] + 16, 0x77, 8);
+	tap_ok(model_run(&m, CODE("\xc4\xe2\x75\x2f\x03")) == OK && mem(0x110, 8) == 0x7777777777777777ull &&
+	       mem(0x118, 1) == 0x18 && mem(0x100, 8) == 0x0706050403020100ull, "vmaskmovpd stores 32 bytes' worth");
+	m.xmm[1][7] = 0x80;
+	memset(m.xmm[0], 0x55, 8);
+	tap_ok(model_run(&m, CODE("\xc4\xe2\xf1\x8e\x03")) == OK && mem(0x100, 8) == 0x5555555555555555ull &&
+	       model_run(&m, CODE("\xc4\xe2\x71\x8e\x03")) == OK && mem(0x108, 1) == 8,
+	       "vpmaskmovq and vpmaskmovd store");
+	tap_ok(model_run(&m, CODE("\xc4\xe2\xf1\x8c\x03")) == OK && m.xmm[0][7] == 0x55 && !m.xmm[0][8],
+	       "vpmaskmovq loads");
+	set_up(P32);
+	set_vector(1, "\0\0\0\0\0\0\0\x80\0\0\0\0\0\0\0\0");
+	tap_ok(model_run(&m, CODE("\xc4\xe2\xf1\x8c\x03")) == OK && m.xmm[0][3] == 3, "in 32-bit code too");
+}
+
+static void test_movdir64b(void)
+{
+	set_up(L64);
+	m.e.gpr[AX] = 0x440;
+	tap_ok(model_run(&m, CODE("\x66\x0f\x38\xf8\x03")) == OK && !memcmp(ram + 0x440, ram + 0x100, 64),
+	       "movdir64b");
+	m.e.rip = 0x1000;
+	m.e.gpr[AX] = 0x448;
+	tap_ok(faulted(model_run(&m, CODE("\x66\x0f\x38\xf8\x03")), GP, 0), "its destination is aligned");
+	m.e.gpr[AX] = RAM;
+	tap_ok(faulted(model_run(&m, CODE("\x66\x0f\x38\xf8\x03")), PF, 2), "and there");
+	set_up(L64);
+	m.e.gpr[AX] = BIT(32) | DEV;
+	tap_ok(model_run(&m, CODE("\x67\x66\x0f\x38\xf8\x03")) == OK && m.nr_log == 1 &&
+	       m.log[0].size == 64 && m.log[0].la == DEV, "to a device it is one access");
 }
 
 static void put16(unsigned int off, u16 val)
@@ -599,6 +734,10 @@ int main(void)
 	test_mmx();
 	test_alignment();
 	test_enter();
+	test_pkru();
+	test_maskmov();
+	test_vmaskmov();
+	test_movdir64b();
 	test_clzero();
 	test_sse4a();
 	test_fxsave();

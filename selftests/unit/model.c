@@ -302,6 +302,16 @@ static int model_wrmsr(struct umbra_emul *e, u32 index, u64 val)
 	return UMBRA_EMUL_OK;
 }
 
+static u32 model_get_pkru(struct umbra_emul *e)
+{
+	return to_model(e)->pkru;
+}
+
+static void model_set_pkru(struct umbra_emul *e, u32 val)
+{
+	to_model(e)->pkru = val;
+}
+
 static int model_get_fpu(struct umbra_emul *e, u8 *image)
 {
 	if (to_model(e)->no_vector)
@@ -452,6 +462,8 @@ const struct umbra_emul_ops model_ops = {
 	.set_dr = model_set_dr,
 	.rdmsr = model_rdmsr,
 	.wrmsr = model_wrmsr,
+	.get_msr = model_rdmsr,
+	.set_msr = model_wrmsr,
 	.cpuid = model_cpuid,
 	.get_dtable = model_get_dtable,
 	.set_dtable = model_set_dtable,
@@ -466,6 +478,8 @@ const struct umbra_emul_ops model_ops = {
 	.get_xcr0 = model_get_xcr0,
 	.get_xinuse = model_get_xinuse,
 	.set_xcr0 = model_set_xcr0,
+	.get_pkru = model_get_pkru,
+	.set_pkru = model_set_pkru,
 	.cpu_has = model_cpu_has,
 	.invpcid = model_invpcid,
 	.rdpmc = model_rdpmc,

@@ -40,6 +40,7 @@ struct model {
 	u8 xmm[16][32];
 	u8 fpu[512];
 	u64 xcr0;
+	u32 pkru;
 	u64 lacks;			/* bits by enum umbra_emul_cpu; AMD's ways among them */
 
 	/* MMIO: reads answered so far in this unit, and what was asked of userspace. */

@@ -438,6 +438,7 @@ static int against_cpu(uint64_t count, uint64_t first, uint64_t seed)
 {
 	gen_tables();
 	gen_strict = !on_tcg();
+	gen_bochs_svm = gen_bochs && !cpu_is_intel();
 	gen_guards = guards();
 	gen_xcr0 = xcr0_offered();
 	printf("TAP version 13\n1..4\n# seed %llu\n", (unsigned long long)seed);

@@ -48,6 +48,7 @@ enum {
 	MASK_CANONICAL_STACK,
 	MASK_ABSENT_STACK,
 	MASK_PARTIAL_RESTORE,
+	MASK_LOST_CR2,
 	NR_MASKS
 };
 extern const char *const mask_reasons[NR_MASKS];

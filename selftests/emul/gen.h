@@ -94,8 +94,8 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index);
 const char *gen_excluded(const struct gen_leaf *l);
 /* The CPU under test is not QEMU's, which does not look at all that it should. */
 extern bool gen_strict;
-/* It is Bochs's, which has ways of its own. */
-extern bool gen_bochs;
+/* It is Bochs's, which has ways of its own; and one of AMD's, with Bochs's SVM. */
+extern bool gen_bochs, gen_bochs_svm;
 /* XCR0 of the cases, 0 without XSAVE. */
 extern u64 gen_xcr0;
 /* If not NULL, only the rows of this handler, which gen_name() has as it is here. */

@@ -26,6 +26,8 @@ const char *const mask_reasons[NR_MASKS] = {
 		"QEMU raises #NP where the stack to return to is absent, and not #SS",
 	[MASK_PARTIAL_RESTORE] =
 		"QEMU and Bochs have restored a part of the state when FXRSTOR faults",
+	[MASK_LOST_CR2] =
+		"Bochs's VMRUN does not load CR2: a #PF that is injected has the host's",
 };
 
 /* Of stub.S */
@@ -452,6 +454,10 @@ static void apply_masks(const struct gen_case *c, struct difference *d)
 		memcpy(n->fx, e->fx, FX_SIZE);
 		memcpy(n->vec, e->vec, sizeof(n->vec));
 		g_masked[MASK_PARTIAL_RESTORE]++;
+	}
+	if (gen_bochs_svm && e->vector == PF_VECTOR && e->cr2 != n->cr2) {
+		e->cr2 = n->cr2;
+		g_masked[MASK_LOST_CR2]++;
 	}
 	n->dirty = e->dirty = 0;
 }

@@ -136,7 +136,9 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM, K_MMX };
 #define F_VECL		(1ull << 61)	/* VEX.L doubles the vector operands */
 #define F_AVX		(1ull << 62)	/* needs OSXSAVE and the state in XCR0, TS clear */
 #define F_NODATA66	(1ull << 63)	/* #UD with a 66, F2 or F3 prefix */
-#define F_W0		F_LOCK		/* behind VEX, where nothing is locked: #UD unless VEX.W is 0 */
+/* Behind VEX, where nothing is locked and there are no such escapes. */
+#define F_W0		F_LOCK		/* #UD unless VEX.W is 0 */
+#define F_L_AVX2	F_ESC38		/* with VEX.L it is one of AVX2's */
 
 #define F_TABLE		(F_GROUP | F_DUAL | F_MANDATORY | F_GROUPRM | F_BY64)
 /* What decode has to look at after the tables. */

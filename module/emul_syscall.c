@@ -114,7 +114,7 @@ static int sysret_stack(struct umbra_emul *e, u16 sel)
 
 int emul_op_sysret(struct umbra_emul *e)
 {
-	bool lma = emul_lma(e), wide = e->opsize == 8;
+	bool wide = e->opsize == 8;
 	u64 star, rip = e->gpr[EMUL_RCX];
 	int r;
 
@@ -133,7 +133,7 @@ int emul_op_sysret(struct umbra_emul *e)
 		return r;
 	/* A step is taken before the first instruction there. */
 	e->step_rule = EMUL_STEP_NEW;
-	if (lma)
+	if (emul_long(e))
 		e->new_flags = (e->gpr[11] & SYSRET_FLAGS) | EMUL_FIXED;
 	else
 		e->new_flags |= EMUL_IF;

@@ -124,7 +124,7 @@ const struct emul_opcode emul_vex_0f[256] = {
 #define RM_VVVV		(F_OP(O_REG, O_RM) | F_SRC2(O_VVVV) | F_VVVV | F_MOV)
 
 static const struct emul_opcode vntdqa[4] = {
-	UNDEF(0), I(vmov, LOAD | F_ALIGN | F_MEMONLY), UNDEF(0), UNDEF(0),
+	UNDEF(0), I(vmov, LOAD | F_ALIGN | F_MEMONLY | F_L_AVX2), UNDEF(0), UNDEF(0),
 };
 /* Elements whose bit in the register of VEX.vvvv is set. */
 #define MASKED_LOAD	(F_OP(O_XREG, O_ADDR) | F_VSIZE(4) | F_VECL | F_VVVV | F_SELF)

@@ -564,6 +564,8 @@ static int check_decoded(struct umbra_emul *e, const struct emul_opcode *op, u64
 	/* All that is not in the tables of VEX is AVX. */
 	if (e->vex && !feature)
 		feature = UMBRA_CPU_AVX;
+	if (e->vex && e->vexl && (flags & F_L_AVX2))
+		feature = UMBRA_CPU_AVX2;
 	if ((flags & F_UNDEF) || (feature && !e->ops->cpu_has(e, feature)))
 		return emul_ud(e);
 	if ((flags & F_NO64) && emul_long(e))

@@ -11,6 +11,7 @@
 
 #define GEN_MAX_LEAVES	4096
 #define GEN_VEX		0x10	/* of gen_leaf.map: behind VEX */
+#define NO_REGISTER	0xff
 #define GEN_CODE	24	/* bytes of a case's code: the instruction, then INT3 */
 
 /**
@@ -52,6 +53,7 @@ struct gen_patch {
  * @cr0, @cr3, @cr4: control registers
  * @undefined: flags that the manuals leave undefined after it
  * @fault_undefined: more of them if it faults
+ * @scanned: register that they leave undefined if ZF is set behind it, or NO_REGISTER
  * @time: EAX and EDX will be the time
  * @faulty: partial effects of a fault may be in memory
  * @writes: it reads the operand in memory that it writes
@@ -64,7 +66,7 @@ struct gen_case {
 	u8 code[GEN_CODE];
 	u8 len, world, mode, cpl;
 	bool step, time, faulty, writes, debug, msr, fxsave;
-	u8 nr_loose;
+	u8 nr_loose, scanned;
 	u32 loose;
 	u16 sel[6];
 	u64 gpr[16], rip, rflags, cr0, cr3, cr4, undefined, fault_undefined;

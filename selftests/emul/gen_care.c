@@ -342,7 +342,10 @@ CARE(syscall)
 
 CARE(sysret)
 {
-	/* QEMU takes VM from R11 too, which nobody takes away any more, and not VIF and VIP. */
+	/* QEMU loads the flags from R11 in compatibility mode too. */
+	if (!gen_strict && gen_long(b->c) && !in_long(b))
+		return false;
+	/* It takes VM from there, which nobody takes away any more, and not VIF and VIP. */
 	if (!gen_strict)
 		b->c->gpr[11] &= ~(EMUL_VM | EMUL_VIF | EMUL_VIP);
 	/* It makes SS flat, which code behind it would see: INT3 does not. */
@@ -356,9 +359,14 @@ CARE(sysret)
 	return true;
 }
 
-/* QEMU has SYSENTER and SYSEXIT in compatibility mode, as Intel's CPUs have, whatever it is. */
+/*
+ * QEMU has SYSENTER and SYSEXIT in compatibility mode, and Bochs in long mode, as Intel's CPUs have,
+ * whatever it is.
+ */
 CARE(sysenter)
 {
+	if (gen_bochs_svm)
+		return !gen_long(b->c);
 	return gen_strict || in_long(b);
 }
 
@@ -563,6 +571,14 @@ CARE(pause)
 	return true;
 }
 
+/* Of nothing: AMD64 vol. 3 has the register unchanged, Intel's manual undefined. */
+CARE(scan)
+{
+	if (gen_bochs)
+		b->c->scanned = b->e.dst.reg;
+	return true;
+}
+
 CARE(bswap)
 {
 	/* Undefined for 16 bits. */
@@ -695,7 +711,7 @@ static const struct {
 	C(iret, iret), C(retf, retf), C(call_far, far), C(jmp_far, far), C(call_far_mem, far_mem),
 	C(jmp_far_mem, far_mem), C(ldmxcsr, ldmxcsr), C(fxsave, fxsave),
 	C(fxrstor, fxrstor), C(xchg_acc, pause),
-	C(shld, double_shift), C(shrd, double_shift), C(bswap, bswap), C(xlat, xlat),
+	C(bsf, scan), C(bsr, scan), C(tzcnt, scan), C(lzcnt, scan), C(shld, double_shift), C(shrd, double_shift), C(bswap, bswap), C(xlat, xlat),
 	C(rcl, rotate_carry), C(rcr, rotate_carry), C(movbe, data_prefix), C(crc32, data_prefix),
 	C(push_sreg, push_sreg), C(popa, popa), C(enter, enter), C(pusha, partial),
 };

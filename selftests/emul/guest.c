@@ -23,7 +23,7 @@ const char *const mask_reasons[NR_MASKS] = {
 	[MASK_CANONICAL_STACK] =
 		"QEMU raises #GP where a stack address is not canonical, and not #SS",
 	[MASK_ABSENT_STACK] =
-		"QEMU raises #NP where the stack to return to is absent, and not #SS",
+		"QEMU and Bochs raise #NP where the stack to return to is absent, and not #SS",
 	[MASK_PARTIAL_RESTORE] =
 		"QEMU and Bochs have restored a part of the state when FXRSTOR faults",
 	[MASK_LOST_CR2] =
@@ -399,11 +399,6 @@ static void apply_qemu_masks(const struct gen_case *c, struct difference *d, boo
 		e->vector = GP_VECTOR;
 		g_masked[MASK_CANONICAL_STACK]++;
 	}
-	if ((l->op->exec == emul_op_iret || l->op->exec == emul_op_retf) &&
-	    n->vector == NP_VECTOR && e->vector == SS_VECTOR) {
-		e->vector = NP_VECTOR;
-		g_masked[MASK_ABSENT_STACK]++;
-	}
 	if (l->flags & F_MMX)
 		mask_mmx(n, e, trap);
 }
@@ -416,6 +411,36 @@ static void forget_upper_halves(const struct gen_case *c, struct outcome *n, str
 	for (i = 0; i < 16 && c->mode != UMBRA_EMUL_LONG64; i++) {
 		n->gpr[i] = (u32)n->gpr[i];
 		e->gpr[i] = (u32)e->gpr[i];
+	}
+}
+
+/* Where QEMU's and Bochs's are. */
+static void apply_common_masks(const struct gen_case *c, struct difference *d, bool trap)
+{
+	emul_exec_t exec = gen_leaves[c->leaf].op->exec;
+	struct outcome *n = &d->native, *e = &d->emulated;
+
+	if (exec == emul_op_fxrstor && !trap) {
+		memcpy(n->fx, e->fx, FX_SIZE);
+		memcpy(n->vec, e->vec, sizeof(n->vec));
+		g_masked[MASK_PARTIAL_RESTORE]++;
+	}
+	if ((exec == emul_op_iret || exec == emul_op_retf) && n->vector == NP_VECTOR &&
+	    e->vector == SS_VECTOR) {
+		e->vector = NP_VECTOR;
+		g_masked[MASK_ABSENT_STACK]++;
+	}
+}
+
+static void apply_bochs_masks(const struct gen_case *c, struct difference *d)
+{
+	struct outcome *n = &d->native, *e = &d->emulated;
+
+	if (c->scanned != NO_REGISTER && n->rflags & e->rflags & EMUL_ZF)
+		n->gpr[c->scanned] = e->gpr[c->scanned];
+	if (gen_bochs_svm && e->vector == PF_VECTOR && e->cr2 != n->cr2) {
+		e->cr2 = n->cr2;
+		g_masked[MASK_LOST_CR2]++;
 	}
 }
 
@@ -450,15 +475,10 @@ static void apply_masks(const struct gen_case *c, struct difference *d)
 		apply_qemu_masks(c, d, trap);
 	else
 		forget_upper_halves(c, n, e);
-	if ((g_tcg || gen_bochs) && gen_leaves[c->leaf].op->exec == emul_op_fxrstor && !trap) {
-		memcpy(n->fx, e->fx, FX_SIZE);
-		memcpy(n->vec, e->vec, sizeof(n->vec));
-		g_masked[MASK_PARTIAL_RESTORE]++;
-	}
-	if (gen_bochs_svm && e->vector == PF_VECTOR && e->cr2 != n->cr2) {
-		e->cr2 = n->cr2;
-		g_masked[MASK_LOST_CR2]++;
-	}
+	if (g_tcg || gen_bochs)
+		apply_common_masks(c, d, trap);
+	if (gen_bochs)
+		apply_bochs_masks(c, d);
 	n->dirty = e->dirty = 0;
 }
 

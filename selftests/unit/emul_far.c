@@ -1231,6 +1231,13 @@ static void test_syscall(void)
 	m.e.gpr[CX] = 0x4444;
 	tap_ok(at(model_run(&m, CODE("\x0f\x07")), P32, 0x33, 3, 0x4444) &&
 	       m.e.rflags == (IF_ | 2), "sysret in legacy mode sets IF");
+	set_up(P32, 0);
+	star(LMA | 1);
+	m.lacks = 0;
+	m.e.gpr[CX] = 0x4444;
+	m.e.gpr[11] = 1;
+	tap_ok(at(model_run(&m, CODE("\x0f\x07")), P32, 0x33, 3, 0x4444) &&
+	       m.e.rflags == (IF_ | 2), "and in compatibility mode");
 }
 
 static void sysenter_msrs(u64 cs)

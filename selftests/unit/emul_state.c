@@ -113,6 +113,8 @@ static void test_features(void)
 		{ "xsaves", CODE("\x0f\xc7\x2b"), P32, UMBRA_CPU_XSAVES, UNKNOWN },
 		{ "xrstors", CODE("\x0f\xc7\x1b"), P32, UMBRA_CPU_XSAVES, UNKNOWN },
 		{ "vmaskmovps", CODE("\xc4\xe2\x71\x2c\x03"), P32, UMBRA_CPU_AVX, OK },
+		{ "vmovntdqa of 16 bytes", CODE("\xc4\xe2\x79\x2a\x03"), P32, UMBRA_CPU_AVX, OK },
+		{ "vmovntdqa of 32 bytes", CODE("\xc4\xe2\x7d\x2a\x03"), P32, UMBRA_CPU_AVX2, OK },
 		{ "vpmaskmovd", CODE("\xc4\xe2\x71\x8c\x03"), P32, UMBRA_CPU_AVX2, OK },
 		{ "maskmovq", CODE("\x0f\xf7\xc1"), P32, UMBRA_CPU_SSE2, OK },
 		{ "movdir64b", CODE("\x66\x0f\x38\xf8\x03"), P32, UMBRA_CPU_MOVDIR64B, OK },

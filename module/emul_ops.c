@@ -275,57 +275,24 @@ static int op_probe(struct umbra_emul *e, u64 la, unsigned int n, unsigned int a
 	return r;
 }
 
-/* An operand that is not aligned, but lies in an aligned word of @size bytes: that is exchanged. */
-static int cmpxchg_inside(struct umbra_vcpu *vcpu, gpa_t gpa, void *old, const void *new,
-			  unsigned int n, unsigned int size)
-{
-	unsigned int off = gpa & (size - 1), tries;
-	u8 word[16], want[16];
-	int r;
-
-	gpa -= off;
-	r = umbra_guest_read(vcpu->vm, gpa, word, size);
-	for (tries = 0; !r && tries < 8; tries++) {
-		u8 seen[16];
-
-		if (memcmp(word + off, old, n)) {
-			memcpy(old, word + off, n);
-			return 0;
-		}
-		memcpy(want, word, size);
-		memcpy(want + off, new, n);
-		memcpy(seen, word, size);
-		r = umbra_guest_cmpxchg(vcpu->vm, gpa, word, want, size);
-		if (!r && !memcmp(word, seen, size))
-			return 0;
-	}
-	return r ? r : -EAGAIN;
-}
-
 static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *new,
 			  unsigned int n, unsigned int acc)
 {
 	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
-	unsigned int off = la & 15;
 	gpa_t gpa;
 	int r;
 
-	/* Across such a border the CPU locks the bus; here the write is merely done. */
-	if (off + n > 16)
+	/* Across pages the CPU locks the bus; here the write is merely done. */
+	if (in_page(la, n) < n)
 		return op_write_mem(e, la, new, n, acc);
 	note_memory(e, la, n, true);
 	r = translate_operand(e, la, access_bits(e, acc, true), acc, &gpa);
 	if (r)
 		return r;
-	if (!(la & (n - 1)))
-		r = umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n);
-	else
-		r = cmpxchg_inside(ve->vcpu, gpa, old, new, n, (off & 7) + n > 8 ? 16 : 8);
+	r = umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n);
 	if (r == -EFAULT)
 		return mmio_write(ve, gpa, new, n);
-	if (r == -EAGAIN)
-		return UMBRA_EMUL_RESTART;
-	return r ? UMBRA_EMUL_UNHANDLEABLE : UMBRA_EMUL_OK;
+	return r ? write_piece(ve, gpa, new, n) : UMBRA_EMUL_OK;
 }
 
 /* ---- ports ---- */

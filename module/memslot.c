@@ -10,6 +10,7 @@
  * SRCU only says when the old array's memory may go.
  */
 #include <linux/bitmap.h>
+#include <linux/cache.h>
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
@@ -213,6 +214,18 @@ static int cmpxchg_user(unsigned long hva, void *old, const void *new, unsigned 
 	}
 }
 
+/* A lock over two cache lines ends the kernel where the CPU refuses to split locks. */
+static bool lockable(gpa_t gpa, unsigned int size)
+{
+	unsigned int line = PAGE_SIZE;
+
+	if (size == 16)
+		return !(gpa & 15);
+	if (boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT))
+		line = cache_line_size();
+	return (gpa & (line - 1)) + size <= line;
+}
+
 int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *new,
 			unsigned int size)
 {
@@ -220,7 +233,7 @@ int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *n
 	unsigned long hva;
 	int r;
 
-	if (gpa & (size - 1))
+	if (!lockable(gpa, size))
 		return -EINVAL;
 	slot = writable_slot(vm, gpa, &hva);
 	if (!slot)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Several vCPUs: whom an IPI reaches in each mode of the local APIC, INIT and SIPI,
- * shoot-downs, and threads that move between the host's CPUs.
+ * Several vCPUs: whom an IPI reaches in each mode of the local APIC, INIT and SIPI, locked
+ * instructions, shoot-downs, and threads that move between the host's CPUs.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include "guest.h"
 #include "vm.h"
@@ -297,6 +299,55 @@ TEST_SECONDS(init_sipi, "INIT and SIPI to all others, three times over, and to o
 TEST_SECONDS(init_logical, "INIT by logical IDs; SIPI to a vCPU that runs is dropped", 60)
 {
 	run_starter(logical_starter, receiver, 2);
+}
+
+/* Locked additions to a word across a border of 16 bytes, which the emulator does. */
+#define ADDITIONS	2000
+static struct {
+	uint8_t before[13];
+	volatile uint64_t sum;
+} __attribute__((packed, aligned(64))) g_split;
+static volatile uint32_t g_adders;
+
+static void add_some(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < ADDITIONS; i++)
+		asm volatile("lock; addq $1, %0" : "+m"(g_split.sum));
+	__atomic_fetch_add(&g_adders, 1, __ATOMIC_SEQ_CST);
+}
+
+static void adder(void)
+{
+	add_some();
+	for (;;)
+		asm volatile("hlt");
+}
+
+static void first_adder(void)
+{
+	add_some();
+	while (g_adders != 2)
+		cpu_relax();
+	GUEST_ASSERT(g_split.sum == 2 * ADDITIONS);
+	guest_done();
+}
+
+TEST_SECONDS(split_lock, "locked additions across 16 bytes by two vCPUs, emulated", 60)
+{
+	int fd = open("/sys/module/umbra/parameters/emulate", O_WRONLY | O_CLOEXEC);
+	struct vm vm;
+	struct vcpu *v;
+
+	if (fd < 0)
+		SKIP("the module alone emulates on request");
+	ASSERT(write(fd, "1", 1) == 1);
+	v = vm_long_mode(&vm, VM_IRQCHIP, first_adder);
+	ASSERT(write(fd, "0", 1) == 1);
+	close(fd);
+	start_ap(&vm, 1, adder);
+	vcpu_run_to_end(v);
 }
 
 /*

@@ -625,6 +625,9 @@ bool gen_make(struct gen_case *c, u64 seed, u64 index)
 	if (decode(&b)) {
 		/* Whether bytes behind an undefined opcode are fetched is the CPU's affair. */
 		c->rip = gen_code_rip(c, 0x400);
+		/* What comes first, too many bytes or an opcode that the CPU lacks, is its affair too. */
+		if (b.e.exception.vector == EMUL_GP && maybe_lacking(b.leaf->flags))
+			return false;
 		/* QEMU has read the operand when it comes to the sixteenth byte. */
 		if (!gen_strict && b.e.exception.vector == EMUL_GP && (b.leaf->flags & F_MODRM) &&
 		    c->code[b.modrm_at] < 0xc0)

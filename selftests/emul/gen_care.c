@@ -26,6 +26,14 @@ static bool has_prefix(const struct gen_build *b, u8 prefix)
 	return false;
 }
 
+static bool below_limit(const struct gen_build *b, u32 nr, u64 off, u32 size)
+{
+	struct umbra_emul_seg s;
+
+	gen_segment(b->c, nr, &s);
+	return in_long(b) || emul_limit_ok(&s, off, size);
+}
+
 /* Let the source operand be @val. */
 static void set_source(struct gen_build *b, u64 val)
 {
@@ -475,10 +483,12 @@ CARE(emms)
 CARE(monitor)
 {
 	u32 seg = b->e.seg_override != EMUL_NR_SEGS ? b->e.seg_override : EMUL_DS;
-	u64 off = gen_offset(b->c, seg, gen_strict ? gen_target() : gen_plain_target());
+	bool looks = gen_strict && !gen_bochs;
+	u64 off = gen_offset(b->c, seg, looks ? gen_target() : gen_plain_target());
 
-	/* QEMU does not look at the address. */
-	if (!gen_strict && (smap_refuses(b->c) || (off & ~emul_mask(b->e.adsize))))
+	/* QEMU does not look at the address, and Bochs exits before it would. */
+	if (!looks && (smap_refuses(b->c) || (off & ~emul_mask(b->e.adsize)) ||
+		       !below_limit(b, seg, off, 1)))
 		return false;
 	gen_set(b->c, EMUL_RAX, b->e.adsize, off);
 	/* Bochs wants no prefix, and exits before it looks at RCX. */
@@ -505,14 +515,9 @@ CARE(ldmxcsr)
 /* QEMU does not look for the end of the image, which is reserved: it has to be there. */
 static bool image_is_there(struct gen_build *b)
 {
-	struct umbra_emul_seg s;
-
 	if (gen_strict)
 		return true;
-	if (b->target == NO_TARGET)
-		return false;
-	gen_segment(b->c, b->e.seg, &s);
-	if (!in_long(b) && !emul_limit_ok(&s, gen_memory(b)->ea, FX_IMAGE))
+	if (b->target == NO_TARGET || !below_limit(b, b->e.seg, gen_memory(b)->ea, FX_IMAGE))
 		return false;
 	return (b->target & 4095) <= 4096 - FX_IMAGE || gen_is_plain(b->target + FX_IMAGE - 65);
 }
@@ -603,9 +608,9 @@ CARE(push_sreg)
 
 CARE(rotate_carry)
 {
-	/* QEMU has changed the carry flag when its store faults. */
+	/* QEMU has changed the carry flag when its store faults, also where that is the hypervisor's affair. */
 	b->c->fault_undefined = gen_strict ? 0 : EMUL_CF | EMUL_OF;
-	return true;
+	return gen_strict || gen_paged(b->c) || !gen_memory(b) || b->target != NO_TARGET;
 }
 
 /* MOVBE and CRC32 */

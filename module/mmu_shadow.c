@@ -162,8 +162,15 @@ static int fill_pool(struct shadow_pool *pool)
 			return -ENOMEM;
 		pool->table[pool->tables++] = sp;
 	}
-	while (pool->pages < ARRAY_SIZE(pool->page)) {
+	while (pool->spts < ARRAY_SIZE(pool->spt)) {
 		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+		if (!page)
+			return -ENOMEM;
+		pool->spt[pool->spts++] = page;
+	}
+	while (pool->pages < ARRAY_SIZE(pool->page)) {
+		void *page = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
 
 		if (!page)
 			return -ENOMEM;
@@ -789,6 +796,8 @@ static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu, struct umbra_vcpu_shado
 	write_unlock(&vm->mmu_lock);
 	while (sv->pool.tables)
 		kfree(sv->pool.table[--sv->pool.tables]);
+	while (sv->pool.spts)
+		free_page((unsigned long)sv->pool.spt[--sv->pool.spts]);
 	while (sv->pool.pages)
 		free_page((unsigned long)sv->pool.page[--sv->pool.pages]);
 	free_page((unsigned long)sv->pae);

@@ -350,10 +350,10 @@ static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool,
 			refresh(m, sp);
 		return sp;
 	}
-	if (!pool->tables || pool->pages < SHADOW_PAGE_PAGES)
+	if (!pool->tables || !pool->spts || pool->pages < SHADOW_PAGE_PAGES - 1)
 		return NULL;
 	sp = pool->table[--pool->tables];
-	sp->spt = pool->page[--pool->pages];
+	sp->spt = pool->spt[--pool->spts];
 	sp->next = pool->page[--pool->pages];
 	if (!role.direct)
 		sp->gpte = pool->page[--pool->pages];

@@ -104,17 +104,19 @@ struct shadow_page {
 #define SHADOW_PAGE_PAGES	3
 /* One fault makes at most a table for each level below its root; four make a PAE guest's root. */
 #define SHADOW_POOL_TABLES	(SHADOW_LEVELS - 1)
-#define SHADOW_POOL_PAGES	(SHADOW_POOL_TABLES * SHADOW_PAGE_PAGES)
+#define SHADOW_POOL_PAGES	(SHADOW_POOL_TABLES * (SHADOW_PAGE_PAGES - 1))
 
 /**
  * struct shadow_pool - what new tables are made of; filled by the caller
- * @page: zeroed
+ * @spt: zeroed pages: the entries
+ * @page: others, of any content: what stands beside an entry counts while that is present
  * @table: zeroed
  */
 struct shadow_pool {
+	void *spt[SHADOW_POOL_TABLES];
 	void *page[SHADOW_POOL_PAGES];
 	struct shadow_page *table[SHADOW_POOL_TABLES];
-	u8 pages, tables;
+	u8 spts, pages, tables;
 };
 
 struct shadow;

@@ -240,10 +240,17 @@ static void fill_pool(struct shadow_pool *pool)
 {
 	while (pool->tables < SHADOW_POOL_TABLES)
 		pool->table[pool->tables++] = calloc(1, sizeof(struct shadow_page));
-	while (pool->pages < SHADOW_POOL_PAGES) {
+	/* The page behind holds what shadow_set_owner() sets. */
+	while (pool->spts < SHADOW_POOL_TABLES) {
 		void *page = aligned_alloc(4096, 8192);
 
 		memset(page, 0, 8192);
+		pool->spt[pool->spts++] = page;
+	}
+	while (pool->pages < SHADOW_POOL_PAGES) {
+		void *page = aligned_alloc(4096, 4096);
+
+		memset(page, 0xa5, 4096);
 		pool->page[pool->pages++] = page;
 	}
 }
@@ -1056,6 +1063,8 @@ int main(int argc, char **argv)
 	}
 	while (pool.tables)
 		free(pool.table[--pool.tables]);
+	while (pool.spts)
+		free(pool.spt[--pool.spts]);
 	while (pool.pages)
 		free(pool.page[--pool.pages]);
 	return tap_end();

@@ -408,8 +408,7 @@ static void fill_paravirt(struct list *l)
 	e->eax = PV_FEATURES;
 	put_signature(e, KVM_SIGNATURE);
 	e = add(l, PV_FEATURES, 0, false);
-	e->eax = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_NOP_IO_DELAY) |
-		 BIT(KVM_FEATURE_CLOCKSOURCE2) | BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT);
+	e->eax = umbra_pv_features;
 
 	e = add(l, UMBRA_BASE, 0, false);
 	e->eax = UMBRA_BASE;

@@ -38,6 +38,12 @@ struct umbra_cpuid {
 	bool enforce_pv;
 };
 
+/* Is a paravirtual feature of KVM's there, KVM_FEATURE_*? */
+static inline bool umbra_cpuid_has_pv(const struct umbra_cpuid *c, unsigned int feature)
+{
+	return !c->enforce_pv || (c->pv_features & (1U << feature));
+}
+
 /* At load, after the backend's and the FPU's setup: judge the host's CPU once. */
 void umbra_cpuid_setup(void);
 /*

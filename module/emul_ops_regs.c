@@ -282,8 +282,7 @@ int umbra_emul_rdpmc(struct umbra_emul *e, u32 index, u64 *val)
 int umbra_emul_hypercall(struct umbra_emul *e)
 {
 	bool wide = e->mode == UMBRA_EMUL_LONG64;
-	u64 nr = e->gpr[UMBRA_RAX];
-	long result = umbra_hypercall(umbra_to_ve(e)->vcpu, wide ? nr : (u32)nr);
+	long result = umbra_hypercall(umbra_to_ve(e)->vcpu, e->gpr, wide);
 
 	e->gpr[UMBRA_RAX] = wide ? result : (u32)result;
 	return UMBRA_EMUL_OK;

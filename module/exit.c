@@ -5,7 +5,6 @@
  * filled, <0 as KVM_RUN's errno.
  */
 #include <linux/kvm.h>
-#include <linux/kvm_para.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/sched.h>
@@ -20,6 +19,7 @@
 #include "iodev.h"
 #include "irq.h"
 #include "mmio.h"
+#include "pv.h"
 #include "stats.h"
 #include "trace.h"
 #include "umbra.h"
@@ -407,14 +407,6 @@ static int handle_hlt(struct umbra_vcpu *vcpu)
 	return 1;
 }
 
-/* No call of KVM's is offered in CPUID but the one that does nothing. */
-long umbra_hypercall(struct umbra_vcpu *vcpu, u64 nr)
-{
-	if (umbra_hot(get_cpl)(vcpu))
-		return -KVM_EPERM;
-	return nr == KVM_HC_VAPIC_POLL_IRQ ? 0 : -KVM_ENOSYS;
-}
-
 static int handle_hypercall(struct umbra_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->regs.gpr;
@@ -423,7 +415,7 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 	long result;
 
 	umbra_trace(kvm_hypercall, vcpu, nr);
-	result = umbra_hypercall(vcpu, nr);
+	result = umbra_hypercall(vcpu, gpr, wide);
 	gpr[UMBRA_RAX] = wide ? result : (u32)result;
 	return umbra_skip_insn(vcpu, UMBRA_INSN_VMMCALL);
 }

@@ -211,8 +211,6 @@ int umbra_emulate_next(struct umbra_vcpu *vcpu);
 bool umbra_emulate_event(struct umbra_vcpu *vcpu, u8 vector, bool soft, const u32 *error);
 /* As umbra_emulate_insn() for a task switch that the hardware left to us. */
 int umbra_emulate_task_switch(struct umbra_vcpu *vcpu);
-/* Do what hypercall @nr asks, arguments in the general registers: the result for rAX. */
-long umbra_hypercall(struct umbra_vcpu *vcpu, u64 nr);
 int umbra_emul_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
 void umbra_emul_destroy(struct umbra_vcpu *vcpu);
 /* Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. In vm->srcu. */

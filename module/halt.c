@@ -56,10 +56,13 @@ int umbra_set_halt_poll(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 	return 0;
 }
 
-static u32 longest_poll(const struct umbra_vm *vm)
+static u32 longest_poll(const struct umbra_vcpu *vcpu)
 {
-	u32 max = READ_ONCE(vm->halt_poll_ns);
+	u32 max = READ_ONCE(vcpu->vm->halt_poll_ns);
 
+	/* MSR_KVM_POLL_CONTROL: the guest has polled already. */
+	if (!(vcpu->msrs.poll_control & 1))
+		return 0;
 	return max == UMBRA_HALT_POLL_DEFAULT ? READ_ONCE(halt_poll_ns) : max;
 }
 
@@ -73,7 +76,7 @@ static bool wait_is_over(struct umbra_vcpu *vcpu)
 		return true;
 	if (READ_ONCE(vcpu->mp_state) != KVM_MP_STATE_HALTED)
 		return READ_ONCE(vcpu->mp_state) == KVM_MP_STATE_RUNNABLE;
-	return test_bit(UMBRA_REQ_UNBLOCK, &vcpu->requests) ||
+	return test_bit(UMBRA_REQ_UNBLOCK, &vcpu->requests) || READ_ONCE(vcpu->pv.kicked) ||
 	       umbra_lapic_timer_pending(vcpu) || umbra_has_event(vcpu);
 }
 
@@ -112,7 +115,7 @@ static bool poll_until(struct umbra_vcpu *vcpu, u64 until)
  */
 static void poll_and_sleep(struct umbra_vcpu *vcpu)
 {
-	u32 max = longest_poll(vcpu->vm), window = min(vcpu->poll_window, max);
+	u32 max = longest_poll(vcpu), window = min(vcpu->poll_window, max);
 	struct halt_poll params;
 	u64 start, ns;
 	bool sleeps;
@@ -167,8 +170,11 @@ int umbra_vcpu_block(struct umbra_vcpu *vcpu)
 	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
 		umbra_lapic_timer_expired(vcpu);
 	if (vcpu->mp_state == KVM_MP_STATE_HALTED &&
-	    (umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK) || umbra_has_event(vcpu)))
+	    (umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK) || READ_ONCE(vcpu->pv.kicked) ||
+	     umbra_has_event(vcpu))) {
+		WRITE_ONCE(vcpu->pv.kicked, false);
 		WRITE_ONCE(vcpu->mp_state, KVM_MP_STATE_RUNNABLE);
+	}
 	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests))
 		return -EIO;
 	return 1;
@@ -196,6 +202,12 @@ static int yield_to_vcpu(struct umbra_vcpu *vcpu)
 	r = yield_to(task, true);
 	put_task_struct(task);
 	return r;
+}
+
+void umbra_vcpu_yield_to(struct umbra_vcpu *vcpu)
+{
+	if (READ_ONCE(vcpu->starved))
+		yield_to_vcpu(vcpu);
 }
 
 void umbra_vcpu_on_spin(struct umbra_vcpu *me)

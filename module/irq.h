@@ -9,6 +9,7 @@
 
 struct umbra_vm;
 struct umbra_vcpu;
+struct umbra_irq_msg;
 
 #define UMBRA_NR_GSIS		4096
 #define UMBRA_IOAPIC_PINS	24
@@ -74,6 +75,9 @@ int umbra_pending_irq(struct umbra_vcpu *vcpu);
 bool umbra_irq_quiet(struct umbra_vcpu *vcpu);
 /* An interrupt waits that only the TPR holds back. Owner. */
 bool umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu);
+/* A message of @from's for this vCPU's LAPIC; as umbra_set_irq(). */
+int umbra_lapic_send(struct umbra_vcpu *vcpu, const struct umbra_irq_msg *msg,
+		     struct umbra_vcpu *from);
 /* Take it: IRR to ISR, or the PIC's INTA; the vector, or -1 when it went away. Owner. */
 int umbra_ack_irq(struct umbra_vcpu *vcpu);
 /* With a LAPIC: does an interrupt of the PIC reach this CPU? */
@@ -112,9 +116,12 @@ void umbra_lapic_latch_sipi(struct umbra_vcpu *vcpu);
 void umbra_lapic_set_sipi_vector(struct umbra_vcpu *vcpu, u32 vector);
 /* KVM_SET_VAPIC_ADDR, in vm->srcu: 0; -EINVAL no LAPIC, or no memory there. 0: none any more. */
 int umbra_lapic_set_vapic(struct umbra_vcpu *vcpu, gpa_t gpa);
-/* Before an entry and after an exit, in vm->srcu, where vcpu->shares_tpr. Owner. */
-void umbra_lapic_tpr_to_guest(struct umbra_vcpu *vcpu);
-void umbra_lapic_tpr_from_guest(struct umbra_vcpu *vcpu);
+/*
+ * Before an entry, and after an exit or where there was no entry after all, in vm->srcu,
+ * where vcpu->shares says something. Owner.
+ */
+void umbra_lapic_share(struct umbra_vcpu *vcpu);
+void umbra_lapic_take_back(struct umbra_vcpu *vcpu);
 /* KVM_TPR_ACCESS_REPORTING */
 void umbra_lapic_report_tpr(struct umbra_vcpu *vcpu, bool on);
 /* Fill the run page with KVM_EXIT_TPR_ACCESS, at UMBRA_REQ_TPR_ACCESS. Owner. */

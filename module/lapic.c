@@ -8,6 +8,7 @@
 #include <linux/nospec.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <asm/kvm_para.h>
 
 #include "backend.h"
 #include "eventfd.h"
@@ -170,9 +171,18 @@ static void begin_service(struct umbra_lapic *apic, u8 vector)
 		apic->isr_count++;
 	apic->isr_top = vector;
 	update_ppr(apic);
+	if (apic->vcpu->msrs.pv_eoi & KVM_MSR_ENABLED)
+		apic->vcpu->shares |= UMBRA_SHARES_EOI;
 }
 
-static void write_eoi(struct umbra_lapic *apic)
+/* Does the end of the one interrupt in service change nothing but ISR and PPR? */
+bool lapic_ends_quietly(struct umbra_lapic *apic)
+{
+	return apic->isr_count == 1 && !READ_ONCE(apic->irr_pending) &&
+	       !test_vector(apic, APIC_TMR, apic->isr_top) && !umbra_any_resampler(apic->vcpu->vm);
+}
+
+void lapic_write_eoi(struct umbra_lapic *apic)
 {
 	int vector = apic->isr_top;
 
@@ -394,6 +404,17 @@ int umbra_lapic_deliver(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
 	return ret;
 }
 
+int umbra_lapic_send(struct umbra_vcpu *vcpu, const struct umbra_irq_msg *msg,
+		     struct umbra_vcpu *from)
+{
+	struct umbra_lapic *apic = vcpu->lapic;
+
+	/* No IPI asks the PIC. */
+	if (!hardware_enabled(apic) || msg->mode == UMBRA_DM_EXTINT)
+		return -1;
+	return accept(apic, msg, from->lapic);
+}
+
 static void deliver_shorthand(struct umbra_lapic *src, const struct umbra_irq_msg *msg,
 			      bool others)
 {
@@ -527,7 +548,7 @@ static void write_reg(struct umbra_lapic *apic, unsigned int reg, u32 val)
 {
 	switch (reg) {
 	case APIC_EOI:
-		write_eoi(apic);
+		lapic_write_eoi(apic);
 		break;
 	case APIC_TASKPRI:
 		lapic_note_tpr_access(apic, true);

@@ -53,6 +53,7 @@ struct lapic_timer {
  * @errors: ESR bits since the guest last wrote ESR
  * @arbitrated: lowest-priority messages won; for turns among equals
  * @vapic: where in guest memory the word is that stands for TPR, or 0; vapic.c
+ * @eoi_offered: guest memory says that an EOI need not be written
  * @reports_tpr: accesses to TPR are KVM_EXIT_TPR_ACCESS
  * @tpr_rip, @tpr_write: the last of them, for UMBRA_REQ_TPR_ACCESS
  * @timer: the timer
@@ -75,6 +76,7 @@ struct umbra_lapic {
 	atomic_t errors;
 	u32 arbitrated;
 	gpa_t vapic;
+	bool eoi_offered;
 	bool reports_tpr;
 	bool tpr_write;
 	u64 tpr_rip;
@@ -106,6 +108,9 @@ static inline bool lapic_is_boot_cpu(const struct umbra_vcpu *vcpu)
 int lapic_highest_vector(const struct umbra_lapic *apic, unsigned int bank);
 /* Owner. */
 void lapic_set_tpr(struct umbra_lapic *apic, u32 tpr);
+
+void lapic_write_eoi(struct umbra_lapic *apic);
+bool lapic_ends_quietly(struct umbra_lapic *apic);
 
 /* vapic.c: the guest has read or written TPR. Owner. */
 void lapic_note_tpr_access(struct umbra_lapic *apic, bool write);

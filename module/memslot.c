@@ -120,6 +120,24 @@ int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned
 	return 0;
 }
 
+/* A shadow of a page table there does not hear of it: the guest has no business with one. */
+int umbra_guest_poke(struct umbra_vm *vm, gpa_t gpa, u8 value)
+{
+	const struct umbra_slot *slot;
+	unsigned long hva;
+	int r;
+
+	slot = writable_slot(vm, gpa, &hva);
+	if (!slot)
+		return -EFAULT;
+	pagefault_disable();
+	r = put_user(value, (u8 __user *)hva);
+	pagefault_enable();
+	if (!r)
+		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
+	return r;
+}
+
 /**
  * umbra_guest_peek_entry() - the same without sleeping
  * @vm: in vm->srcu; locks may be held

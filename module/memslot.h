@@ -52,6 +52,8 @@ unsigned long umbra_gfn_to_hva(struct umbra_vm *vm, gfn_t gfn, bool *writable);
 int umbra_guest_read(struct umbra_vm *vm, gpa_t gpa, void *data, unsigned int len);
 /** umbra_guest_write() - its counterpart; marks the pages dirty; -EFAULT for read-only slots too */
 int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned int len);
+/* A byte, without sleeping: 0; -EFAULT: not in memory now, or it can't be written. Any context of @vm's mm. */
+int umbra_guest_poke(struct umbra_vm *vm, gpa_t gpa, u8 value);
 /* One aligned entry of a page table, 4 or 8 bytes (@size), in a single access: 0, -EFAULT. */
 int umbra_guest_peek_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);

@@ -18,6 +18,7 @@
 #include "backend.h"
 #include "irq.h"
 #include "mtrr.h"
+#include "pv.h"
 #include "umbra.h"
 
 #define PAT_RESET	0x0007040600070406ULL
@@ -240,6 +241,20 @@ static int wall_clock_get(struct msr_op *op)
 static int wall_clock_set(struct msr_op *op)
 {
 	return umbra_set_wall_clock(op->vcpu, op->value);
+}
+
+static int steal_time_set(struct msr_op *op)
+{
+	return umbra_set_steal_time(op->vcpu, op->value);
+}
+
+static int pv_eoi_set(struct msr_op *op)
+{
+	/* The interface asks for an address aligned to 4. */
+	if (op->value & 2)
+		return 1;
+	op->vcpu->msrs.pv_eoi = op->value;
+	return 0;
 }
 
 /* The local APIC. */
@@ -553,15 +568,17 @@ static bool shows_deadline(const struct umbra_cpuid *cpuid)
 	return cpuid->tsc_deadline;
 }
 
-static bool shows_clock(const struct umbra_cpuid *cpuid)
-{
-	return !cpuid->enforce_pv || (cpuid->pv_features & BIT(KVM_FEATURE_CLOCKSOURCE));
+#define SHOWS_PV(name, feature)							\
+static bool shows_##name(const struct umbra_cpuid *cpuid)			\
+{										\
+	return umbra_cpuid_has_pv(cpuid, feature);				\
 }
 
-static bool shows_clock2(const struct umbra_cpuid *cpuid)
-{
-	return !cpuid->enforce_pv || (cpuid->pv_features & BIT(KVM_FEATURE_CLOCKSOURCE2));
-}
+SHOWS_PV(clock, KVM_FEATURE_CLOCKSOURCE)
+SHOWS_PV(clock2, KVM_FEATURE_CLOCKSOURCE2)
+SHOWS_PV(steal_time, KVM_FEATURE_STEAL_TIME)
+SHOWS_PV(pv_eoi, KVM_FEATURE_PV_EOI)
+SHOWS_PV(poll_control, KVM_FEATURE_POLL_CONTROL)
 
 static bool shows_long_mode(const struct umbra_cpuid *cpuid)
 {
@@ -645,6 +662,12 @@ static const struct msr_row rows[] = {
 	  .shown = shows_clock2 },
 	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = ROW_SAVE, .get = system_time_get,
 	  .set = system_time_set, .shown = shows_clock2 },
+	{ MSR_KVM_STEAL_TIME, .flags = ROW_SAVE, .field = FIELD(steal_time),
+	  .set = steal_time_set, .shown = shows_steal_time },
+	{ MSR_KVM_PV_EOI_EN, .flags = ROW_SAVE, .field = FIELD(pv_eoi), .set = pv_eoi_set,
+	  .shown = shows_pv_eoi },
+	{ MSR_KVM_POLL_CONTROL, .flags = ROW_SAVE, .field = FIELD(poll_control), .valid = 1,
+	  .shown = shows_poll_control },
 	{ MSR_EFER, .flags = ROW_SAVE, .get = efer_get, .set = efer_set },
 	{ MSR_STAR, .flags = ROW_SAVE, .get = backend_get, .set = backend_set, .valid = ~0ULL,
 	  .shown = shows_long_mode },
@@ -768,11 +791,15 @@ void umbra_msrs_reset(struct umbra_vcpu *vcpu, bool init)
 	struct umbra_msrs *msrs = &vcpu->msrs;
 
 	msrs->spec_ctrl = 0;
+	/* What is in memory is no more what the guest thinks that it is. */
+	msrs->steal_time = 0;
+	msrs->pv_eoi = 0;
 	if (init)
 		return;
 	*msrs = (struct umbra_msrs) {
 		.misc_enable = MISC_RESET,
 		.mcg_cap = UMBRA_MCE_BANKS,
+		.poll_control = 1,
 		.hwcr = boot_cpu_has(X86_FEATURE_CONSTANT_TSC) ? HWCR_TSC_FREQ_SEL : 0,
 	};
 	umbra_msr_feature(MSR_IA32_UCODE_REV, &msrs->microcode_version);

@@ -39,6 +39,7 @@
 #include "memslot.h"
 #include "mmu.h"
 #include "msr.h"
+#include "pv.h"
 #include "regs.h"
 #include "registry.h"
 #include "time.h"
@@ -75,6 +76,7 @@ struct umbra_zones;
  * @UMBRA_REQ_IOAPIC_EOI: report KVM_EXIT_IOAPIC_EOI for ended_vector
  * @UMBRA_REQ_MSR_FILTER: other MSRs may pass to the CPU than before
  * @UMBRA_REQ_TPR_ACCESS: report KVM_EXIT_TPR_ACCESS
+ * @UMBRA_REQ_STEAL: count steal time, and take back that the vCPU has no CPU
  * @UMBRA_REQ_NONE_KICK: nothing to do, but leave the guest once
  */
 enum umbra_request {
@@ -92,6 +94,7 @@ enum umbra_request {
 	UMBRA_REQ_IOAPIC_EOI,
 	UMBRA_REQ_MSR_FILTER,
 	UMBRA_REQ_TPR_ACCESS,
+	UMBRA_REQ_STEAL,
 	UMBRA_REQ_NONE_KICK,
 };
 
@@ -109,6 +112,10 @@ enum umbra_vcpu_mode {
 	UMBRA_IN_GUEST,
 	UMBRA_EXITING,
 };
+
+/* What guest memory stands for while the guest runs: the TPR; that an EOI is needed. */
+#define UMBRA_SHARES_TPR	BIT(0)
+#define UMBRA_SHARES_EOI	BIT(1)
 
 /* Why a guest may not be entered: it is never, the CPU but delivers events; the backend must be asked. */
 #define UMBRA_EMULATE_ALL	BIT(0)
@@ -147,11 +154,12 @@ struct umbra_vcpu {
 	struct umbra_msrs msrs;			/* (o) msr.h */
 	struct umbra_fpu fpu;			/* (o) fpu.h */
 	struct umbra_vcpu_time time;		/* (o) time.h */
+	struct umbra_pv pv;			/* pv.h */
 	struct umbra_vcpu_mmu mmu;		/* (o) mmu.h */
 	struct umbra_dirty_ring ring;		/* dirty.h */
 	struct umbra_lapic *lapic;		/* (c) NULL without in-kernel irqchip */
 	u8 ended_vector;			/* (o) with UMBRA_REQ_IOAPIC_EOI */
-	bool shares_tpr;			/* (o) with a word of guest memory: vapic.c */
+	u8 shares;				/* (o) UMBRA_SHARES_*, with guest memory: vapic.c */
 	u64 apic_base;				/* (o) MSR_IA32_APICBASE, LAPIC or not */
 	struct umbra_vcpu_emul *emul;		/* (c) emul_ops.c */
 	struct umbra_stats *stats;		/* (c) stats.h; written by the owner, read by anybody */

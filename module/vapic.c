@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
+ * Parts of the LAPIC that guest memory stands for.
+ *
  * The task priority of guests that write it all the time (32-bit Windows): the VMM
  * asks to hear of each access, has its option ROM patch the instruction, and gives a
- * word of guest memory that then stands for the register.
+ * word of guest memory that then stands for the register. And EOI, for guests that
+ * know KVM.
  */
 #include <linux/kvm.h>
+#include <asm/kvm_para.h>
 
 #include "irq.h"
 #include "lapic.h"
@@ -18,7 +22,9 @@ int umbra_lapic_set_vapic(struct umbra_vcpu *vcpu, gpa_t gpa)
 	if (!vcpu->lapic || (gpa && umbra_guest_read(vcpu->vm, gpa, &word, sizeof(word))))
 		return -EINVAL;
 	vcpu->lapic->vapic = gpa;
-	vcpu->shares_tpr = gpa;
+	vcpu->shares &= ~UMBRA_SHARES_TPR;
+	if (gpa)
+		vcpu->shares |= UMBRA_SHARES_TPR;
 	return 0;
 }
 
@@ -27,9 +33,8 @@ int umbra_lapic_set_vapic(struct umbra_vcpu *vcpu, gpa_t gpa)
  * 31 the one in service: so the guest knows whether lowering its TPR wants a real write.
  * Without memory behind it, it is a CPU without the word.
  */
-void umbra_lapic_tpr_to_guest(struct umbra_vcpu *vcpu)
+static void tpr_to_guest(struct umbra_lapic *apic)
 {
-	struct umbra_lapic *apic = vcpu->lapic;
 	int waits = lapic_highest_vector(apic, APIC_IRR);
 	u32 word = lapic_reg(apic, APIC_TASKPRI);
 
@@ -37,16 +42,68 @@ void umbra_lapic_tpr_to_guest(struct umbra_vcpu *vcpu)
 		word |= (waits & 0xf0) << 8;
 	if (apic->isr_top >= 0)
 		word |= (u32)apic->isr_top << 24;
-	umbra_guest_write(vcpu->vm, apic->vapic, &word, sizeof(word));
+	umbra_guest_write(apic->vcpu->vm, apic->vapic, &word, sizeof(word));
 }
 
-void umbra_lapic_tpr_from_guest(struct umbra_vcpu *vcpu)
+static void tpr_from_guest(struct umbra_lapic *apic)
 {
-	struct umbra_lapic *apic = vcpu->lapic;
 	u32 word;
 
-	if (!umbra_guest_read(vcpu->vm, apic->vapic, &word, sizeof(word)))
+	if (!umbra_guest_read(apic->vcpu->vm, apic->vapic, &word, sizeof(word)))
 		lapic_set_tpr(apic, word);
+}
+
+/*
+ * MSR_KVM_PV_EOI_EN: a byte of guest memory. With bit 0 set in it, the guest may clear
+ * that instead of writing EOI, which is done when the guest is next left. It is offered
+ * only from an entry to the next exit, and while nothing hangs on the moment.
+ */
+static gpa_t eoi_gpa(const struct umbra_lapic *apic)
+{
+	return apic->vcpu->msrs.pv_eoi & ~(u64)KVM_MSR_ENABLED;
+}
+
+static void offer_eoi(struct umbra_lapic *apic)
+{
+	const u8 offer = KVM_PV_EOI_ENABLED;
+
+	if (apic->isr_top < 0 || !(apic->vcpu->msrs.pv_eoi & KVM_MSR_ENABLED))
+		apic->vcpu->shares &= ~UMBRA_SHARES_EOI;
+	else if (lapic_ends_quietly(apic))
+		apic->eoi_offered = !umbra_guest_write(apic->vcpu->vm, eoi_gpa(apic), &offer,
+						       sizeof(offer));
+}
+
+static void take_eoi(struct umbra_lapic *apic)
+{
+	const u8 none = KVM_PV_EOI_DISABLED;
+	u8 byte;
+
+	if (!apic->eoi_offered)
+		return;
+	apic->eoi_offered = false;
+	if (umbra_guest_read(apic->vcpu->vm, eoi_gpa(apic), &byte, sizeof(byte)))
+		return;
+	if (byte & KVM_PV_EOI_ENABLED)
+		umbra_guest_write(apic->vcpu->vm, eoi_gpa(apic), &none, sizeof(none));
+	else
+		lapic_write_eoi(apic);
+}
+
+void umbra_lapic_share(struct umbra_vcpu *vcpu)
+{
+	if (vcpu->shares & UMBRA_SHARES_TPR)
+		tpr_to_guest(vcpu->lapic);
+	if (vcpu->shares & UMBRA_SHARES_EOI)
+		offer_eoi(vcpu->lapic);
+}
+
+void umbra_lapic_take_back(struct umbra_vcpu *vcpu)
+{
+	if (vcpu->shares & UMBRA_SHARES_EOI)
+		take_eoi(vcpu->lapic);
+	if (vcpu->shares & UMBRA_SHARES_TPR)
+		tpr_from_guest(vcpu->lapic);
 }
 
 void umbra_lapic_report_tpr(struct umbra_vcpu *vcpu, bool on)

@@ -45,6 +45,7 @@ static void load_here(struct umbra_vcpu *vcpu, int cpu)
 		umbra_lapic_changed_cpu(vcpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	umbra_time_load(vcpu);
+	umbra_steal_load(vcpu);
 }
 
 static void put_here(struct umbra_vcpu *vcpu)
@@ -69,6 +70,7 @@ static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
 	/* It would run on, but another takes the CPU. */
 	if (task_is_running(current))
 		WRITE_ONCE(vcpu->starved, true);
+	umbra_steal_sched_out(vcpu);
 	put_here(vcpu);
 }
 
@@ -167,10 +169,23 @@ static bool vcpu_runnable(struct umbra_vcpu *vcpu)
 	return READ_ONCE(vcpu->mp_state) == KVM_MP_STATE_RUNNABLE;
 }
 
-static int serve_requests(struct umbra_vcpu *vcpu)
+/* Requests to write to the guest's memory. */
+static void serve_pages(struct umbra_vcpu *vcpu)
 {
 	int idx;
 
+	if (!(READ_ONCE(vcpu->requests) & (BIT(UMBRA_REQ_CLOCK) | BIT(UMBRA_REQ_STEAL))))
+		return;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (umbra_test_request(vcpu, UMBRA_REQ_CLOCK))
+		umbra_clock_update(vcpu);
+	if (umbra_test_request(vcpu, UMBRA_REQ_STEAL))
+		umbra_steal_update(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
+static int serve_requests(struct umbra_vcpu *vcpu)
+{
 	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests)) {
 		umbra_event_death(vcpu->vm);
 		return -EIO;
@@ -204,11 +219,7 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 		if (!vcpu_runnable(vcpu))
 			return 1;
 	}
-	if (umbra_test_request(vcpu, UMBRA_REQ_CLOCK)) {
-		idx = srcu_read_lock(&vcpu->vm->srcu);
-		umbra_clock_update(vcpu);
-		srcu_read_unlock(&vcpu->vm->srcu, idx);
-	}
+	serve_pages(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_MSR_FILTER))
 		umbra_backend->filter_msrs(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_MMU_MODE))
@@ -297,12 +308,23 @@ static __always_inline bool must_back_out(struct umbra_vcpu *vcpu)
 	return READ_ONCE(vcpu->requests) || host_work_pending();
 }
 
+/* Guest memory stands for a part of the LAPIC: keep the two in step. */
+static noinline void share(struct umbra_vcpu *vcpu, void (*way)(struct umbra_vcpu *vcpu))
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+
+	way(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
 static int back_out(struct umbra_vcpu *vcpu)
 {
 	smp_store_release(&vcpu->mode, UMBRA_OUTSIDE_GUEST);
 	local_irq_enable();
 	preempt_enable();
 	umbra_backend->cancel_inject(vcpu);
+	if (unlikely(vcpu->shares))
+		share(vcpu, umbra_lapic_take_back);
 	return host_work(vcpu);
 }
 
@@ -345,15 +367,6 @@ static __always_inline bool fpu_differs(struct umbra_vcpu *vcpu)
 	       ((cr4 & X86_CR4_PKE) || (xcr0 & XFEATURE_MASK_PKRU));
 }
 
-/* Guest memory has a copy of the TPR: keep the two in step. */
-static noinline void share_tpr(struct umbra_vcpu *vcpu, void (*way)(struct umbra_vcpu *vcpu))
-{
-	int idx = srcu_read_lock(&vcpu->vm->srcu);
-
-	way(vcpu);
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-}
-
 /*
  * One trip into the guest and what its exit means: as umbra_handle_exit().
  * The order is design: see «The way of one exit» in Documentation/architecture.rst.
@@ -375,8 +388,8 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	umbra_inject_events(vcpu);
 	if (unlikely(vcpu->emulate) && must_emulate(vcpu))
 		return emulate_next(vcpu);
-	if (unlikely(vcpu->shares_tpr))
-		share_tpr(vcpu, umbra_lapic_tpr_to_guest);
+	if (unlikely(vcpu->shares))
+		share(vcpu, umbra_lapic_share);
 
 	preempt_disable();
 	if (unlikely(!vcpu->prepared)) {
@@ -415,8 +428,8 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	preempt_enable();
 
 	umbra_hot(decode)(vcpu);
-	if (unlikely(vcpu->shares_tpr))
-		share_tpr(vcpu, umbra_lapic_tpr_from_guest);
+	if (unlikely(vcpu->shares))
+		share(vcpu, umbra_lapic_take_back);
 	return umbra_handle_exit(vcpu);
 }
 
@@ -536,6 +549,7 @@ static void note_thread(struct umbra_vcpu *vcpu)
 	if (!xchg(&vcpu->vm->listing.ran, true))
 		umbra_event_vm(vcpu->vm, UMBRA_NL_CMD_VM_STATE);
 	umbra_event_vcpu(vcpu, UMBRA_NL_CMD_VCPU_STATE);
+	umbra_steal_new_thread(vcpu);
 	/* umbra_vcpu_put() of another thread's CPU flushed nothing speculative: see svm.c. */
 }
 
@@ -581,6 +595,9 @@ int umbra_vcpu_get_mp_state(struct umbra_vcpu *vcpu, struct kvm_mp_state *state)
 {
 	umbra_lapic_accept_events(vcpu);
 	state->mp_state = vcpu->mp_state;
+	/* A kick that came meanwhile is not saved otherwise. */
+	if (state->mp_state == KVM_MP_STATE_HALTED && READ_ONCE(vcpu->pv.kicked))
+		state->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
 }
 

@@ -26,6 +26,8 @@ int umbra_set_halt_poll(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 int umbra_vcpu_block(struct umbra_vcpu *vcpu);
 /* The CPU has seen it spin on PAUSE: let one that has no CPU run instead. */
 void umbra_vcpu_on_spin(struct umbra_vcpu *vcpu);
+/* The caller's CPU for @vcpu, which belongs to another thread, if that has none. */
+void umbra_vcpu_yield_to(struct umbra_vcpu *vcpu);
 
 int umbra_vcpu_get_mp_state(struct umbra_vcpu *vcpu, struct kvm_mp_state *state);
 int umbra_vcpu_set_mp_state(struct umbra_vcpu *vcpu, const struct kvm_mp_state *state);

@@ -151,6 +151,7 @@ struct umbra_backend_caps {
  * @name: as users know it: "SVM", "VMX"
  * @paging_name: "NPT", "EPT"
  * @paging_param: the module parameter that turns it off
+ * @vmmcall: its hypercall instruction is VMMCALL, else VMCALL
  * @owner_module: the stock module that holds the extension: "kvm_amd"
  */
 struct umbra_backend_ops {
@@ -158,6 +159,7 @@ struct umbra_backend_ops {
 	const char *paging_name;
 	const char *paging_param;
 	const char *owner_module;
+	bool vmmcall;
 	UMBRA_BACKEND_OPS(UMBRA_OP_MEMBER, UMBRA_OP_MEMBER)
 };
 

@@ -16,6 +16,7 @@
 
 #include "backend.h"
 #include "irq.h"
+#include "switches.h"
 #include "trace.h"
 #include "umbra.h"
 
@@ -485,6 +486,9 @@ static void update_entry(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *e)
 		if (offered[W_1_ECX] & F(XSAVE))
 			set_bit_if(&e->ecx, F(OSXSAVE), umbra_cr4(vcpu) & X86_CR4_OSXSAVE);
 		set_bit_if(&e->edx, F(APIC), umbra_apic_base(vcpu) & MSR_IA32_APICBASE_ENABLE);
+		if (!umbra_has_quirk(vcpu->vm, KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT))
+			set_bit_if(&e->ecx, F(MWAIT),
+				   vcpu->msrs.misc_enable & MSR_IA32_MISC_ENABLE_MWAIT);
 		break;
 	case 7:
 		if (!e->index && (offered[W_7_ECX] & F(PKU)))
@@ -506,6 +510,16 @@ void umbra_cpuid_update(struct umbra_vcpu *vcpu)
 
 	for (i = 0; i < c->nent; i++)
 		update_entry(vcpu, &c->entries[i]);
+}
+
+bool umbra_cpuid_mwait(struct umbra_vcpu *vcpu)
+{
+	const struct kvm_cpuid_entry2 *e;
+
+	if (umbra_has_quirk(vcpu->vm, KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS))
+		return true;
+	e = find(&vcpu->cpuid, 1, 0);
+	return e && (e->ecx & F(MWAIT));
 }
 
 /* Bits of CR4 that exist only with a CPUID bit; all below bit 11 exist always. */

@@ -56,7 +56,9 @@ int umbra_cpuid_supported(struct kvm_cpuid_entry2 *entries, u32 max);
  */
 int umbra_cpuid_set(struct umbra_vcpu *vcpu, struct kvm_cpuid_entry2 *entries, u32 nent);
 void umbra_cpuid_free(struct umbra_vcpu *vcpu);
-/* Bits that follow state: OSXSAVE, APIC, OSPKE, XSAVE sizes. */
+/* Are MONITOR and MWAIT there for the guest, in CPUID or by KVM's quirk? */
+bool umbra_cpuid_mwait(struct umbra_vcpu *vcpu);
+/* Bits that follow state: OSXSAVE, APIC, OSPKE, MWAIT without KVM's quirk, XSAVE sizes. */
 void umbra_cpuid_update(struct umbra_vcpu *vcpu);
 /*
  * The instruction: leaf in *@eax, subleaf in *@ecx; out all four. Leaves out of range

@@ -401,19 +401,24 @@ int umbra_emul_mode(struct umbra_vcpu *vcpu)
 	return cs.db ? UMBRA_EMUL_PROT32 : UMBRA_EMUL_PROT16;
 }
 
+u64 umbra_code_address(struct umbra_vcpu *vcpu)
+{
+	struct kvm_segment cs;
+
+	if (umbra_is_64bit_code(vcpu))
+		return umbra_rip(vcpu);
+	umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
+	return (u32)(umbra_rip(vcpu) + cs.base);
+}
+
 int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes)
 {
 	u32 access = PFERR_FETCH | (umbra_hot(get_cpl)(vcpu) == 3 ? PFERR_USER : 0);
-	struct kvm_segment cs = {};
 	unsigned int first;
 	u32 error;
 	gpa_t gpa;
-	u64 la = umbra_rip(vcpu);
+	u64 la = umbra_code_address(vcpu);
 
-	if (!umbra_is_64bit_code(vcpu)) {
-		umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
-		la = (u32)(la + cs.base);
-	}
 	first = in_page(la, UMBRA_MAX_INSN);
 	if (umbra_gva_to_gpa(vcpu, la, access, &gpa, &error) ||
 	    umbra_guest_read(vcpu->vm, gpa, bytes, first))
@@ -491,6 +496,7 @@ static int wait_for_read(struct umbra_vcpu *vcpu)
 	} else {
 		vcpu->io.complete = complete_pio_in;
 		vcpu->io.rip = umbra_rip(vcpu);
+		ve->rcx = vcpu->regs.gpr[UMBRA_RCX];
 		ve->pio = false;
 	}
 	return 0;
@@ -603,6 +609,9 @@ static int complete_pio_in(struct umbra_vcpu *vcpu)
 	if (umbra_rip(vcpu) != vcpu->io.rip)
 		return 1;
 	ve->pio_done = true;
+	/* As on KVM, a count that userspace has changed holds for what is left to do. */
+	if (vcpu->regs.gpr[UMBRA_RCX] != ve->rcx)
+		ve->e.gpr[EMUL_RCX] = vcpu->regs.gpr[UMBRA_RCX];
 	return execute(vcpu, ve);
 }
 

@@ -38,6 +38,7 @@ struct mmio_access {
  * @pio_done: its data is in vcpu->pio_data
  * @msr: what userspace has said of a RDMSR or WRMSR, MSR_*
  * @msr_value: what it says that was read
+ * @rcx: the guest's RCX when it was set up
  * @halt: the instruction was HLT
  * @trap: a single step over the instruction is due when userspace has its writes
  * @watched: DR6 bits of the breakpoints that its accesses hit
@@ -51,6 +52,7 @@ struct umbra_vcpu_emul {
 	struct mmio_access reads[MMIO_READS], writes[MMIO_WRITES];
 	u8 nr_reads, next_read, nr_writes, next_write;
 	u32 step;
+	u64 rcx;
 	bool read_wanted, pio, pio_done, halt, trap;
 	bool fault_known, fault_write;
 	u8 watched, msr;

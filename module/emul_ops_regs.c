@@ -355,6 +355,8 @@ bool umbra_emul_cpu_has(struct umbra_emul *e, enum umbra_emul_cpu feature)
 	const struct kvm_cpuid_entry2 *entry;
 	u32 words[4];
 
+	if (feature == UMBRA_CPU_MWAIT)
+		return umbra_cpuid_mwait(vcpu);
 	if (!vcpu->cpuid.nent) {
 		if (feature == UMBRA_CPU_AMD)
 			return boot_cpu_data.x86_vendor == X86_VENDOR_AMD;

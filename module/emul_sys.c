@@ -264,7 +264,7 @@ int emul_op_monitor(struct umbra_emul *e)
 	u64 la;
 	int r;
 
-	if (e->cpl)
+	if (e->cpl || !e->ops->cpu_has(e, UMBRA_CPU_MWAIT))
 		return emul_ud(e);
 	if (emul_reg_read(e, EMUL_RCX, 4))
 		return emul_gp0(e);
@@ -274,7 +274,7 @@ int emul_op_monitor(struct umbra_emul *e)
 
 int emul_op_mwait(struct umbra_emul *e)
 {
-	if (e->cpl)
+	if (e->cpl || !e->ops->cpu_has(e, UMBRA_CPU_MWAIT))
 		return emul_ud(e);
 	/* Bit 0, to end with interrupts held back, is the one extension that there is. */
 	if (emul_reg_read(e, EMUL_RCX, 4) > 1)

@@ -125,6 +125,7 @@ enum umbra_emul_task {
  * enum umbra_emul_cpu - what the guest's CPU may have or not
  * @UMBRA_CPU_NONE: no feature
  * @UMBRA_CPU_AMD: not a feature: it behaves as AMD's do, else as Intel's
+ * @UMBRA_CPU_MWAIT: MONITOR too; CPUID is not all that decides
  */
 enum umbra_emul_cpu {
 	UMBRA_CPU_NONE,
@@ -151,6 +152,7 @@ enum umbra_emul_cpu {
 	UMBRA_CPU_MOVBE,
 	UMBRA_CPU_MOVDIR64B,
 	UMBRA_CPU_MOVDIRI,
+	UMBRA_CPU_MWAIT,
 	UMBRA_CPU_PKU,
 	UMBRA_CPU_POPCNT,
 	UMBRA_CPU_RDPID,

@@ -21,6 +21,7 @@
 #include "mmio.h"
 #include "pv.h"
 #include "stats.h"
+#include "switches.h"
 #include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
@@ -518,6 +519,32 @@ static bool take_forced_prefix(struct umbra_vcpu *vcpu)
 	return true;
 }
 
+/*
+ * The other vendor's hypercall instruction, by a guest that does not know where it runs:
+ * as KVM does, make it ours, with the rights that the guest has there. They differ in the
+ * last byte. True: enter the guest again.
+ */
+static bool fix_hypercall(struct umbra_vcpu *vcpu)
+{
+	static const u8 vmcall[] = { 0x0f, 0x01, 0xc1 }, vmmcall[] = { 0x0f, 0x01, 0xd9 };
+	const u8 *ours = umbra_backend->vmmcall ? vmmcall : vmcall;
+	u32 error, access = PFERR_WRITE | (umbra_hot(get_cpl)(vcpu) == 3 ? PFERR_USER : 0);
+	u8 bytes[UMBRA_MAX_INSN];
+	gpa_t gpa;
+	gva_t gva;
+	int r;
+
+	if (!umbra_has_quirk(vcpu->vm, KVM_X86_QUIRK_FIX_HYPERCALL_INSN) ||
+	    umbra_fetch_insn(vcpu, bytes) < sizeof(vmcall) ||
+	    memcmp(bytes, ours == vmcall ? vmmcall : vmcall, sizeof(vmcall)))
+		return false;
+	gva = umbra_code_address(vcpu) + sizeof(vmcall) - 1;
+	r = umbra_gva_to_gpa(vcpu, gva, access, &gpa, &error);
+	if (r == 1)
+		umbra_queue_page_fault(vcpu, gva, error);
+	return r == 1 || (!r && !umbra_guest_write(vcpu->vm, gpa, &ours[2], 1));
+}
+
 static int handle_exception(struct umbra_vcpu *vcpu)
 {
 	u8 vector = vcpu->exit.exc.vector;
@@ -527,6 +554,8 @@ static int handle_exception(struct umbra_vcpu *vcpu)
 		return handle_shadow_fault(vcpu);
 	if (vector == X86_TRAP_UD && umbra_forced_emulation && take_forced_prefix(vcpu))
 		return umbra_emulate_unseen(vcpu);
+	if (vector == X86_TRAP_UD && fix_hypercall(vcpu))
+		return 1;
 	if (debugger_wants(vcpu, vector))
 		return umbra_debug_exit(vcpu, vector, payload);
 	/*
@@ -579,11 +608,15 @@ static int handle_pause(struct umbra_vcpu *vcpu)
 /* Hidden in CPUID; a guest that tries them all the same gets a no-op, as under KVM. */
 static int handle_monitor(struct umbra_vcpu *vcpu)
 {
+	if (!umbra_cpuid_mwait(vcpu))
+		return handle_undefined(vcpu);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_MONITOR);
 }
 
 static int handle_mwait(struct umbra_vcpu *vcpu)
 {
+	if (!umbra_cpuid_mwait(vcpu))
+		return handle_undefined(vcpu);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_MWAIT);
 }
 

@@ -213,13 +213,14 @@ bool umbra_emulate_event(struct umbra_vcpu *vcpu, u8 vector, bool soft, const u3
 int umbra_emulate_task_switch(struct umbra_vcpu *vcpu);
 int umbra_emul_create(struct umbra_vcpu *vcpu);		/* -ENOMEM */
 void umbra_emul_destroy(struct umbra_vcpu *vcpu);
+/* The linear address of CS:RIP. */
+u64 umbra_code_address(struct umbra_vcpu *vcpu);
 /* Code bytes at CS:RIP into @bytes (room for 15): how many, 0 for none. In vm->srcu. */
 int umbra_fetch_insn(struct umbra_vcpu *vcpu, u8 *bytes);
 int umbra_emul_mode(struct umbra_vcpu *vcpu);		/* enum umbra_emul_mode */
 
 /*
- * exit.c, parameter force_emulation_prefix: a guest may have an instruction emulated. A backend
- * intercepts #UD where it is set, and reports UMBRA_EXIT_EXCEPTION.
+ * exit.c, parameter force_emulation_prefix: a guest may have an instruction emulated.
  */
 extern bool umbra_forced_emulation;
 

@@ -22,6 +22,7 @@
 #include "ioctl.h"
 #include "ioctl_priv.h"
 #include "irq.h"
+#include "switches.h"
 #include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
@@ -147,6 +148,7 @@ static const struct {
 	{ KVM_CAP_PIT_STATE2, 1 },
 	{ KVM_CAP_IOEVENTFD, 1 },
 	{ KVM_CAP_SET_IDENTITY_MAP_ADDR, 1 },
+	{ KVM_CAP_REINJECT_CONTROL, 1 },
 	{ KVM_CAP_MCE, UMBRA_MCE_BANKS },
 	{ KVM_CAP_ADJUST_CLOCK, UMBRA_CLOCK_FLAGS },
 	{ KVM_CAP_INTERNAL_ERROR_DATA, 1 },
@@ -185,6 +187,8 @@ static const struct {
 	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
 	{ KVM_CAP_SYS_ATTRIBUTES, 1 },
 	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1 },
+	{ KVM_CAP_DISABLE_QUIRKS2, UMBRA_QUIRKS },
+	{ KVM_CAP_STEAL_TIME, 1 },
 	{ KVM_CAP_ENABLE_CAP, 1 },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, UMBRA_MANUAL_LOG_FLAGS },

@@ -65,6 +65,7 @@ static const struct {
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT,	umbra_enable_triple_fault_event },
 	{ KVM_CAP_MSR_PLATFORM_INFO,		umbra_enable_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,			umbra_enable_max_vcpu_id },
+	{ KVM_CAP_DISABLE_QUIRKS2,		umbra_disable_quirks },
 };
 
 static long vm_enable_cap(struct ioctl_call *c, void *data)
@@ -265,6 +266,13 @@ static long get_nr_mmu_pages(struct ioctl_call *c, void *data)
 	return min_t(unsigned long, umbra_shadow_quota(c->vm), INT_MAX);
 }
 
+static long reinject_control(struct ioctl_call *c, void *data)
+{
+	const struct kvm_reinject_control *control = data;
+
+	return umbra_pit_reinject(c->vm, control->pit_reinject);
+}
+
 static long get_mmu(struct ioctl_call *c, void *data)
 {
 	*(u32 *)data = c->vm->mmu.ops->id;
@@ -326,6 +334,7 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_CREATE_PIT2,		F_IN | F_VM_LOCK,	create_pit2 },
 	{ KVM_GET_PIT2,			F_OUT,			get_pit2 },
 	{ KVM_SET_PIT2,			F_IN,			set_pit2 },
+	{ KVM_REINJECT_CONTROL,		F_IN,			reinject_control },
 	{ KVM_SET_GSI_ROUTING,		F_RAW,			set_gsi_routing },
 	{ KVM_SIGNAL_MSI,		F_IN,			signal_msi },
 	{ KVM_IOEVENTFD,		F_IN,			ioeventfd },

@@ -46,6 +46,8 @@ int umbra_pit_create(struct umbra_vm *vm, const struct kvm_pit_config *config);
 void umbra_pit_destroy(struct umbra_vm *vm);
 int umbra_pit_get(struct umbra_vm *vm, struct kvm_pit_state2 *state);	/* -ENXIO */
 int umbra_pit_set(struct umbra_vm *vm, const struct kvm_pit_state2 *state);
+/* KVM_REINJECT_CONTROL: are ticks that the guest has missed made up for? 0, -ENXIO */
+int umbra_pit_reinject(struct umbra_vm *vm, bool on);
 
 /*
  * Raise or lower a line from one source: <0 masked or no route (-1), 0

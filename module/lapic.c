@@ -14,6 +14,7 @@
 #include "eventfd.h"
 #include "irqchip.h"
 #include "lapic.h"
+#include "switches.h"
 #include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
@@ -607,10 +608,16 @@ static bool in_window(const struct umbra_lapic *apic, gpa_t gpa)
 	return apic && gpa - (apic->base & PAGE_MASK) < LAPIC_WINDOW;
 }
 
-/* Neither disabled nor in x2APIC mode does it answer; the bus then floats, as on KVM. */
+/* Neither disabled nor in x2APIC mode does it answer. */
 static bool answers_mmio(const struct umbra_lapic *apic)
 {
 	return (apic->base & BASE_MODE) == XAPIC_ENABLE;
+}
+
+/* The bus then floats, as on KVM; without that quirk somebody else may answer. */
+static int unanswered(const struct umbra_lapic *apic)
+{
+	return umbra_has_quirk(apic->vcpu->vm, KVM_X86_QUIRK_LAPIC_MMIO_HOLE) ? 0 : -EOPNOTSUPP;
 }
 
 int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, void *data)
@@ -623,7 +630,7 @@ int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, 
 		return -EOPNOTSUPP;
 	if (!answers_mmio(apic)) {
 		memset(data, 0xff, len);
-		return 0;
+		return unanswered(apic);
 	}
 	memset(data, 0, len);
 	/* A register is the first 4 bytes of each 16. */
@@ -648,7 +655,7 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 	if (!in_window(apic, gpa))
 		return -EOPNOTSUPP;
 	if (!answers_mmio(apic))
-		return 0;
+		return unanswered(apic);
 	/* The manual leaves other accesses undefined: they do nothing. */
 	if (len != sizeof(val) || (offset & 0xf))
 		return 0;
@@ -749,7 +756,8 @@ static void reset_regs(struct umbra_lapic *apic)
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(apic, lvt_regs[i], APIC_LVT_MASKED);
 	/* As KVM: a PC's firmware finds the PIC connected. */
-	if (lapic_is_boot_cpu(apic->vcpu))
+	if (lapic_is_boot_cpu(apic->vcpu) &&
+	    umbra_has_quirk(apic->vcpu->vm, KVM_X86_QUIRK_LINT0_REENABLED))
 		lapic_set_reg(apic, APIC_LVT0, UMBRA_DM_EXTINT << 8);
 	if (lapic_x2(apic))
 		lapic_set_reg(apic, APIC_LDR, x2apic_ldr(apic_id(apic)));

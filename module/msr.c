@@ -26,6 +26,7 @@
 /* The two above tell of no perf counters and are not the guest's to change. */
 #define MISC_GUEST	(MSR_IA32_MISC_ENABLE_FAST_STRING |	\
 			 MSR_IA32_MISC_ENABLE_ENHANCED_SPEEDSTEP | \
+			 MSR_IA32_MISC_ENABLE_MWAIT |		\
 			 MSR_IA32_MISC_ENABLE_LIMIT_CPUID |	\
 			 MSR_IA32_MISC_ENABLE_XTPR_DISABLE |	\
 			 MSR_IA32_MISC_ENABLE_XD_DISABLE)
@@ -452,6 +453,7 @@ static int misc_enable_set(struct msr_op *op)
 	if (!op->host && ((op->value ^ op->vcpu->msrs.misc_enable) & MISC_RESET))
 		return 1;
 	op->vcpu->msrs.misc_enable = op->value;
+	umbra_cpuid_update(op->vcpu);
 	return 0;
 }
 

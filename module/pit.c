@@ -58,6 +58,7 @@ struct pit_channel {
  * @period: ns between ticks, 0: one only
  * @next: when the next tick is due, ns of the monotonic clock
  * @backlog: ticks due and not taken
+ * @lose_ticks: the guest gets one of those that have gathered, and no more
  * @ports: the four ports
  * @speaker: port 0x61
  */
@@ -70,6 +71,7 @@ struct umbra_pit {
 	u64 period;
 	u64 next;
 	u32 backlog;
+	bool lose_ticks;
 	struct umbra_iodev ports, speaker;
 };
 
@@ -110,7 +112,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 		ret = pulse(pit);
 		if (ret > 0)
 			pit->backlog--;
-		else if (ret < 0)	/* masked: the guest does not count */
+		if (ret < 0 || READ_ONCE(pit->lose_ticks))	/* masked: it does not count */
 			pit->backlog = 0;
 	}
 	next = pit->next;
@@ -454,6 +456,16 @@ void umbra_pit_destroy(struct umbra_vm *vm)
 }
 
 /* --- saved state -------------------------------------------------------- */
+
+int umbra_pit_reinject(struct umbra_vm *vm, bool on)
+{
+	struct umbra_pit *pit = smp_load_acquire(&vm->pit);
+
+	if (!pit)
+		return -ENXIO;
+	WRITE_ONCE(pit->lose_ticks, !on);
+	return 0;
+}
 
 int umbra_pit_get(struct umbra_vm *vm, struct kvm_pit_state2 *state)
 {

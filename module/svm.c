@@ -213,7 +213,8 @@ static void init_control(struct svm_vcpu *svm, bool shadow)
 	svm_intercept_exception(svm, X86_TRAP_MC, true);
 	svm_intercept_exception(svm, X86_TRAP_AC, true);
 	svm_intercept_exception(svm, X86_TRAP_DB, true);
-	svm_intercept_exception(svm, X86_TRAP_UD, umbra_forced_emulation);
+	/* It may be the other vendor's hypercall, or the prefix that asks for emulation. */
+	svm_intercept_exception(svm, X86_TRAP_UD, true);
 
 	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
 		c->pause_filter_count = 3000;
@@ -574,6 +575,7 @@ const struct umbra_backend_ops umbra_svm_ops = {
 	.paging_name = "NPT",
 	.paging_param = "npt",
 	.owner_module = "kvm_amd",
+	.vmmcall = true,
 	.probe = svm_probe,
 	.setup = svm_setup,
 	.unsetup = svm_unsetup,

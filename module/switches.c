@@ -48,6 +48,17 @@ int umbra_enable_platform_info(struct umbra_vm *vm, const struct kvm_enable_cap 
 	return set_bool(cap, &vm->no_platform_info, false);
 }
 
+/* Those of before stay disabled or not as this one says. */
+int umbra_disable_quirks(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
+{
+	u64 mask;
+
+	if (!take_arg(cap, UMBRA_QUIRKS, &mask) || (mask & ~UMBRA_QUIRKS))
+		return -EINVAL;
+	WRITE_ONCE(vm->disabled_quirks, mask);
+	return 0;
+}
+
 /* Once, and before the first vCPU: that fixes it. */
 int umbra_enable_max_vcpu_id(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 {

@@ -226,16 +226,17 @@ void vmx_set_efer(struct umbra_vcpu *vcpu, u64 efer)
 	to_vmx(vcpu)->flush = true;
 }
 
-/* Machine checks are the host's; #AC and #DB can recur in their own delivery for ever. */
+/*
+ * Machine checks are the host's; #AC and #DB can recur in their own delivery for ever; #UD
+ * may be the other vendor's hypercall, or the prefix that asks for emulation.
+ */
 void vmx_write_exceptions(struct umbra_vcpu *vcpu)
 {
-	u32 exceptions = BIT(X86_TRAP_MC) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB);
+	u32 exceptions = BIT(X86_TRAP_MC) | BIT(X86_TRAP_AC) | BIT(X86_TRAP_DB) | BIT(X86_TRAP_UD);
 	u32 debug = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
 
 	if ((vcpu->regs.guest_debug & debug) == debug)
 		exceptions |= BIT(X86_TRAP_BP);
-	if (umbra_forced_emulation)
-		exceptions |= BIT(X86_TRAP_UD);
 	if (vcpu->mmu.shadow)
 		exceptions |= BIT(X86_TRAP_PF);
 	/* The CPU would deliver them by an IDT, and the guest has an IVT. */

@@ -142,9 +142,10 @@ TEST(steal_slot_gone, "steal time: its slot deleted under it is survived")
 
 /* What others may do for a vCPU that has no CPU. */
 
-static void nmi_handler(struct frame *f)
+static void wake_up(struct frame *f)
 {
 	(void)f;
+	apic_eoi();
 }
 
 static void flushed_guest(void)
@@ -152,12 +153,12 @@ static void flushed_guest(void)
 	volatile uint64_t *far = (volatile uint64_t *)FAR_VA;
 	volatile struct kvm_steal_time *st = (void *)AREA;
 
-	g_handlers[2] = nmi_handler;
+	g_handlers[VECTOR] = wake_up;
 	apic_on();
 	wrmsr(MSR_KVM_STEAL_TIME, AREA | KVM_MSR_ENABLED);
 	g_result = *far;
-	/* An NMI ends it, whose handler IRETs. */
-	asm volatile("hlt" : : : "memory");
+	g_seen = 1;
+	sti_hlt_cli();
 	GUEST_ASSERT(!st->preempted);
 	g_result2 = *far;
 	guest_done();
@@ -169,11 +170,18 @@ static void flusher(void)
 	volatile uint64_t *pte = (volatile uint64_t *)GPA_PT + (FAR_VA >> 12 & 511);
 	struct kvm_steal_time *st = (void *)AREA;
 
-	while (!(__atomic_load_n(&st->preempted, __ATOMIC_SEQ_CST) & KVM_VCPU_PREEMPTED))
+	uint8_t marked;
+
+	while (!g_seen)
 		cpu_relax();
 	*pte = PAGE_B | PTE_P | PTE_W;
-	__atomic_fetch_or(&st->preempted, KVM_VCPU_FLUSH_TLB, __ATOMIC_SEQ_CST);
-	GUEST_ASSERT(call(KVM_HC_SEND_IPI, 1, 0, 0, ICR_NMI) == 1);
+	do {
+		cpu_relax();
+		marked = KVM_VCPU_PREEMPTED;
+	} while (!__atomic_compare_exchange_n(&st->preempted, &marked,
+					      KVM_VCPU_PREEMPTED | KVM_VCPU_FLUSH_TLB, false,
+					      __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+	GUEST_ASSERT(call(KVM_HC_SEND_IPI, 1, 0, 0, VECTOR) == 1);
 	guest_done();
 }
 

@@ -186,13 +186,22 @@ LOOP(g_cr8_read, , op_cr8())
 LOOP(g_dr_move, , op_dr())
 LOOP(g_kernel_gs, , op_wrmsr(MSR_KERNEL_GS_BASE, 0))
 
+/* Whole VMMs that boot %s, with its serial port going to %s. */
+#define RUNNER	"umbra run --dev /dev/umbra --kernel '%s' --memory 16M --console file='%s'"
+#define QEMU	"qemu-system-x86_64 -accel kvm -cpu host -m 16 -nodefaults -display none " \
+		"-no-reboot -kernel '%s' -serial file:'%s'"
+/* A node to put ours on, which goes with KVM's module. */
+#define ON_UMBRA "[ -e /dev/kvm ] || { mknod /dev/kvm c 10 232 && trap 'rm /dev/kvm' EXIT; }; " \
+		"umbra exec -- "
+
 static const struct row {
 	const char *name;
-	void (*entry)(void);	/* NULL: a guest for whole VMMs, vmm_guest.S */
+	void (*entry)(void);	/* NULL: vmm_guest.S, by the VMMs of .vmm */
 	void (*peer)(void);	/* the second vCPU's program */
 	unsigned int count;
 	const char *what;
 	bool skips;		/* KVM emulates it where the CPU saves no next RIP */
+	const char *vmm[2];	/* on Umbra and on KVM */
 } rows[] = {
 	{ "cpuid", g_cpuid, NULL, 2000, "CPUID, leaf 0", true },
 	{ "msr_read", g_msr_read, NULL, 2000, "RDMSR of IA32_TSC_ADJUST", true },
@@ -202,7 +211,10 @@ static const struct row {
 	{ "outl_kernel", g_outl_kernel, NULL, 2000, "OUT AL to that port" },
 	{ "inl_user", g_inl_user, NULL, 2000, "IN EAX from a port that the small VMM in this program answers" },
 	{ "inl_vmm", NULL, NULL, VMM_COUNT,
-	  "the same IN, answered by our runner on Umbra and by QEMU on KVM" },
+	  "the same IN, answered by our runner on Umbra and by QEMU on KVM",
+	  .vmm = { RUNNER, QEMU } },
+	{ "inl_qemu", NULL, NULL, VMM_COUNT, "the same IN, answered by QEMU on both",
+	  .vmm = { ON_UMBRA QEMU, QEMU } },
 	{ "mmio_kernel", g_mmio_kernel, NULL, 2000, "MOV from the IOAPIC's data register" },
 	{ "mmio_user", g_mmio_user, NULL, 2000, "MOV from an address that this program answers" },
 	{ "hlt_wake", g_hlt_wake, NULL, 1000, "CLI, ICR write to itself, STI, HLT, handler with EOI",
@@ -306,12 +318,8 @@ static uint64_t measure(const struct row *row, unsigned int count)
  * A VMM that boots vmm_guest.S, which prints the sum on its serial port and then
  * resets the machine, to each VMM an end of its own kind.
  */
-static uint64_t measure_vmm(const char *dev)
+static uint64_t measure_vmm(const char *vmm)
 {
-	static const char umbra[] =
-		"umbra run --dev /dev/umbra --kernel '%s' --memory 16M --console file='%s'",
-	qemu[] = "qemu-system-x86_64 -accel kvm -cpu host -m 16 -nodefaults -display none "
-		 "-no-reboot -kernel '%s' -serial file:'%s'";
 	char self[256], kernel[300], out[] = "/tmp/exits.XXXXXX", command[1024];
 	unsigned long sum = 0;
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -323,7 +331,7 @@ static uint64_t measure_vmm(const char *dev)
 	self[n] = 0;
 	*strrchr(self, '/') = 0;
 	snprintf(kernel, sizeof(kernel), "%s/vmm_guest.elf", self);
-	snprintf(command, sizeof(command), strcmp(dev, "/dev/kvm") ? umbra : qemu, kernel, out);
+	snprintf(command, sizeof(command), vmm, kernel, out);
 	strcat(command, " </dev/null >/dev/null 2>&1");
 	/* The status is no news: see what the guest has said. */
 	if (system(command) < 0)
@@ -344,6 +352,7 @@ static void on_alarm(int sig)
 static void measure_all(const char *dev, uint64_t *out)
 {
 	const struct sigaction interrupting = { .sa_handler = on_alarm };
+	const bool on_kvm = !strcmp(dev, "/dev/kvm");
 	unsigned int i;
 
 	setenv("UMBRA_DEV", dev, 1);
@@ -357,7 +366,7 @@ static void measure_all(const char *dev, uint64_t *out)
 		if (!pid) {
 			sigaction(SIGALRM, &interrupting, NULL);
 			alarm(ROW_SECONDS);
-			out[i] = !rows[i].entry ? measure_vmm(dev) :
+			out[i] = !rows[i].entry ? measure_vmm(rows[i].vmm[on_kvm]) :
 				 measure(&rows[i], forced_count ? forced_count : rows[i].count);
 			_exit(0);
 		}

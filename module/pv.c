@@ -18,6 +18,9 @@
 #include "vcpu.h"
 
 #define STEAL_GPA(value)	((value) & ~(u64)(KVM_STEAL_RESERVED_MASK | KVM_MSR_ENABLED))
+/* How often others may change the mark while we take it: they have a CPU, and so know. */
+#define MARK_TRIES		8
+
 /* An area of 64 bytes, aligned to its size: it never crosses a page. */
 #define STEAL_FIELD(name)	offsetof(struct kvm_steal_time, name)
 
@@ -52,10 +55,13 @@ int umbra_set_steal_time(struct umbra_vcpu *vcpu, u64 value)
 static int take_mark(struct umbra_vcpu *vcpu, gpa_t gpa)
 {
 	u8 old = 0, seen = 0, none = 0;
+	unsigned int tries = 0;
 	int r;
 
 	/* The first try tells what stands there, which others change by locked instructions. */
 	do {
+		if (tries++ == MARK_TRIES)
+			return -EAGAIN;
 		old = seen;
 		r = umbra_guest_cmpxchg(vcpu->vm, gpa, &seen, &none, sizeof(none));
 		if (r)
@@ -97,7 +103,7 @@ void umbra_steal_update(struct umbra_vcpu *vcpu)
 	if (!steal_enabled(vcpu))
 		return;
 	if (vcpu->pv.marked && take_mark(vcpu, gpa + STEAL_FIELD(preempted)))
-		return;		/* no memory there (any more): the guest's own loss */
+		return;		/* no memory there, or no peace: the guest's own loss */
 	count_steal(vcpu, gpa);
 }
 

@@ -9,14 +9,7 @@
 
 static void cpuids_and_sync(void)
 {
-	int i;
-
-	for (i = 0; i < CPUIDS; i++) {
-		uint32_t a = 0, b, c = 0, d;
-
-		asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	}
-	guest_sync(1);
+	guest_cpuids_and_sync(CPUIDS);
 	guest_done();
 }
 

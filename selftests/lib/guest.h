@@ -103,6 +103,18 @@ static inline uint32_t ioapic_read(uint32_t reg)
 	return *(volatile uint32_t *)(IOAPIC_GPA + 0x10);
 }
 
+/* @n exits by CPUID, and a sync. */
+static inline void guest_cpuids_and_sync(unsigned int n)
+{
+	uint32_t a, b, c, d;
+
+	while (n--) {
+		a = c = 0;
+		asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+	}
+	guest_sync(1);
+}
+
 /* Both 8259s: vectors from @base on, all lines masked but those in @open. */
 void guest_pic_init(uint8_t base, uint16_t open);
 void guest_exception(struct frame *f);

@@ -17,14 +17,7 @@
 
 static void cpuids_and_sync(void)
 {
-	uint32_t a, b, c, d;
-	int i;
-
-	for (i = 0; i < CPUIDS; i++) {
-		a = c = 0;
-		asm volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-	}
-	guest_sync(1);
+	guest_cpuids_and_sync(CPUIDS);
 	guest_done();
 }
 

@@ -5,6 +5,7 @@
  */
 #include <linux/kvm.h>
 #include <linux/sched.h>
+#include <linux/srcu.h>
 #include <asm/debugreg.h>
 #include <asm/processor-flags.h>
 #include <asm/trapnr.h>
@@ -15,6 +16,8 @@
 #include "umbra.h"
 
 #define DR7_GD			BIT(13)
+#define DR_ENABLES		(DR_GLOBAL_ENABLE_MASK | DR_LOCAL_ENABLE_MASK)
+#define INSN_HLT		0xf4
 
 /* Vectors below 32 that push an error code: #DF #TS #NP #SS #GP #PF #AC #CP. */
 #define ERROR_CODE_VECTORS	(BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | \
@@ -283,6 +286,34 @@ static bool inject_one(struct umbra_vcpu *vcpu)
 	return true;
 }
 
+/*
+ * An interrupt waits, and only the shadow of STI keeps it out of a halt that it would
+ * end: the halt is over before it begins, without a window's exit and HLT's own. It is
+ * no mere saving: where an exit of the host's comes between the two instructions, QEMU
+ * loses the shadow, the handler would run before the HLT, and nothing would end that.
+ */
+static bool halt_is_over(struct umbra_vcpu *vcpu)
+{
+	u8 bytes[UMBRA_MAX_INSN];
+	int idx;
+
+	if (!vcpu->lapic || !umbra_backend->interrupt_shadow(vcpu) ||
+	    (umbra_rflags(vcpu) & (X86_EFLAGS_IF | X86_EFLAGS_TF | X86_EFLAGS_RF)) !=
+	    X86_EFLAGS_IF || vcpu->regs.guest_debug || (vcpu->regs.dr7 & DR_ENABLES) ||
+	    umbra_hot(get_cpl)(vcpu) || umbra_pending_irq(vcpu) < 0)
+		return false;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (!umbra_fetch_insn(vcpu, bytes))
+		bytes[0] = 0;
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (bytes[0] != INSN_HLT)
+		return false;
+	umbra_set_rip(vcpu, umbra_is_64bit_code(vcpu) ? umbra_rip(vcpu) + 1 :
+							(u32)(umbra_rip(vcpu) + 1));
+	umbra_hot(set_interrupt_shadow)(vcpu, 0);
+	return true;
+}
+
 bool umbra_takes_user_irq(struct umbra_vcpu *vcpu)
 {
 	if (umbra_pic_in_kernel(vcpu->vm) || vcpu->events.ext_irq >= 0)
@@ -314,7 +345,8 @@ void umbra_inject_events(struct umbra_vcpu *vcpu)
 	if (likely(nothing_waits(vcpu)))
 		return;
 	collect_nmis(vcpu);
-	inject_one(vcpu);
+	if (!inject_one(vcpu) && unlikely(halt_is_over(vcpu)))
+		inject_one(vcpu);
 	if (ev->nmi_pending)
 		umbra_backend->want_nmi_window(vcpu);
 	if (pending_vector(vcpu) >= 0 || user_wants_window(vcpu))

@@ -827,6 +827,52 @@ TEST(sti_shadow, "STI then CLI lets no interrupt in; one more instruction does")
 	EXPECT_EQ(G(&vm, g_val2), 1);
 }
 
+extern const uint8_t shadowed_hlt[], shadowed_nop[];
+static volatile uint64_t g_at;
+
+static void note_rip(struct frame *f)
+{
+	g_at = f->rip;
+	apic_eoi();
+}
+
+/* The VMM takes it over behind the port's instruction, in a shadow that no STI has made. */
+static void before_hlt(void)
+{
+	g_handlers[0x71] = note_rip;
+	apic_on();
+	apic_write(APIC_ICR, 0x40071);
+	asm volatile("outl %%eax, %%dx\n"
+		     "shadowed_hlt: hlt\n"
+		     "shadowed_nop: nop\n\t"
+		     "cli" : : "a"(1), "d"(PORT_SYNC) : "memory");
+	guest_done();
+}
+
+TEST(shadow_hlt, "HLT in STI's shadow ends at once for an interrupt that waits, which comes behind it")
+{
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, before_hlt);
+
+	vcpu_run_to_sync(v, 1);
+	/* The port's instruction ends with the next run. */
+	v->run->immediate_exit = 1;
+	EXPECT_ERR(ioctl(v->fd, KVM_RUN, 0), EINTR);
+	v->run->immediate_exit = 0;
+	ASSERT(!ioctl(v->fd, KVM_GET_REGS, &regs));
+	EXPECT_EQ(regs.rip, (uint64_t)shadowed_hlt);
+	regs.rflags |= 0x200;	/* IF */
+	ASSERT(!ioctl(v->fd, KVM_SET_REGS, &regs));
+	ASSERT(!ioctl(v->fd, KVM_GET_VCPU_EVENTS, &events));
+	events.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	ASSERT(!ioctl(v->fd, KVM_SET_VCPU_EVENTS, &events));
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_at), (uint64_t)shadowed_nop);
+}
+
 /* Two vCPUs. */
 
 static volatile uint32_t g_ap_up, g_ap_hits;

@@ -3,10 +3,9 @@
 # Loading and unloading, with what that leaves behind. It reloads the module;
 # afterwards that is loaded as before. MODULE= is the file, RELOADS= how often.
 module=${MODULE:-/umbra/umbra.ko}
-# The debug kernel finds a single lost block when all tests are over (host-tests),
-# and takes seconds to load a module.
+# The debug kernel finds a single lost block when all tests are over (host-tests).
 kmemleak=/sys/kernel/debug/kmemleak
-reloads=${RELOADS:-$([ -e $kmemleak ] && echo 20 || echo 100)}
+reloads=${RELOADS:-100}
 here=$(dirname "$0")
 hold=$here/../tools/hold
 # shellcheck source=selftests/lib/tap.sh

@@ -5,6 +5,11 @@
 # shellcheck source=selftests/lib/runner.sh
 . "$(dirname "$0")/../lib/runner.sh"
 
+if [ -e /sys/kernel/debug/kmemleak ]; then
+	skip "the runner's ends and options" "hundreds of its runs take minutes on the debug kernel; runner/control.sh and guests run there"
+	finish
+fi
+
 off='66 ba 04 06 66 b8 00 34 66 ef f4'	# PM1a control: S5
 # The codes are lists of words.
 # shellcheck disable=SC2086

@@ -12,6 +12,8 @@
 #   make check         all tests, in emulated hosts    make check-here   here
 #   make check-kvm     QEMU's boots and Linux's own tests of KVM, in an emulated host
 #   make bench         what an exit costs, Umbra beside stock KVM, as a table
+#   make report        what Linux costs as a guest in each mode, beside stock KVM, drawn in
+#                      build/report/index.html: some 20 minutes
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
 #                      disk, in an emulated host
 #   make soak-emul     20 million instructions, natively and emulated, in an
@@ -33,12 +35,12 @@ has_userspace := $(wildcard userspace/Makefile)
 has_selftests := $(wildcard selftests/Makefile)
 has_unit := $(wildcard selftests/unit/Makefile)
 
-.PHONY: all module userspace selftests guest unit lint check check-kvm bench check-here run soak \
+.PHONY: all module userspace selftests guest unit lint check check-kvm bench check-here run report soak \
 	fuzz-emul coverage-emul soak-emul clean clean-cache lab-build toolchain
 all: module userspace selftests guest
 
 toolchain:
-	@$(need) gcc make libc6-dev linux-libc-dev libjansson-dev libnl-genl-3-dev
+	@$(need) gcc make libc6-dev linux-libc-dev libjansson-dev libnl-genl-3-dev python3
 
 module:
 	$(if $(has_module),$(if $(KDIR),scripts/build-module $(KDIR),$(foreach s,$(series),scripts/build-module $(s) &&) :))
@@ -71,6 +73,9 @@ check-kvm:
 
 bench:
 	@scripts/bench
+
+report: userspace
+	@scripts/report
 
 check-here:
 	@scripts/check-here

@@ -24,6 +24,7 @@ _umbra() {
 		exec) words="--dev --help --" ;;
 		list) words="--json --help" ;;
 		monitor) words="--json --stats --help" ;;
+		report) words="--output --help" ;;
 		top) words="--interval --count --help" ;;
 		pause | resume | stop | stat | exits | mmu)
 			words="--help $(umbra list 2>/dev/null | awk 'NR > 1 { print $1 }')"
@@ -33,7 +34,7 @@ _umbra() {
 			;;
 		esac
 		((COMP_CWORD > 1)) || words="run exec check list pause resume stop monitor stat
-			top exits mmu --help"
+			top exits report mmu --help"
 		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

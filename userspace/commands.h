@@ -30,6 +30,9 @@ int cmd_exits(int argc, char **argv);
 /** cmd_mmu() - how one VM's memory is virtualized. @argv[0] is "mmu". */
 int cmd_mmu(int argc, char **argv);
 
+/** cmd_report() - a page of what was measured. @argv[0] is "report". */
+int cmd_report(int argc, char **argv);
+
 /** cmd_exec() - run a program with our device as KVM's. @argv[0] is "exec". */
 int cmd_exec(int argc, char **argv);
 

@@ -25,6 +25,7 @@ static const struct {
 	{ "stat", cmd_stat, "show a VM's figures" },
 	{ "top", cmd_top, "show which VMs do most" },
 	{ "exits", cmd_exits, "show what a VM's exits were for, and their time" },
+	{ "report", cmd_report, "draw a page of what was measured" },
 	{ "mmu", cmd_mmu, "show or change how a VM's memory is virtualized" },
 };
 

@@ -282,6 +282,8 @@ static int create_parts(struct vm *vm, struct umbra_err *err)
 		ret = attach_disks(vm, err);
 	if (!ret)
 		ret = create_vcpus(vm, &entry, err);
+	if (!ret && vm->cfg->stats)
+		vm_marks_open(vm);
 	if (!ret)
 		ret = vm_control_open(vm, err);
 	/* Last, so that no failure above has to give a terminal back. */
@@ -307,7 +309,8 @@ int vm_create(struct vm *vm, const struct vm_config *cfg, struct umbra_err *err)
 	if (!vm->vcpus)
 		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "no memory for %u vCPUs", cfg->cpus);
 	for (i = 0; i < cfg->cpus; i++)
-		vm->vcpus[i] = (struct vcpu){ .vm = vm, .kvm = { .fd = -1 } };
+		vm->vcpus[i] = (struct vcpu){ .vm = vm, .kvm = { .fd = -1 },
+					      .figures = { .fd = -1 } };
 	if (vm->done_fd < 0 || vm->rtc_timer < 0 || pause_init(&vm->pause))
 		return umbra_fail(err, UMBRA_EXIT_INTERNAL, "eventfd or timerfd: %s",
 				  strerror(errno));
@@ -420,8 +423,11 @@ void vm_destroy(struct vm *vm)
 	uart_destroy(&vm->com1);
 	uart_destroy(&vm->com2);
 	rtc_destroy(&vm->rtc);
-	for (i = 0; vm->vcpus && i < vm->cfg->cpus; i++)
+	for (i = 0; vm->vcpus && i < vm->cfg->cpus; i++) {
+		if (vm->vcpus[i].figures.fd >= 0)
+			close(vm->vcpus[i].figures.fd);
 		umbra_vcpu_close(&vm->vcpus[i].kvm);
+	}
 	free(vm->vcpus);
 	vm->vcpus = NULL;
 	umbra_vm_close(&vm->kvm);

@@ -54,8 +54,12 @@ struct vcpu_stats {
 
 #define EXIT_REASONS_MAX	64
 
-/** struct mark_exits - all vCPUs' exits when the guest wrote a mark; an empty name ends them */
+/**
+ * struct mark_exits - all vCPUs' exits when the guest wrote a mark; an empty name ends them
+ * @total: of stock KVM, which does not tell them apart
+ */
 struct mark_exits {
+	uint64_t total;
 	struct {
 		char name[16];
 		uint64_t count, ticks;
@@ -67,10 +71,17 @@ struct mark_exits {
  * has ended, [M] the main thread's alone, [A] atomic, [O] has a lock of its own.
  */
 
+/** struct vcpu_figures - stock KVM's file of a vCPU's figures. @exits: where their number stands */
+struct vcpu_figures {
+	int fd;			/* -1: none */
+	uint64_t exits;
+};
+
 /** struct vcpu - a vCPU and its thread */
 struct vcpu {
 	struct vm *vm;			/* C */
 	struct umbra_vcpu kvm;		/* C; its run page is V, but for immediate_exit */
+	struct vcpu_figures figures;	/* C */
 	struct vcpu_stats stats;	/* V */
 	pthread_t thread;		/* M */
 };
@@ -145,6 +156,9 @@ int vm_loop(struct vm *vm);
 
 /** vm_run_vcpu() - the body of a vCPU's thread: enter, and answer exits. */
 void vm_run_vcpu(struct vcpu *vcpu);
+
+/** vm_marks_open() - where stock KVM counts its vCPUs' exits, if it does; before they run. */
+void vm_marks_open(struct vm *vm);
 
 /** vm_mark() - of a byte at the measurement port: count the exits until now; a vCPU's thread. */
 void vm_mark(void *ctx, unsigned int nr);

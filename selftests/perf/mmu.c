@@ -31,6 +31,7 @@
 #define WARM_UP		2			/* batches */
 #define SPACES		64
 #define TOUCHED		8			/* pages in each address space */
+#define ROUND		2			/* a batch of dirty_writer begins */
 
 static volatile uint64_t g_batches, g_ops, g_ticks, g_spaces;
 
@@ -157,6 +158,18 @@ static inline void switch_to(unsigned int s)
 		*at(page_of(i)) += 1;
 }
 
+/* The VMM takes its log of the spare memory before each batch. */
+static void before_round(uint64_t batch)
+{
+	unsigned int i;
+
+	for (i = 0; !batch && i < PAGES; i++)
+		at(TABLES)[i] = (SPARE + i * PAGE) | RWU;
+	if (!batch)
+		write_cr3(read_cr3());
+	guest_sync(ROUND);
+}
+
 static inline void compute(void)
 {
 	unsigned int i;
@@ -171,6 +184,7 @@ BATCHES(g_mmap_churn, PAGES / 16, set_table(0), churn(i * 16))
 BATCHES(g_ctx, SPACES * 4, if (!batch) make_spaces(), switch_to(i % g_spaces))
 BATCHES(g_pte_store, PAGES, (set_table(RWU), read_all()),
 	at(TABLES)[i] = (DATA + i * PAGE) | RWU | BIT(9); *at(page_of(i)) = i)
+BATCHES(g_dirty, PAGES, before_round(batch), *at(page_of(i)) = i)
 BATCHES(g_cpu, 100, , compute())
 
 static const struct row {
@@ -186,6 +200,7 @@ static const struct row {
 	{ "ctx_8", g_ctx, 4, 8, "the same with 8" },
 	{ "ctx_64", g_ctx, 4, 64, "the same with 64" },
 	{ "pte_store", g_pte_store, 4, 0, "a store to a page table, and to the page, which is in use" },
+	{ "dirty_writer", g_dirty, 4, 0, "a write to a page of a slot whose log the VMM takes before" },
 	{ "cpu", g_cpu, 4, 0, "1000 rounds of arithmetic" },
 };
 
@@ -242,6 +257,38 @@ static void set_exits(struct result *r, const uint64_t *before, const uint64_t *
 	}
 }
 
+static void take_log(struct vm *vm)
+{
+	static uint64_t pages[SPARE_SIZE / PAGE / 64];
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = pages };
+
+	ASSERT(!ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log));
+}
+
+/* Up to the first batch that counts. */
+static void run_warm_up(struct vm *vm, struct vcpu *v, const struct row *row)
+{
+	unsigned int batch;
+
+	for (batch = 0; row->entry == g_dirty && batch <= WARM_UP; batch++) {
+		vcpu_run_to_sync(v, ROUND);
+		take_log(vm);
+	}
+	vcpu_run_to_sync(v, 1);
+}
+
+/* The others; the end is the guest's. */
+static void run_rest(struct vm *vm, struct vcpu *v, const struct row *row)
+{
+	unsigned int batch;
+
+	for (batch = 1; row->entry == g_dirty && batch < row->batches; batch++) {
+		vcpu_run_to_sync(v, ROUND);
+		take_log(vm);
+	}
+	vcpu_run_to_end(v);
+}
+
 static void measure(const struct row *row, uint32_t mode, struct result *r)
 {
 	uint64_t before[64] = { 0 }, after[64] = { 0 };
@@ -256,14 +303,14 @@ static void measure(const struct row *row, uint32_t mode, struct result *r)
 	/* A shadow's quota is a share of the memory: as much as small guests have. */
 	spare = mmap(NULL, SPARE_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	ASSERT(!vm_slot(&vm, 1, 0, SPARE, SPARE_SIZE, spare));
+	ASSERT(!vm_slot(&vm, 1, row->entry == g_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0, SPARE, SPARE_SIZE, spare));
 	v = vm_vcpu(&vm, 0);
 	vcpu_long_mode(v, row->entry);
 	G(&vm, g_batches) = row->batches;
 	G(&vm, g_spaces) = row->spaces;
-	vcpu_run_to_sync(v, 1);
+	run_warm_up(&vm, v, row);
 	count_exits(&vm, before, name);
-	vcpu_run_to_end(v);
+	run_rest(&vm, v, row);
 	count_exits(&vm, after, name);
 	r->ticks = (double)G(&vm, g_ticks) / G(&vm, g_ops);
 	set_exits(r, before, after, name, G(&vm, g_ops));

@@ -387,8 +387,9 @@ int main(int argc, char **argv)
 	/* The child of fork_exec. */
 	if (argc > 1 && !strcmp(argv[1], "-"))
 		return 0;
-	/* Shared, so that no fork makes the next write to it a fault. */
-	*(volatile uint64_t *)map((void *)MARK_ADDRESS, PAGE, MAP_SHARED | MAP_FIXED_NOREPLACE) = 0;
+	/* Shared, so that no fork makes the next write to it a fault; and there already. */
+	((volatile uint64_t *)map((void *)MARK_ADDRESS, PAGE,
+				  MAP_SHARED | MAP_FIXED_NOREPLACE))[1] = 0;
 	if (list && !iopl(3) && !sigaction(SIGFPE, &skip, NULL) && !sigaction(SIGSEGV, &allow, NULL))
 		status = do_work(list);
 	printf("work: %s\n", status ? "failed" : "done");

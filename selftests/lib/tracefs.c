@@ -10,8 +10,6 @@
 
 #define INSTANCE	TRACEFS "/instances/umbra-test"
 
-static char enable[256];
-
 static void put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_TRUNC);
@@ -22,27 +20,40 @@ static void put(const char *path, const char *text)
 	close(fd);
 }
 
-void trace_start(const char *event)
+static void switch_events(char on)
+{
+	int fd = open(INSTANCE "/events/umbra/enable", O_RDWR);
+	char now = 0;
+
+	ASSERT_MSG(fd >= 0, "the events: %s", strerror(errno));
+	ASSERT(read(fd, &now, 1) == 1);
+	if (now != on)
+		ASSERT(write(fd, &on, 1) == 1);
+	close(fd);
+}
+
+void trace_start(void)
 {
 	if (access(TRACEFS "/events", F_OK))
 		SKIP("no tracefs on " TRACEFS);
-	if (*event && host_lacks("quick-tracing"))
-		SKIP("to switch an event on takes seconds here: all at once, or none");
-	if (!mkdir(INSTANCE, 0755)) {
+	if (!mkdir(INSTANCE, 0755))
 		put(INSTANCE "/buffer_size_kb", "1024");
-	} else {
+	else
 		ASSERT(errno == EEXIST);
-		put(INSTANCE "/events/umbra/enable", "0");
-		put(INSTANCE "/trace", "");
-	}
-	snprintf(enable, sizeof(enable), INSTANCE "/events/umbra/%s%senable", event,
-		 *event ? "/" : "");
-	put(enable, "1");
+	put(INSTANCE "/tracing_on", "0");
+	put(INSTANCE "/trace", "");
+	switch_events('1');
+	put(INSTANCE "/tracing_on", "1");
 }
 
 void trace_stop(void)
 {
-	put(enable, "0");
+	put(INSTANCE "/tracing_on", "0");
+}
+
+void trace_off(void)
+{
+	switch_events('0');
 }
 
 void trace_end(void)

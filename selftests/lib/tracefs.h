@@ -8,17 +8,20 @@
 #define TRACEFS		"/sys/kernel/tracing"
 
 /*
- * Begin to trace @event of events/umbra/, or all of them for "". What a test before left
- * is thrown away. Skips the test where the kernel has no trace.
+ * Begin to trace the events of events/umbra/, and throw away what a test before left. They
+ * are switched on once for all tests of a program, which takes a debug kernel seconds.
+ * Skips the test where the kernel has no trace.
  */
-void trace_start(const char *event);
-/* Stop it; what was traced stays. */
+void trace_start(void);
+/* Record no more; what was traced stays. */
 void trace_stop(void);
+/* Switch the events off. */
+void trace_off(void);
 /* How many events called @event, or of any name for NULL, have @text in theirs? */
 unsigned int trace_count(const char *event, const char *text);
 /* Print what was traced, the first @lines of it. */
 void trace_show(unsigned int lines);
-/* Remove the instance, which is made once for all tests of a program: that takes long. */
+/* Remove the instance, which is made once too. */
 void trace_end(void);
 
 #endif

@@ -139,7 +139,8 @@ static void note_stats(const struct nl_msg *msg, void *arg)
 		return;
 	}
 	seen->vcpus++;
-	EXPECT_EQ(counter(msg, "runs"), 1);
+	/* The kernel may have had something to do meanwhile, and have called again. */
+	EXPECT(counter(msg, "runs") >= 1);
 	EXPECT_EQ(counter(msg, "user_exits"), 1);
 	EXPECT(counter(msg, "root_loads") > 0);
 	nest = nl_nested(msg, UMBRA_NL_A_EXIT, UMBRA_NL_EXIT_NAME, "cpuid");

@@ -97,7 +97,7 @@ TEST(files, "debugfs: a VM's figures and a vCPU's, its histogram the ioctl's")
 	close(fd);
 	fd = open_of("vcpu0");
 	EXPECT_EQ(value_of(fd, "cpuid_exits"), CPUIDS);
-	EXPECT_EQ(value_of(fd, "runs"), 1);
+	EXPECT_EQ(value_of(fd, "user_exits"), 1);
 	do {
 		ASSERT(!ioctl(vm.fd, UMBRA_GET_EXIT_STATS, &want));
 		want.reason++;

@@ -17,9 +17,7 @@ lacking=
 [ -e "$tracing/exits.bt" ] || lacking="the scripts are not there"
 command -v bpftrace >/dev/null || lacking="no bpftrace"
 [ $intel -eq 1 ] || [ "$(uname -r | cut -d. -f1-2)" = 6.1 ] || lacking="they are run on 6.1"
-case " ${HOST_LACKS-} " in
-*" quick-tracing "*) lacking="a kernel without BPF" ;;
-esac
+[ ! -e /sys/kernel/debug/kmemleak ] || lacking="bpftrace takes minutes on the debug kernel"
 if [ -n "$lacking" ]; then
 	skip "the bpftrace scripts" "$lacking"
 	finish

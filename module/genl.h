@@ -25,6 +25,9 @@ void umbra_event_entry_failed(struct umbra_vcpu *vcpu, u64 reason);
 void umbra_event_internal_error(struct umbra_vcpu *vcpu, u32 suberror);
 /* The VM's mode is another than @old, a UMBRA_MMU_*. */
 void umbra_event_mmu_mode(struct umbra_vm *vm, u32 old);
+/* Tables went for want of quota: told once a second, as it may be so at each fault. In vm->srcu. */
+#define UMBRA_QUOTA_EVERY	HZ
+void umbra_event_quota(struct umbra_vm *vm);
 /* umbra_vm_kill() was called, perhaps where nothing may sleep: told once, by who sees it. */
 void umbra_event_death(struct umbra_vm *vm);
 

@@ -15,6 +15,7 @@
 #include "failure.h"
 #include "genl.h"
 #include "genl_priv.h"
+#include "mmu_quota.h"
 #include "stats.h"
 #include "umbra.h"
 
@@ -31,6 +32,7 @@ struct umbra_news {
 	const char *check;
 	u32 suberror;
 	u32 old_mode;
+	u64 quota;
 };
 
 static int put_mode(struct sk_buff *skb, const struct umbra_news *news)
@@ -38,6 +40,16 @@ static int put_mode(struct sk_buff *skb, const struct umbra_news *news)
 	if (umbra_put_subject(skb, news->vm, NULL) ||
 	    nla_put_u32(skb, UMBRA_NL_A_MMU_MODE, READ_ONCE(news->vm->mmu.ops)->id) ||
 	    nla_put_u32(skb, UMBRA_NL_A_OLD_MMU_MODE, news->old_mode))
+		return -EMSGSIZE;
+	return 0;
+}
+
+static int put_quota(struct sk_buff *skb, const struct umbra_news *news)
+{
+	if (umbra_put_subject(skb, news->vm, NULL) ||
+	    nla_put_u64_64bit(skb, UMBRA_NL_A_QUOTA, news->quota, UMBRA_NL_A_PAD) ||
+	    nla_put_u64_64bit(skb, UMBRA_NL_A_RECYCLED, READ_ONCE(news->vm->mmu.recycled),
+			      UMBRA_NL_A_PAD))
 		return -EMSGSIZE;
 	return 0;
 }
@@ -73,6 +85,8 @@ static int put_news(struct sk_buff *skb, const struct umbra_news *news)
 		return put_internal_error(skb, news);
 	case UMBRA_NL_CMD_MMU_MODE:
 		return put_mode(skb, news);
+	case UMBRA_NL_CMD_MMU_QUOTA:
+		return put_quota(skb, news);
 	default:
 		return umbra_put_subject(skb, news->vm, news->vcpu);
 	}
@@ -164,6 +178,19 @@ void umbra_event_internal_error(struct umbra_vcpu *vcpu, u32 suberror)
 void umbra_event_mmu_mode(struct umbra_vm *vm, u32 old)
 {
 	tell(&(struct umbra_news){ .cmd = UMBRA_NL_CMD_MMU_MODE, .vm = vm, .old_mode = old });
+}
+
+void umbra_event_quota(struct umbra_vm *vm)
+{
+	unsigned long told = READ_ONCE(vm->listing.quota_told), now = jiffies;
+
+	/* Of several vCPUs one tells. */
+	if (time_before(now, told + UMBRA_QUOTA_EVERY) ||
+	    cmpxchg(&vm->listing.quota_told, told, now) != told)
+		return;
+	tell(&(struct umbra_news){
+		.cmd = UMBRA_NL_CMD_MMU_QUOTA, .vm = vm, .quota = umbra_shadow_quota(vm),
+	});
 }
 
 void umbra_event_death(struct umbra_vm *vm)

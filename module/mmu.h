@@ -96,6 +96,7 @@ struct umbra_vcpu_mmu {
  * @root_level: its levels
  * @shadow: shadow modes' tables, mmu_shadow.c (M)
  * @quota: how many tables a shadow may have; 0: by the size of memory
+ * @recycled: how many tables went for want of quota (M)
  * @shrink: among the VMs that mmu_quota.c knows
  * @invalidate_seq: grows at the end of each invalidation of host memory, and
  *	when the slots change (M)
@@ -117,6 +118,7 @@ struct umbra_vm_mmu {
 	u8 root_level;
 	struct umbra_vm_shadow *shadow;
 	unsigned long quota;
+	u64 recycled;
 	struct list_head shrink;
 	unsigned long invalidate_seq;
 	int invalidate_active;

@@ -17,6 +17,7 @@
 #include <linux/umbra.h>
 
 #include "backend.h"
+#include "genl.h"
 #include "gwalk.h"
 #include "mmu_quota.h"
 #include "shadow.h"
@@ -267,12 +268,24 @@ static void sync_roots(struct umbra_vm *vm, const struct umbra_vcpu_shadow *sv)
 	}
 }
 
+/* mmu_lock held for writing. Some tables had to go: who calls tells of it without the lock. */
+static bool make_room(struct umbra_vm *vm)
+{
+	unsigned int gone = shadow_make_room(core_of(vm));
+
+	if (likely(!gone))
+		return false;
+	WRITE_ONCE(vm->mmu.recycled, vm->mmu.recycled + gone);
+	return true;
+}
+
 static int shadow_load_root(struct umbra_vcpu *vcpu)
 {
 	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
 	struct umbra_vm *vm = vcpu->vm;
 	struct shadow_page *old[4];
 	unsigned int roots;
+	bool tight;
 	int idx, r;
 
 	r = fill_pool(&sv->pool);
@@ -282,7 +295,7 @@ static int shadow_load_root(struct umbra_vcpu *vcpu)
 	/* The guest's tables may be read, by slots. */
 	idx = srcu_read_lock(&vm->srcu);
 	write_lock(&vm->mmu_lock);
-	shadow_make_room(core_of(vm));
+	tight = make_room(vm);
 	if (sv->resync)
 		shadow_distrust(core_of(vm));
 	sv->resync = false;
@@ -293,6 +306,8 @@ static int shadow_load_root(struct umbra_vcpu *vcpu)
 	put_roots(vm, old, roots);
 	settle(vm);
 	write_unlock(&vm->mmu_lock);
+	if (unlikely(tight))
+		umbra_event_quota(vm);
 	srcu_read_unlock(&vm->srcu, idx);
 	return 0;
 }
@@ -493,6 +508,7 @@ static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struc
 	struct umbra_vm *vm = vcpu->vm;
 	struct shadow_page *root;
 	struct umbra_pfn pfn;
+	bool tight = false;
 
 	if (r)
 		return r;
@@ -510,7 +526,7 @@ static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struc
 	root = root_of(vcpu, map->gva);
 	if (root && !umbra_mmu_stale(vm, seq, umbra_slot_hva(slot, gfn))) {
 		set_quota(vm);
-		shadow_make_room(core_of(vm));
+		tight = make_room(vm);
 		result = shadow_map(core_of(vm), &vcpu->mmu.shadow->pool, root, map);
 		umbra_pfn_mapped(&pfn);
 		if (map->write && result == SHADOW_MAPPED)
@@ -519,6 +535,8 @@ static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struc
 	settle(vm);
 	write_unlock(&vm->mmu_lock);
 	umbra_pfn_put(&pfn);
+	if (unlikely(tight))
+		umbra_event_quota(vm);
 	return result == SHADOW_EMULATE ? must_emulate(vcpu) : UMBRA_FAULT_DONE;
 }
 

@@ -55,6 +55,7 @@ static void describe_maker(struct umbra_listing *listing)
 	get_task_comm(listing->comm, current->group_leader);
 	ratelimit_state_init(&listing->limit, LIMIT_INTERVAL, LIMIT_BURST);
 	ratelimit_set_flags(&listing->limit, RATELIMIT_MSG_ON_RELEASE);
+	listing->quota_told = jiffies - UMBRA_QUOTA_EVERY;
 }
 
 int umbra_registry_add(struct umbra_vm *vm)

@@ -21,6 +21,7 @@ struct umbra_vm;
  * @comm: its name at that time (c)
  * @dir: in debugfs (c)
  * @limit: of the events that a guest or its VMM can cause as often as it likes
+ * @quota_told: when the VM's quota was told of last, in jiffies (a)
  * @ran: a vCPU has run (a)
  * @death_told: the event of its death was sent (a)
  */
@@ -31,6 +32,7 @@ struct umbra_listing {
 	char comm[TASK_COMM_LEN];
 	struct dentry *dir;
 	struct ratelimit_state limit;
+	unsigned long quota_told;
 	bool ran;
 	bool death_told;
 };

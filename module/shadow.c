@@ -296,12 +296,11 @@ unsigned int shadow_zap_unused(struct shadow *m, unsigned int count)
 	return n;
 }
 
-void shadow_make_room(struct shadow *m)
+unsigned int shadow_make_room(struct shadow *m)
 {
 	unsigned long wanted = m->nr - m->used + SHADOW_LEVELS;
 
-	if (wanted > m->quota)
-		shadow_zap_unused(m, wanted - m->quota);
+	return wanted > m->quota ? shadow_zap_unused(m, wanted - m->quota) : 0;
 }
 
 /* ------------------------------ tables ------------------------------ */

@@ -196,8 +196,8 @@ enum shadow_result { SHADOW_MAPPED, SHADOW_RETRY, SHADOW_EMULATE };
 
 /* Forget up to @count of the oldest tables but roots in use: how many. */
 unsigned int shadow_zap_unused(struct shadow *m, unsigned int count);
-/* Room for what one fault makes; roots in use stay. */
-void shadow_make_room(struct shadow *m);
+/* Room for what one fault makes; roots in use stay. How many tables had to go for it. */
+unsigned int shadow_make_room(struct shadow *m);
 /* A root, with one more user; NULL: the pool is empty. */
 struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, u64 gfn,
 				    union shadow_role role);

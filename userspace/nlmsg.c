@@ -25,6 +25,7 @@ static const char *const types[] = {
 	[UMBRA_NL_CMD_INTERNAL_ERROR] = "internal-error",
 	[UMBRA_NL_CMD_MMU_MODE] = "mmu-mode",
 	[UMBRA_NL_CMD_STATS] = "stats",
+	[UMBRA_NL_CMD_MMU_QUOTA] = "mmu-quota",
 };
 
 static const char *const states[] = { "new", "running", "dead" };
@@ -96,6 +97,8 @@ static const struct {
 	[UMBRA_NL_A_CHECK] = { "check", text_object },
 	[UMBRA_NL_A_SUBERROR] = { "suberror", number_object },
 	[UMBRA_NL_A_TSC_KHZ] = { "tsc_khz", number_object },
+	[UMBRA_NL_A_QUOTA] = { "quota", number_object },
+	[UMBRA_NL_A_RECYCLED] = { "recycled", number_object },
 };
 
 /* A member that @object may have; where it can't be made, it is left out. */

@@ -164,6 +164,7 @@ static const struct {
 } details[] = {
 	{ "pid", "process" }, { "uid", "user" }, { "state", "state" }, { "mmu", "mmu" },
 	{ "old_mmu", "was" }, { "cpus", "cpus" }, { "tid", "thread" }, { "suberror", "suberror" },
+	{ "quota", "quota" }, { "recycled", "recycled" },
 };
 
 static void print_value(FILE *out, const json_t *value)

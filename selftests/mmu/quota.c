@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "guest.h"
+#include "nl.h"
 #include "vm.h"
 
 #define PAGE	4096UL
@@ -141,6 +142,49 @@ TEST_EACH(lowered, "quota: what is lowered frees tables at once, and the guest g
 	EXPECT(figure("mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
 	vcpu_run_to_sync(v, 2);
 	vcpu_run_to_sync(v, 3);
+}
+
+static struct nl nl;
+
+static void count_quota(struct nl_msg *msg, unsigned int *events, uint64_t *recycled)
+{
+	if (msg->cmd != UMBRA_NL_CMD_MMU_QUOTA)
+		return;
+	EXPECT_EQ(nl_u64(msg, UMBRA_NL_A_QUOTA), LEAST);
+	EXPECT(nl_u64(msg, UMBRA_NL_A_RECYCLED) > *recycled);
+	*recycled = nl_u64(msg, UMBRA_NL_A_RECYCLED);
+	++*events;
+}
+
+TEST_EACH(told, "quota: netlink tells that tables had to go, once a second at most, shadow-", modes,
+	  mode)
+{
+	uint64_t recycled = 0, all, since = now_ns(), seconds;
+	unsigned int events = 0;
+	struct nl_msg msg;
+	struct vcpu *v;
+	uint32_t id;
+
+	if (getuid())
+		SKIP("wants root, who may listen");
+	nl_open(&nl);
+	v = start_spaces(mode->id, 200);
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
+	id = nl_own_vm(&nl);
+	EXPECT_OK(nl_join(&nl, nl.events));
+	vcpu_run_to_sync(v, 1);
+	vcpu_run_to_sync(v, 2);
+	seconds = (now_ns() - since) / 1000000000;
+	all = figure("mmu_recycled");
+	vm_free(&vm);
+	do {
+		ASSERT(nl_next(&nl, &msg) == 1);
+		if (nl_u32(&msg, UMBRA_NL_A_VM_ID) == id)
+			count_quota(&msg, &events, &recycled);
+	} while (nl_u32(&msg, UMBRA_NL_A_VM_ID) != id || msg.cmd != UMBRA_NL_CMD_VM_GONE);
+	EXPECT(events >= 1 && events <= 2 + seconds);
+	/* 200 spaces have a root at least each, of which so many may stay. */
+	EXPECT(all >= recycled && all >= 200 - LEAST - RESERVE);
 }
 
 TEST_EACH(pressure, "quota: a host short of memory takes tables, and the guest goes on, shadow-", modes,

@@ -31,6 +31,7 @@
  * @UMBRA_NL_CMD_INTERNAL_ERROR: event: KVM_RUN gave KVM_EXIT_INTERNAL_ERROR
  * @UMBRA_NL_CMD_MMU_MODE: event: the VM's memory is virtualized in another way
  * @UMBRA_NL_CMD_STATS: group stats: a VM's figures, once in a while
+ * @UMBRA_NL_CMD_MMU_QUOTA: event: a shadow needs more tables than it may have: some went
  */
 enum umbra_nl_cmd {
 	UMBRA_NL_CMD_UNSPEC,
@@ -48,6 +49,7 @@ enum umbra_nl_cmd {
 	UMBRA_NL_CMD_INTERNAL_ERROR,
 	UMBRA_NL_CMD_MMU_MODE,
 	UMBRA_NL_CMD_STATS,
+	UMBRA_NL_CMD_MMU_QUOTA,
 	__UMBRA_NL_CMD_MAX,
 	UMBRA_NL_CMD_MAX = __UMBRA_NL_CMD_MAX - 1
 };
@@ -76,6 +78,8 @@ enum umbra_nl_cmd {
  * @UMBRA_NL_A_TSC_KHZ: u32, the ticks of the figures, a millisecond
  * @UMBRA_NL_A_COUNTER: nested, enum umbra_nl_counter_attr; any number of them
  * @UMBRA_NL_A_EXIT: nested, enum umbra_nl_exit_attr; one for each reason that occurred
+ * @UMBRA_NL_A_QUOTA: u64, how many tables a shadow may have
+ * @UMBRA_NL_A_RECYCLED: u64, how many went for want of quota since the VM was made
  */
 enum umbra_nl_attr {
 	UMBRA_NL_A_UNSPEC,
@@ -101,6 +105,8 @@ enum umbra_nl_attr {
 	UMBRA_NL_A_TSC_KHZ,
 	UMBRA_NL_A_COUNTER,
 	UMBRA_NL_A_EXIT,
+	UMBRA_NL_A_QUOTA,
+	UMBRA_NL_A_RECYCLED,
 	__UMBRA_NL_A_MAX,
 	UMBRA_NL_A_MAX = __UMBRA_NL_A_MAX - 1
 };

@@ -59,12 +59,65 @@ static void wait_for(double seconds)
 	nanosleep(&t, NULL);
 }
 
+/* What is looked at, and how. */
+struct watch {
+	struct kernel k;
+	const struct options *o;
+	const char *arg;	/* stat's: the VM */
+	json_t *vm;
+	/* An exit code; nothing in *@found: that was the end, and no failure. */
+	int (*look)(struct watch *w, bool first, json_t **found);
+	/* The same; @before is NULL the first time. */
+	int (*print)(const struct watch *w, const json_t *before, const json_t *found,
+		     double seconds);
+};
+
+/* As often as was wanted. */
+static int follow(struct watch *w)
+{
+	json_t *before = NULL, *found;
+	int code = UMBRA_EXIT_OK;
+	double at = 0, last;
+	long i;
+
+	for (i = 0; !code && (!w->o->count || i < w->o->count); i++) {
+		if (i)
+			wait_for(w->o->interval);
+		found = NULL;
+		code = w->look(w, !i, &found);
+		if (code || !found)
+			break;
+		last = at;
+		at = now();
+		code = w->print(w, before, found, at - last);
+		json_decref(before);
+		before = found;
+	}
+	json_decref(before);
+	return code;
+}
+
 /* ------------------------------ stat ------------------------------ */
 
-static int print_stat(const json_t *before, const json_t *sum, double seconds,
-		      const struct options *o)
+static int look_at_one(struct watch *w, bool first, json_t **sum)
 {
-	if (!o->as_json) {
+	struct umbra_err err;
+	int ret = find_figures(&w->k, w->vm, w->o->vcpu, sum, &err);
+
+	if (!ret || (ret == -ENOENT && !first))
+		return UMBRA_EXIT_OK;
+	if (ret != -EINVAL)
+		return find_failure("stat", w->arg, ret, &err);
+	complain("stat %s: %s", w->arg, err.text);
+	return UMBRA_EXIT_USAGE;
+}
+
+static int print_stat(const struct watch *w, const json_t *before, const json_t *sum,
+		      double seconds)
+{
+	if (!w->o->as_json) {
+		if (before)
+			putchar('\n');
 		view_figures(stdout, before, sum, seconds);
 		return UMBRA_EXIT_OK;
 	}
@@ -73,78 +126,42 @@ static int print_stat(const json_t *before, const json_t *sum, double seconds,
 	return putchar('\n') == EOF ? UMBRA_EXIT_INTERNAL : UMBRA_EXIT_OK;
 }
 
-/* Until its end, which is no failure, or so often as was wanted. */
-static int follow_stat(struct kernel *k, const json_t *vm, const char *arg, const struct options *o)
-{
-	json_t *before = NULL, *sum;
-	double at = 0, last;
-	struct umbra_err err;
-	int code = UMBRA_EXIT_OK;
-	long i;
-
-	for (i = 0; !code && (!o->count || i < o->count); i++) {
-		int ret;
-
-		if (i)
-			wait_for(o->interval);
-		ret = find_figures(k, vm, o->vcpu, &sum, &err);
-		if (ret) {
-			if (ret == -EINVAL) {
-				complain("stat %s: %s", arg, err.text);
-				code = UMBRA_EXIT_USAGE;
-			} else if (ret != -ENOENT || !i) {
-				code = find_failure("stat", arg, ret, &err);
-			}
-			break;
-		}
-		last = at;
-		at = now();
-		if (i && !o->as_json)
-			putchar('\n');
-		code = print_stat(before, sum, at - last, o);
-		json_decref(before);
-		before = sum;
-	}
-	json_decref(before);
-	return code;
-}
-
 static int stat_vm(const char *arg, const struct options *o)
 {
+	struct watch w = { .o = o, .arg = arg, .look = look_at_one, .print = print_stat };
 	struct umbra_err err;
-	struct kernel k;
-	json_t *vm;
-	int ret = kernel_open(&k, &err);
+	int ret = kernel_open(&w.k, &err);
 
 	if (ret)
 		return kernel_failure("stat", ret, &err);
-	ret = find_vm(&k, arg, &vm, &err);
-	ret = ret ? find_failure("stat", arg, ret, &err) : follow_stat(&k, vm, arg, o);
-	json_decref(vm);
-	kernel_close(&k);
+	ret = find_vm(&w.k, arg, &w.vm, &err);
+	ret = ret ? find_failure("stat", arg, ret, &err) : follow(&w);
+	json_decref(w.vm);
+	kernel_close(&w.k);
 	return ret;
 }
 
 /* ------------------------------ top ------------------------------ */
 
 /* All VMs and the sums of their figures: an array of {"vm","sum"}. */
-static int look(struct kernel *k, json_t **all, struct umbra_err *err)
+static int look_at_all(struct watch *w, bool first, json_t **all)
 {
 	json_t *vms, *vm, *sum;
+	struct umbra_err err;
 	size_t i;
-	int ret = kernel_dump(k, UMBRA_NL_CMD_VM_GET, 0, &vms, err);
+	int ret = kernel_dump(&w->k, UMBRA_NL_CMD_VM_GET, 0, &vms, &err);
 
-	*all = NULL;
+	(void)first;
 	if (ret)
-		return ret;
+		return kernel_failure("top", ret, &err);
 	*all = json_array();
 	json_array_foreach(vms, i, vm) {
 		/* One that has just ended is not shown. */
-		if (!find_figures(k, vm, -1, &sum, err))
+		if (!find_figures(&w->k, vm, -1, &sum, &err))
 			json_array_append_new(*all, json_pack("{s:O,s:o}", "vm", vm, "sum", sum));
 	}
 	json_decref(vms);
-	return 0;
+	return UMBRA_EXIT_OK;
 }
 
 /* What was seen of the same VM the last time; NULL: nothing. */
@@ -161,11 +178,13 @@ static const json_t *seen_before(const json_t *all, const json_t *vm)
 	return NULL;
 }
 
-static int print_top(const json_t *before, const json_t *all, double seconds)
+static int print_top(const struct watch *w, const json_t *before, const json_t *all,
+		     double seconds)
 {
 	size_t i, count = json_array_size(all);
 	struct view_row *rows = calloc(count + 1, sizeof(rows[0]));
 
+	(void)w;
 	if (!rows) {
 		complain("no memory");
 		return UMBRA_EXIT_INTERNAL;
@@ -179,51 +198,23 @@ static int print_top(const json_t *before, const json_t *all, double seconds)
 	}
 	if (isatty(STDOUT_FILENO))
 		fputs("\033[H\033[J", stdout);
+	else if (before)
+		putchar('\n');
 	view_top(stdout, rows, count, seconds);
 	free(rows);
 	return ferror(stdout) ? UMBRA_EXIT_INTERNAL : UMBRA_EXIT_OK;
 }
 
-static int follow_top(struct kernel *k, const struct options *o)
-{
-	json_t *before = NULL, *all;
-	double at = 0, last;
-	struct umbra_err err;
-	int code = UMBRA_EXIT_OK;
-	long i;
-
-	for (i = 0; !code && (!o->count || i < o->count); i++) {
-		int ret;
-
-		if (i)
-			wait_for(o->interval);
-		ret = look(k, &all, &err);
-		if (ret) {
-			code = kernel_failure("top", ret, &err);
-			break;
-		}
-		last = at;
-		at = now();
-		if (i && !isatty(STDOUT_FILENO))
-			putchar('\n');
-		code = print_top(before, all, at - last);
-		json_decref(before);
-		before = all;
-	}
-	json_decref(before);
-	return code;
-}
-
 static int top(const struct options *o)
 {
+	struct watch w = { .o = o, .look = look_at_all, .print = print_top };
 	struct umbra_err err;
-	struct kernel k;
-	int ret = kernel_open(&k, &err);
+	int ret = kernel_open(&w.k, &err);
 
 	if (ret)
 		return kernel_failure("top", ret, &err);
-	ret = follow_top(&k, o);
-	kernel_close(&k);
+	ret = follow(&w);
+	kernel_close(&w.k);
 	return ret;
 }
 

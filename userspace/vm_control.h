@@ -22,4 +22,13 @@ void vm_control_close(struct vm *vm);
 enum message_code vm_exits_begin(void *ctx, json_t *args, struct umbra_err *err);
 json_t *vm_exits(void *ctx, json_t *args, struct umbra_err *err);
 
+/**
+ * vm_exits_sum() - the exits for a reason, as the kernel counts them
+ * @only: of this vCPU; less than 0: of all together
+ *
+ * Return: 0; -ERANGE: past the last reason; -ENOTTY: not Umbra's device; another errno.
+ */
+int vm_exits_sum(struct vm *vm, int only, uint32_t reason, struct umbra_exit_stats *sum,
+		 struct umbra_err *err);
+
 #endif

@@ -5,9 +5,8 @@
 
 #include "vm_control.h"
 
-/* One reason of one vCPU, or summed over all of them. Return: 0 or a negative errno. */
-static int add_reason(struct vm *vm, int only, uint32_t reason, struct umbra_exit_stats *sum,
-		      struct umbra_err *err)
+int vm_exits_sum(struct vm *vm, int only, uint32_t reason, struct umbra_exit_stats *sum,
+		 struct umbra_err *err)
 {
 	struct umbra_exit_stats one;
 	unsigned int i, b;
@@ -53,7 +52,7 @@ json_t *vm_exits(void *ctx, json_t *args, struct umbra_err *err)
 	json_t *reasons = json_array();
 	uint32_t reason, khz = 0;
 
-	for (reason = 0; !(ret = add_reason(ctx, only, reason, &s, err)); reason++) {
+	for (reason = 0; !(ret = vm_exits_sum(ctx, only, reason, &s, err)); reason++) {
 		khz = s.tsc_khz;
 		if (s.count)
 			json_array_append_new(reasons, reason_object(&s));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "vm.h"
+#include "vm_control.h"
 
 #define FIGURE_NAME_MAX	128
 
@@ -65,21 +66,18 @@ static uint64_t kvm_exits(const struct vm *vm)
 
 void vm_mark(void *ctx, unsigned int nr)
 {
-	struct umbra_exit_stats one;
+	struct umbra_exit_stats sum;
 	struct vm *vm = ctx;
 	uint32_t reason;
-	unsigned int i;
 
 	vm->mark_exits[nr].total = kvm_exits(vm);
 	for (reason = 0; reason < EXIT_REASONS_MAX; reason++) {
-		for (i = 0; i < vm->cfg->cpus; i++) {
-			/* Past the last one, or on stock KVM, which tells of none. */
-			if (umbra_exit_stats(&vm->kvm, vm->vcpus[i].kvm.id, reason, &one, NULL))
-				return;
-			vm->mark_exits[nr].by[reason].count += one.count;
-			vm->mark_exits[nr].by[reason].ticks += one.ticks;
-		}
-		memcpy(vm->mark_exits[nr].by[reason].name, one.name, sizeof(one.name));
+		/* Past the last one, or on stock KVM, which tells of none. */
+		if (vm_exits_sum(vm, -1, reason, &sum, NULL))
+			return;
+		vm->mark_exits[nr].by[reason].count = sum.count;
+		vm->mark_exits[nr].by[reason].ticks = sum.ticks;
+		memcpy(vm->mark_exits[nr].by[reason].name, sum.name, sizeof(sum.name));
 	}
 }
 

@@ -40,7 +40,8 @@ has_unit := $(wildcard selftests/unit/Makefile)
 all: module userspace selftests guest
 
 toolchain:
-	@$(need) gcc make libc6-dev linux-libc-dev libjansson-dev libnl-genl-3-dev python3
+	@$(need) gcc make libc6-dev linux-libc-dev libjansson-dev libnl-genl-3-dev \
+		python3 python3-yaml
 
 module:
 	$(if $(has_module),$(if $(KDIR),scripts/build-module $(KDIR),$(foreach s,$(series),scripts/build-module $(s) &&) :))

@@ -50,6 +50,13 @@ $(OUT)/.obj/%.o: %.S
 	$(say) AS $<
 	$(Q)$(CC) $(CFLAGS) $(TEST_CFLAGS) -c -o $@ $<
 
+$(OUT)/.obj/gen/nl_spec.inc: ../uapi/linux/umbra_netlink.yaml ../scripts/netlink-spec
+	@mkdir -p $(@D)
+	$(say) GEN $@
+	$(Q)../scripts/netlink-spec $< > $@.new && mv $@.new $@
+$(OUT)/.obj/lib/nl_spec.o: $(OUT)/.obj/gen/nl_spec.inc
+$(OUT)/.obj/lib/nl_spec.o: TEST_CFLAGS += -I$(OUT)/.obj/gen
+
 $(GEN): $(OUT)/%: $(OUT)/.obj/%.o $(LIB_OBJ)
 	@mkdir -p $(@D)
 	$(say) LD $@

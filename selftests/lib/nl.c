@@ -8,6 +8,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "nl_spec.h"
 #include "vm.h"
 
 struct request {
@@ -110,7 +111,7 @@ static void take_apart(struct nl_msg *msg, const struct nlmsghdr *nlh)
 	msg->end = (const char *)nlh + nlh->nlmsg_len;
 	for (attr = attr_at((const char *)genl + GENL_HDRLEN, msg->end); attr;
 	     attr = attr_after(attr, msg->end)) {
-		ASSERT(type_of(attr) <= UMBRA_NL_A_MAX);
+		nl_spec_check(msg->cmd, attr);
 		if (!msg->attr[type_of(attr)])
 			msg->attr[type_of(attr)] = attr;
 	}
@@ -184,12 +185,21 @@ const char *nl_text(const struct nl_msg *msg, int attr)
 	return text_of(msg->attr[attr]);
 }
 
+const struct nlattr *nl_first(const struct nlattr *nest)
+{
+	return attr_at(nl_data(nest), (const char *)nest + nest->nla_len);
+}
+
+const struct nlattr *nl_after(const struct nlattr *in, const struct nlattr *nest)
+{
+	return attr_after(in, (const char *)nest + nest->nla_len);
+}
+
 const struct nlattr *nl_inside(const struct nlattr *nest, int attr)
 {
-	const char *end = (const char *)nest + nest->nla_len;
 	const struct nlattr *in;
 
-	for (in = attr_at(nl_data(nest), end); in; in = attr_after(in, end))
+	for (in = nl_first(nest); in; in = nl_after(in, nest))
 		if (type_of(in) == attr)
 			return in;
 	return NULL;
@@ -208,10 +218,9 @@ const struct nlattr *nl_nested(const struct nl_msg *msg, int attr, int name_attr
 /* The groups' numbers, which the controller lists one nested in the other. */
 static void note_groups(struct nl *nl, const struct nlattr *groups)
 {
-	const char *end = (const char *)groups + groups->nla_len;
 	const struct nlattr *g;
 
-	for (g = attr_at(nl_data(groups), end); g; g = attr_after(g, end)) {
+	for (g = nl_first(groups); g; g = nl_after(g, groups)) {
 		const char *name = text_of(nl_inside(g, CTRL_ATTR_MCAST_GRP_NAME));
 		uint32_t id = *(uint32_t *)nl_data(nl_inside(g, CTRL_ATTR_MCAST_GRP_ID));
 
@@ -219,8 +228,21 @@ static void note_groups(struct nl *nl, const struct nlattr *groups)
 			nl->events = id;
 		else if (!strcmp(name, UMBRA_NL_GROUP_STATS))
 			nl->stats = id;
+		nl->groups++;
 	}
 	ASSERT(nl->events && nl->stats);
+}
+
+static void note_ops(struct nl *nl, const struct nlattr *ops)
+{
+	const struct nlattr *op;
+
+	for (op = nl_first(ops); op; op = nl_after(op, ops)) {
+		uint32_t cmd = *(uint32_t *)nl_data(nl_inside(op, CTRL_ATTR_OP_ID));
+
+		ASSERT(cmd <= UMBRA_NL_CMD_MAX);
+		nl->can[cmd] = *(uint32_t *)nl_data(nl_inside(op, CTRL_ATTR_OP_FLAGS));
+	}
 }
 
 static void resolve(struct nl *nl)
@@ -251,6 +273,8 @@ static void resolve(struct nl *nl)
 			nl->family = *(uint16_t *)nl_data(attr);
 		else if (type_of(attr) == CTRL_ATTR_MCAST_GROUPS)
 			note_groups(nl, attr);
+		else if (type_of(attr) == CTRL_ATTR_OPS)
+			note_ops(nl, attr);
 	}
 	ASSERT(nl->family && nl->events);
 }

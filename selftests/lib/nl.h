@@ -18,6 +18,8 @@ struct nl {
 	uint16_t family;
 	uint32_t seq;
 	uint32_t events, stats;		/* the groups' numbers */
+	unsigned int groups;		/* how many there are */
+	uint32_t can[UMBRA_NL_CMD_MAX + 1];	/* what each request can, GENL_CMD_CAP_* */
 	/* What was received and not taken yet. */
 	char buf[65536] __attribute__((aligned(4)));
 	size_t pos, len;
@@ -53,6 +55,9 @@ const char *nl_text(const struct nl_msg *msg, int attr);
 /* Of the nested attributes of one kind, the one whose string @name_attr is @name; or NULL. */
 const struct nlattr *nl_nested(const struct nl_msg *msg, int attr, int name_attr,
 			       const char *name);
+/* The first attribute inside a nested one, the one after it; NULL: there is none. */
+const struct nlattr *nl_first(const struct nlattr *nest);
+const struct nlattr *nl_after(const struct nlattr *in, const struct nlattr *nest);
 /* An attribute inside a nested one, or NULL; its payload. */
 const struct nlattr *nl_inside(const struct nlattr *nest, int attr);
 const void *nl_data(const struct nlattr *attr);

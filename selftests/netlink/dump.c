@@ -10,6 +10,7 @@
 
 #include "guest.h"
 #include "nl.h"
+#include "nl_spec.h"
 #include "vm.h"
 
 #define CPUIDS	100
@@ -334,6 +335,24 @@ TEST(chance, "1,000 requests with some bytes changed by chance are answered or d
 	nl_ask(&nl, UMBRA_NL_CMD_VM_GET, 0, UMBRA_NL_A_VM_ID, id);
 	ASSERT(nl_next(&nl, &msg) == 1);
 	EXPECT_EQ(nl_u32(&msg, UMBRA_NL_A_PID), getpid());
+}
+
+TEST(spec, "the family's requests and groups are those of its description")
+{
+	char groups[64];
+	unsigned int cmd;
+
+	nl_open(&nl);
+	for (cmd = 1; cmd <= UMBRA_NL_CMD_MAX; cmd++) {
+		const struct nl_spec_op *op = &nl_spec_ops[cmd];
+
+		EXPECT_MSG(!(nl.can[cmd] & GENL_CMD_CAP_DO) == !op->can_do, "do %s", op->name);
+		EXPECT_MSG(!(nl.can[cmd] & GENL_CMD_CAP_DUMP) == !op->can_dump, "dump %s",
+			   op->name);
+	}
+	snprintf(groups, sizeof(groups), "%s %s", UMBRA_NL_GROUP_EVENTS, UMBRA_NL_GROUP_STATS);
+	EXPECT(!strcmp(groups, nl_spec_groups));
+	EXPECT_EQ(nl.groups, 2);
 }
 
 /* ---- who may see what ---- */

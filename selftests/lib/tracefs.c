@@ -56,6 +56,76 @@ void trace_off(void)
 	switch_events('0');
 }
 
+static void put_ring(const struct trace_ring *ring, const char *file, const char *text)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), TRACEFS "/instances/%s/%s", ring->name, file);
+	put(path, text);
+}
+
+static void switch_ring(const struct trace_ring *ring, const char *on)
+{
+	char file[128];
+
+	snprintf(file, sizeof(file), "events/umbra/%s%senable", ring->event,
+		 *ring->event ? "/" : "");
+	put_ring(ring, file, on);
+}
+
+void trace_ring_start(const struct trace_ring *ring)
+{
+	char text[256];
+
+	if (access(TRACEFS "/events", F_OK))
+		SKIP("no tracefs on " TRACEFS);
+	snprintf(text, sizeof(text), TRACEFS "/instances/%s", ring->name);
+	/* One that was left by a test that was killed. */
+	ASSERT(!rmdir(text) || errno == ENOENT);
+	ASSERT(!mkdir(text, 0755));
+	snprintf(text, sizeof(text), "%u", ring->kib);
+	put_ring(ring, "buffer_size_kb", text);
+	switch_ring(ring, "1");
+}
+
+/* What a CPU's buffer says of itself: "NAME: NUMBER" lines, others too. */
+static void add_lost(struct trace_lost *sum, FILE *f)
+{
+	static const char *const lost[] = { "overrun: ", "commit overrun: ", "dropped events: " };
+	unsigned long long n;
+	char line[128];
+	size_t i;
+
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "entries: %llu", &n) == 1)
+			sum->kept += n;
+		for (i = 0; i < ARRAY_SIZE(lost); i++)
+			if (!strncmp(line, lost[i], strlen(lost[i])))
+				sum->lost += strtoull(line + strlen(lost[i]), NULL, 10);
+	}
+}
+
+struct trace_lost trace_ring_end(const struct trace_ring *ring)
+{
+	struct trace_lost sum = { 0, 0 };
+	long cpu, cpus = sysconf(_SC_NPROCESSORS_CONF);
+	char path[256];
+	FILE *f;
+
+	switch_ring(ring, "0");
+	for (cpu = 0; cpu < cpus; cpu++) {
+		snprintf(path, sizeof(path), TRACEFS "/instances/%s/per_cpu/cpu%ld/stats",
+			 ring->name, cpu);
+		f = fopen(path, "r");
+		ASSERT_MSG(f, "%s: %s", path, strerror(errno));
+		add_lost(&sum, f);
+		fclose(f);
+	}
+	snprintf(path, sizeof(path), TRACEFS "/instances/%s", ring->name);
+	ASSERT(!rmdir(path));
+	return sum;
+}
+
 void trace_end(void)
 {
 	ASSERT(!rmdir(INSTANCE) || errno == ENOENT);

@@ -4,8 +4,25 @@
 #define SELFTESTS_TRACEFS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #define TRACEFS		"/sys/kernel/tracing"
+
+/* An instance with a buffer of so many KiB for each CPU: @event of the module's, or all for "". */
+struct trace_ring {
+	const char *name;
+	const char *event;
+	unsigned int kib;
+};
+
+/* Of how many events it was told, and how many of those it has no more or never had. */
+struct trace_lost {
+	uint64_t kept, lost;
+};
+
+void trace_ring_start(const struct trace_ring *ring);
+/* Switch it off, count, and remove it. */
+struct trace_lost trace_ring_end(const struct trace_ring *ring);
 
 /*
  * Begin to trace the events of events/umbra/, and throw away what a test before left. They

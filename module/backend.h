@@ -28,6 +28,7 @@ struct umbra_backend_caps {
 	bool next_rip;		/* exits tell where the instruction ends */
 	bool tsc_scaling;
 	bool exit_timer;	/* set_timer() is there, and used */
+	bool apicv;		/* set_apic_virt() is there, and used */
 	bool tsc_aux;		/* MSR_TSC_AUX is the guest's while it runs */
 	u64 spec_ctrl;		/* so is MSR_IA32_SPEC_CTRL: its bits that the CPU has */
 	u64 host_efer;
@@ -70,7 +71,7 @@ struct umbra_backend_caps {
  * nmi_allowed		owner
  * inject_exception inject_irq inject_nmi	owner	from vcpu->events, for the next entry
  * cancel_inject	owner				entry did not happen: requeue what was injected
- * set_tpr_intercept	owner				exit when the guest lowers its TPR (an interrupt waits for that)
+ * set_tpr_threshold	owner				exit when the guest lowers its TPR (an interrupt waits for that), to less than @class or at all; 0: never
  * want_irq_window want_nmi_window	owner		exit as soon as one could be delivered
  * get_nmi_mask, set_nmi_mask	owner
  * mode_changed		loaded				vcpu->mmu.shadow came or went: what hangs on it; control registers and PDPTEs are in regs
@@ -82,6 +83,8 @@ struct umbra_backend_caps {
  * cpuid_changed	owner				intercepts that hang on CPUID
  * dump			owner				hardware words for FAIL_ENTRY; returns the reason
  * set_timer		owner				exit UMBRA_EXIT_TIMER, once, when the guest's TSC shows @deadline; 0: none
+ * set_apic_virt	owner				the CPU gives the guest its interrupts, and works on umbra_lapic_page(), of an x2APIC: reads of @regs (a bit for each 16 bytes), TPR, EOI, IPIs to itself; 0: it does not
+ * apic_changed		owner, with that on		the highest vectors in IRR and ISR, or 0; EOI of @ends is UMBRA_EXIT_EOI
  * vmcs_counts		owner				how often a VMCS was accessed; errno
  * describe_failure	owner				the rest of what an entry that failed is told by
  */
@@ -127,7 +130,7 @@ struct umbra_backend_caps {
 	R(void, inject_irq, struct umbra_vcpu *vcpu)				\
 	R(void, inject_nmi, struct umbra_vcpu *vcpu)				\
 	R(void, cancel_inject, struct umbra_vcpu *vcpu)				\
-	R(void, set_tpr_intercept, struct umbra_vcpu *vcpu, bool on)		\
+	R(void, set_tpr_threshold, struct umbra_vcpu *vcpu, u8 class)		\
 	R(void, want_irq_window, struct umbra_vcpu *vcpu)			\
 	R(void, want_nmi_window, struct umbra_vcpu *vcpu)			\
 	R(bool, get_nmi_mask, struct umbra_vcpu *vcpu)				\
@@ -140,6 +143,8 @@ struct umbra_backend_caps {
 	R(void, filter_msrs, struct umbra_vcpu *vcpu)				\
 	R(void, cpuid_changed, struct umbra_vcpu *vcpu)				\
 	O(void, set_timer, struct umbra_vcpu *vcpu, u64 deadline)		\
+	O(void, set_apic_virt, struct umbra_vcpu *vcpu, u64 regs)		\
+	O(void, apic_changed, struct umbra_vcpu *vcpu, u8 irr, u8 isr, const u64 *ends) \
 	O(int, vmcs_counts, struct umbra_vcpu *vcpu, struct umbra_vmcs_counts *counts) \
 	R(u64, dump, struct umbra_vcpu *vcpu)					\
 	R(void, describe_failure, struct umbra_vcpu *vcpu, struct umbra_entry_failure *out)

@@ -163,6 +163,12 @@ static int pending_vector(struct umbra_vcpu *vcpu)
 	return vcpu->lapic ? umbra_pending_irq(vcpu) : vcpu->events.ext_irq;
 }
 
+/* And that must be injected. */
+static int vector_to_inject(struct umbra_vcpu *vcpu)
+{
+	return vcpu->lapic ? umbra_irq_to_inject(vcpu) : vcpu->events.ext_irq;
+}
+
 static int take_vector(struct umbra_vcpu *vcpu)
 {
 	int vector;
@@ -345,15 +351,16 @@ void umbra_inject_events(struct umbra_vcpu *vcpu)
 	if (likely(nothing_waits(vcpu)))
 		return;
 	collect_nmis(vcpu);
+	umbra_lapic_inform(vcpu);
 	if (!inject_one(vcpu) && unlikely(halt_is_over(vcpu)))
 		inject_one(vcpu);
 	if (ev->nmi_pending)
 		umbra_backend->want_nmi_window(vcpu);
-	if (pending_vector(vcpu) >= 0 || user_wants_window(vcpu))
+	if (vector_to_inject(vcpu) >= 0 || user_wants_window(vcpu))
 		umbra_backend->want_irq_window(vcpu);
 	if (vcpu->lapic) {
 		ev->tpr_held = umbra_irq_held_by_tpr(vcpu);
-		umbra_backend->set_tpr_intercept(vcpu, ev->tpr_held);
+		umbra_backend->set_tpr_threshold(vcpu, ev->tpr_held);
 	}
 }
 

@@ -36,7 +36,7 @@ struct umbra_events {
 	bool nmi_injected;
 	atomic_t nmi_queued;	/* by other threads; moved to nmi_pending by the owner */
 	int ext_irq;		/* KVM_INTERRUPT: vector, or -1; with a PIC in the kernel always */
-	bool tpr_held;		/* an interrupt waits for the guest to lower its TPR */
+	u8 tpr_held;		/* class of an interrupt that waits for the guest to lower its TPR, or 0 */
 };
 
 void umbra_events_init(struct umbra_vcpu *vcpu);

@@ -443,6 +443,8 @@ static int add_irqfd(struct irqfd *f, struct file *file)
 	} while (r == -EAGAIN);
 	if (!r) {
 		list_add(&f->node, &vm->irqfds);
+		if (f->resampler)
+			umbra_lapic_ends_wanted(vm);
 		listen(f, file);
 	}
 	mutex_unlock(&vm->irq_lock);

@@ -627,6 +627,18 @@ static int handle_timer(struct umbra_vcpu *vcpu)
 	return 1;
 }
 
+static int handle_eoi(struct umbra_vcpu *vcpu)
+{
+	umbra_lapic_eoi_exit(vcpu, vcpu->exit.apic.vector);
+	return 1;
+}
+
+static int handle_apic_write(struct umbra_vcpu *vcpu)
+{
+	umbra_lapic_write_exit(vcpu, vcpu->exit.apic.reg);
+	return 1;
+}
+
 /* @srcu: the handler reads slots or buses. */
 static const struct {
 	int (*handle)(struct umbra_vcpu *vcpu);
@@ -660,6 +672,8 @@ static const struct {
 	[UMBRA_EXIT_SHUTDOWN]		= { handle_shutdown },
 	[UMBRA_EXIT_SPURIOUS]		= { handle_resume },
 	[UMBRA_EXIT_TIMER]		= { handle_timer },
+	[UMBRA_EXIT_EOI]		= { handle_eoi, true },
+	[UMBRA_EXIT_APIC_WRITE]		= { handle_apic_write, true },
 };
 
 int umbra_handle_exit(struct umbra_vcpu *vcpu)

@@ -48,6 +48,8 @@ enum umbra_exit_reason {
 	UMBRA_EXIT_SHUTDOWN,		/* triple fault */
 	UMBRA_EXIT_SPURIOUS,		/* nothing to do: enter again */
 	UMBRA_EXIT_TIMER,		/* the deadline of set_timer() */
+	UMBRA_EXIT_EOI,			/* .apic.vector: its end, which somebody waits for */
+	UMBRA_EXIT_APIC_WRITE,		/* .apic.reg: has a new value that the CPU does not act on */
 	UMBRA_EXIT_NR
 };
 
@@ -90,6 +92,10 @@ struct umbra_exit {
 			s8 gpr;		/* -1: not told, decode the instruction */
 			u64 value;
 		} reg;
+		struct {
+			u8 vector;
+			u16 reg;	/* its offset in the page */
+		} apic;
 		struct {
 			u16 selector;
 			u8 source;	/* 0 CALL, 1 IRET, 2 JMP, 3 gate */

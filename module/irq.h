@@ -69,14 +69,16 @@ void umbra_lapic_destroy(struct umbra_vcpu *vcpu);
 void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init);
 /*
  * An interrupt waits for this vCPU: the LAPIC's vector above PPR; 0: the PIC's,
- * whose vector only umbra_ack_irq() can tell; -1: none. Any thread. TPR is CR8:
+ * whose vector only umbra_ack_irq() can tell; -1: none. Owner. TPR is CR8:
  * umbra_lapic_set_tpr().
  */
 int umbra_pending_irq(struct umbra_vcpu *vcpu);
+/* The same, without what the CPU delivers by itself. */
+int umbra_irq_to_inject(struct umbra_vcpu *vcpu);
 /* No chip has an interrupt for this vCPU, deliverable or not. false: look closer. Any thread. */
 bool umbra_irq_quiet(struct umbra_vcpu *vcpu);
-/* An interrupt waits that only the TPR holds back. Owner. */
-bool umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu);
+/* The priority class of an interrupt that waits and only the TPR holds back, or 0. Owner. */
+u8 umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu);
 /* A message of @from's for this vCPU's LAPIC; as umbra_set_irq(). */
 int umbra_lapic_send(struct umbra_vcpu *vcpu, const struct umbra_irq_msg *msg,
 		     struct umbra_vcpu *from);
@@ -86,6 +88,21 @@ int umbra_ack_irq(struct umbra_vcpu *vcpu);
 bool umbra_lapic_hears_pic(struct umbra_vcpu *vcpu);
 void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8);
 u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu);	/* of one that has a LAPIC */
+/* The guest has changed TPR in the register page by itself. Owner, with a LAPIC. */
+void umbra_lapic_tpr_moved(struct umbra_vcpu *vcpu);
+/* The page of the LAPIC's registers, which a backend may give to the CPU; NULL without a LAPIC. */
+void *umbra_lapic_page(struct umbra_vcpu *vcpu);
+/* At UMBRA_REQ_APIC_VIRT: shall the CPU work on that page by itself? Owner. */
+void umbra_lapic_choose_virt(struct umbra_vcpu *vcpu);
+/* Before an entry: tell it what software has done to the page since. Owner. */
+void umbra_lapic_inform(struct umbra_vcpu *vcpu);
+/* UMBRA_EXIT_EOI and UMBRA_EXIT_APIC_WRITE. */
+void umbra_lapic_eoi_exit(struct umbra_vcpu *vcpu, u8 vector);
+void umbra_lapic_write_exit(struct umbra_vcpu *vcpu, unsigned int reg);
+/* The way of a VM's memory has changed. Owner. */
+void umbra_lapic_mode_changed(struct umbra_vcpu *vcpu);
+/* Somebody waits for the end of an interrupt who did not before. Any context. */
+void umbra_lapic_ends_wanted(struct umbra_vm *vm);
 u64 umbra_apic_base(struct umbra_vcpu *vcpu);
 int umbra_set_apic_base(struct umbra_vcpu *vcpu, u64 value, bool host);	/* 0, 1 */
 /* x2APIC MSRs 0x800..0x8ff: 0, 1. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The local APIC: registers by MMIO and MSR, acceptance of messages, priorities.
- * The timer is in lapic_timer.c, the locking rule at struct umbra_lapic.
+ * The local APIC: registers by MMIO and MSR, priorities, what is in service.
+ * The timer is in lapic_timer.c, messages are in lapic_message.c, what the CPU does
+ * by itself in lapic_virt.c; the locking rule stands at struct umbra_lapic.
  */
 #include <linux/bitops.h>
 #include <linux/minmax.h>
@@ -22,19 +23,8 @@
 #define LAPIC_WINDOW		4096
 #define LAPIC_NR_LVT		6
 #define LAPIC_VERSION		(0x14 | (LAPIC_NR_LVT - 1) << 16)
-#define LAPIC_X2_ALL		0xffffffffu
-#define LAPIC_XAPIC_ALL		0xffu
-
 #define BASE_BSP		BIT_ULL(8)
 #define BASE_MODE		(XAPIC_ENABLE | X2APIC_ENABLE)
-
-#define ICR_SHORTHAND		(3u << 18)
-#define ICR_SELF		APIC_DEST_SELF
-#define ICR_ALL			APIC_DEST_ALLINC
-#define ICR_OTHERS		APIC_DEST_ALLBUT
-
-/* Vectors below are exceptions' and can't be sent. */
-#define FIRST_VECTOR		16
 
 /* Registers by number, which is offset / 16. */
 #define REG(offset)		BIT_ULL((offset) >> 4)
@@ -66,16 +56,6 @@ static bool reg_in(unsigned int *reg, u64 set)
 
 /* --- vectors ------------------------------------------------------------ */
 
-static unsigned long *vector_word(struct umbra_lapic *apic, unsigned int bank, u8 vector)
-{
-	return (unsigned long *)(apic->regs + bank + (vector / 32) * 16);
-}
-
-static bool test_vector(struct umbra_lapic *apic, unsigned int bank, u8 vector)
-{
-	return test_bit(vector % 32, vector_word(apic, bank, vector));
-}
-
 /* The highest vector set in a bank, or -1. */
 int lapic_highest_vector(const struct umbra_lapic *apic, unsigned int bank)
 {
@@ -100,10 +80,18 @@ static u32 count_vectors(const struct umbra_lapic *apic, unsigned int bank)
 	return n;
 }
 
-/* Priority class of what is in service. */
+/* The highest vector in service, or -1. */
+static int in_service(const struct umbra_lapic *apic)
+{
+	return unlikely(apic->virt) ? lapic_highest_vector(apic, APIC_ISR) : apic->isr_top;
+}
+
+/* Its priority class. */
 static u32 service_class(const struct umbra_lapic *apic)
 {
-	return apic->isr_top >= 0 ? apic->isr_top & 0xf0 : 0;
+	int vector = in_service(apic);
+
+	return vector >= 0 ? vector & 0xf0 : 0;
 }
 
 /* The processor priority follows TPR and the highest vector in service. */
@@ -129,13 +117,20 @@ void lapic_set_tpr(struct umbra_lapic *apic, u32 tpr)
 	recheck_irr(apic);
 }
 
-/* The vector to deliver now, or -1. Any thread. */
+void umbra_lapic_tpr_moved(struct umbra_vcpu *vcpu)
+{
+	update_ppr(vcpu->lapic);
+	recheck_irr(vcpu->lapic);
+}
+
+/* The vector to deliver now, or -1. */
 static int deliverable_vector(struct umbra_lapic *apic)
 {
 	int vector;
 
-	if (!READ_ONCE(apic->irr_pending))
+	if (!READ_ONCE(apic->irr_pending) && likely(!apic->virt))
 		return -1;
+	lapic_take_posted(apic);
 	vector = lapic_highest_vector(apic, APIC_IRR);
 	if (vector < 0 || (vector & 0xf0) <= (lapic_reg(apic, APIC_PROCPRI) & 0xf0))
 		return -1;
@@ -146,29 +141,34 @@ static int deliverable_vector(struct umbra_lapic *apic)
 static void refresh_irr_pending(struct umbra_lapic *apic)
 {
 	WRITE_ONCE(apic->irr_pending, false);
-	smp_mb();	/* pairs with set_irr(): it writes true after ours, or we see its bit */
+	smp_mb();	/* pairs with lapic_set_irr(): it writes true after ours, or we see its bit */
+	lapic_take_posted(apic);
 	if (lapic_highest_vector(apic, APIC_IRR) >= 0)
 		WRITE_ONCE(apic->irr_pending, true);
 }
 
 static void clear_irr(struct umbra_lapic *apic, u8 vector)
 {
-	clear_bit(vector % 32, vector_word(apic, APIC_IRR, vector));
+	clear_bit(vector % 32, lapic_vector_word(apic, APIC_IRR, vector));
 	refresh_irr_pending(apic);
 }
 
-/* true: it was not there yet */
-static bool set_irr(struct umbra_lapic *apic, u8 vector)
+bool lapic_set_irr(struct umbra_lapic *apic, u8 vector)
 {
-	bool new = !test_and_set_bit(vector % 32, vector_word(apic, APIC_IRR, vector));
+	bool new;
 
+	if (umbra_caps.apicv)
+		new = !test_and_set_bit(vector, apic->posted) &&
+		      !lapic_test_vector(apic, APIC_IRR, vector);
+	else
+		new = !test_and_set_bit(vector % 32, lapic_vector_word(apic, APIC_IRR, vector));
 	WRITE_ONCE(apic->irr_pending, true);
 	return new;
 }
 
 static void begin_service(struct umbra_lapic *apic, u8 vector)
 {
-	if (!__test_and_set_bit(vector % 32, vector_word(apic, APIC_ISR, vector)))
+	if (!__test_and_set_bit(vector % 32, lapic_vector_word(apic, APIC_ISR, vector)))
 		apic->isr_count++;
 	apic->isr_top = vector;
 	update_ppr(apic);
@@ -180,311 +180,42 @@ static void begin_service(struct umbra_lapic *apic, u8 vector)
 bool lapic_ends_quietly(struct umbra_lapic *apic)
 {
 	return apic->isr_count == 1 && !READ_ONCE(apic->irr_pending) &&
-	       !test_vector(apic, APIC_TMR, apic->isr_top) && !umbra_any_resampler(apic->vcpu->vm);
+	       !lapic_test_vector(apic, APIC_TMR, apic->isr_top) &&
+	       !umbra_any_resampler(apic->vcpu->vm);
+}
+
+void lapic_ended(struct umbra_lapic *apic, u8 vector)
+{
+	umbra_trace(kvm_eoi, apic->vcpu->id, vector);
+	if (unlikely(lapic_test_vector(apic, APIC_TMR, vector)) ||
+	    umbra_any_resampler(apic->vcpu->vm))
+		umbra_vector_ended(apic->vcpu, vector);
 }
 
 void lapic_write_eoi(struct umbra_lapic *apic)
 {
-	int vector = apic->isr_top;
+	int vector = in_service(apic);
 
 	if (vector < 0)
 		return;
-	__clear_bit(vector % 32, vector_word(apic, APIC_ISR, vector));
-	apic->isr_top = --apic->isr_count ? lapic_highest_vector(apic, APIC_ISR) : -1;
+	__clear_bit(vector % 32, lapic_vector_word(apic, APIC_ISR, vector));
+	if (unlikely(apic->virt))
+		WRITE_ONCE(apic->irr_pending, true);
+	else
+		apic->isr_top = --apic->isr_count ? lapic_highest_vector(apic, APIC_ISR) : -1;
 	update_ppr(apic);
-	umbra_trace(kvm_eoi, apic->vcpu->id, vector);
-	if (unlikely(test_vector(apic, APIC_TMR, vector)) || umbra_any_resampler(apic->vcpu->vm))
-		umbra_vector_ended(apic->vcpu, vector);
+	lapic_ended(apic, vector);
 	recheck_irr(apic);
 }
 
-/* --- acceptance --------------------------------------------------------- */
-
-static bool software_enabled(const struct umbra_lapic *apic)
+void lapic_regs_changed(struct umbra_lapic *apic)
 {
-	return lapic_reg(apic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED;
-}
-
-static bool hardware_enabled(const struct umbra_lapic *apic)
-{
-	return READ_ONCE(apic->base) & XAPIC_ENABLE;
-}
-
-/* What was changed must be seen by the vCPU; @src is the LAPIC of this thread, or NULL. */
-static void notify(struct umbra_lapic *apic, const struct umbra_lapic *src)
-{
-	umbra_request(apic->vcpu, UMBRA_REQ_EVENT);
-	if (src != apic)
-		umbra_vcpu_kick(apic->vcpu);
-}
-
-static void note_error(struct umbra_lapic *apic, u32 bit, const struct umbra_lapic *src)
-{
-	if (!(atomic_fetch_or(bit, &apic->errors) & bit))
-		lapic_raise_lvt(apic, APIC_LVTERR, src);
-}
-
-static int accept_vector(struct umbra_lapic *apic, u8 vector, bool level,
-			 const struct umbra_lapic *src)
-{
-	if (!software_enabled(apic))
-		return -1;
-	if (vector < FIRST_VECTOR) {
-		note_error(apic, APIC_ESR_RECVILL, src);
-		return -1;
-	}
-	/* TMR first: who sees the bit in IRR may end the interrupt. */
-	if (unlikely(level != test_vector(apic, APIC_TMR, vector))) {
-		if (level)
-			set_bit(vector % 32, vector_word(apic, APIC_TMR, vector));
-		else
-			clear_bit(vector % 32, vector_word(apic, APIC_TMR, vector));
-	}
-	if (!set_irr(apic, vector))
-		return 0;
-	notify(apic, src);
-	return 1;
-}
-
-/* A message has reached this LAPIC; returns as umbra_set_irq(). Any thread. */
-static int accept(struct umbra_lapic *apic, const struct umbra_irq_msg *msg,
-		  const struct umbra_lapic *src)
-{
-	umbra_trace(kvm_apic_accept_irq, apic->vcpu->id, msg->mode << 8, msg->level, msg->vector);
-	switch (msg->mode) {
-	case UMBRA_DM_FIXED:
-	case UMBRA_DM_LOWEST:
-		return accept_vector(apic, msg->vector, msg->level, src);
-	case UMBRA_DM_NMI:
-		umbra_inject_nmi(apic->vcpu);
-		return 1;
-	case UMBRA_DM_INIT:
-		/* INIT undoes a SIPI that came before it. */
-		clear_bit(LAPIC_LATCHED_SIPI, &apic->latched);
-		set_bit(LAPIC_LATCHED_INIT, &apic->latched);
-		notify(apic, src);
-		return 1;
-	case UMBRA_DM_SIPI:
-		WRITE_ONCE(apic->sipi_vector, msg->vector);
-		smp_wmb();	/* pairs with umbra_lapic_accept_events() */
-		set_bit(LAPIC_LATCHED_SIPI, &apic->latched);
-		notify(apic, src);
-		return 1;
-	case UMBRA_DM_EXTINT:
-		/* INTA would find nothing while the PIC is quiet. */
-		if (!READ_ONCE(apic->vcpu->vm->irqchip->pic.output))
-			return -1;
-		WRITE_ONCE(apic->extint, true);
-		notify(apic, src);
-		return 1;
-	}
-	return -1;	/* SMI: these guests have no SMM; reserved */
-}
-
-bool lapic_raise_lvt(struct umbra_lapic *apic, unsigned int reg, const struct umbra_lapic *src)
-{
-	u32 lvt = lapic_reg(apic, reg);
-	struct umbra_irq_msg msg = { .vector = lvt & LVT_VECTOR };
-
-	if (!hardware_enabled(apic) || (lvt & APIC_LVT_MASKED))
-		return false;
-	/* These two have no mode field. */
-	if (reg != APIC_LVTT && reg != APIC_LVTERR)
-		msg.mode = GET_APIC_DELIVERY_MODE(lvt);
-	/* An error entry with a bad vector must not report itself for ever. */
-	if (reg == APIC_LVTERR && msg.vector < FIRST_VECTOR)
-		return false;
-	return accept(apic, &msg, src) >= 0;
-}
-
-/* --- who is meant ------------------------------------------------------- */
-
-static u32 apic_id(const struct umbra_lapic *apic)
-{
-	return apic->vcpu->id;
-}
-
-static u32 x2apic_ldr(u32 id)
-{
-	return (id >> 4) << 16 | 1u << (id & 0xf);
-}
-
-static bool match_physical(const struct umbra_lapic *apic, u32 dest)
-{
-	/* An xAPIC has 8 bits of ID; vCPUs beyond them are reached in x2APIC mode only. */
-	return apic_id(apic) == dest && (lapic_x2(apic) || dest < LAPIC_XAPIC_ALL);
-}
-
-static bool match_logical(const struct umbra_lapic *apic, u32 dest)
-{
-	u32 ldr = lapic_reg(apic, APIC_LDR);
-
-	if (lapic_x2(apic))
-		return ldr >> 16 == dest >> 16 && (ldr & dest & 0xffff);
-	ldr >>= 24;
-	if (lapic_reg(apic, APIC_DFR) == APIC_DFR_FLAT)
-		return ldr & dest & 0xff;
-	return ldr >> 4 == (dest & 0xff) >> 4 && (ldr & dest & 0xf);
-}
-
-/* May @dest be a broadcast? */
-static bool means_all(u32 dest)
-{
-	return dest == LAPIC_X2_ALL || dest == LAPIC_XAPIC_ALL;
-}
-
-/* Is it one for this LAPIC? Among x2APICs (@wide) 0xff is just an ID. */
-static bool match_all(const struct umbra_lapic *apic, u32 dest, bool wide)
-{
-	return dest == LAPIC_X2_ALL || (dest == LAPIC_XAPIC_ALL && !(wide && lapic_x2(apic)));
-}
-
-static bool match(const struct umbra_lapic *apic, const struct umbra_irq_msg *msg, bool wide)
-{
-	if (!apic || !hardware_enabled(apic))
-		return false;
-	if (match_all(apic, msg->dest, wide))
-		return true;
-	return msg->logical ? match_logical(apic, msg->dest) : match_physical(apic, msg->dest);
-}
-
-/* Is @a the better receiver of a lowest-priority message? */
-static bool wins(const struct umbra_lapic *a, const struct umbra_lapic *b)
-{
-	u32 pa = lapic_reg(a, APIC_PROCPRI) >> 4, pb = lapic_reg(b, APIC_PROCPRI) >> 4;
-
-	if (pa != pb)
-		return pa < pb;
-	return (s32)(READ_ONCE(a->arbitrated) - READ_ONCE(b->arbitrated)) < 0;
-}
-
-static int deliver_lowest(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
-			  struct umbra_lapic *src)
-{
-	struct umbra_lapic *best = NULL;
-	struct umbra_vcpu *vcpu;
-	int i;
-
-	umbra_for_each_vcpu(vm, i, vcpu) {
-		struct umbra_lapic *apic = vcpu->lapic;
-
-		if (match(apic, msg, src && lapic_x2(src)) && software_enabled(apic) &&
-		    (!best || wins(apic, best)))
-			best = apic;
-	}
-	if (!best)
-		return -1;
-	/* Lost counts only make the turns a bit less fair. */
-	WRITE_ONCE(best->arbitrated, best->arbitrated + 1);
-	return accept(best, msg, src);
-}
-
-int umbra_lapic_deliver(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
-			struct umbra_lapic *src)
-{
-	bool wide = src && lapic_x2(src);
-	struct umbra_vcpu *vcpu;
-	int i, ret = -1;
-
-	if (msg->mode == UMBRA_DM_LOWEST)
-		return deliver_lowest(vm, msg, src);
-	if (!msg->logical && !means_all(msg->dest)) {
-		vcpu = umbra_vcpu_by_id(vm, msg->dest);
-		if (!vcpu || !match(vcpu->lapic, msg, wide))
-			return -1;
-		return accept(vcpu->lapic, msg, src);
-	}
-	umbra_for_each_vcpu(vm, i, vcpu) {
-		if (match(vcpu->lapic, msg, wide)) {
-			int r = accept(vcpu->lapic, msg, src);
-
-			if (r >= 0)
-				ret = max(ret, 0) + r;
-		}
-	}
-	return ret;
-}
-
-int umbra_lapic_send(struct umbra_vcpu *vcpu, const struct umbra_irq_msg *msg,
-		     struct umbra_vcpu *from)
-{
-	struct umbra_lapic *apic = vcpu->lapic;
-
-	/* No IPI asks the PIC. */
-	if (!hardware_enabled(apic) || msg->mode == UMBRA_DM_EXTINT)
-		return -1;
-	return accept(apic, msg, from->lapic);
-}
-
-static void deliver_shorthand(struct umbra_lapic *src, const struct umbra_irq_msg *msg,
-			      bool others)
-{
-	struct umbra_vcpu *vcpu;
-	int i;
-
-	umbra_for_each_vcpu(src->vcpu->vm, i, vcpu) {
-		struct umbra_lapic *apic = vcpu->lapic;
-
-		if (apic && hardware_enabled(apic) && !(others && apic == src))
-			accept(apic, msg, src);
-	}
-}
-
-static void send_ipi(struct umbra_lapic *apic, u32 icr, u32 dest)
-{
-	struct umbra_irq_msg msg = {
-		.dest = dest,
-		.mode = GET_APIC_DELIVERY_MODE(icr),
-		.vector = icr & APIC_VECTOR_MASK,
-		.logical = icr & APIC_DEST_LOGICAL,
-	};
-
-	umbra_trace(kvm_apic_ipi, icr, dest);
-	if (msg.mode <= UMBRA_DM_LOWEST && msg.vector < FIRST_VECTOR) {
-		note_error(apic, APIC_ESR_SENDILL, apic);
-		return;
-	}
-	/* INIT level de-assert only synchronised the arbitration of old APICs. */
-	if (msg.mode == UMBRA_DM_INIT && (icr & APIC_INT_LEVELTRIG) && !(icr & APIC_INT_ASSERT))
-		return;
-	/* No IPI asks the PIC. */
-	if (msg.mode == UMBRA_DM_EXTINT)
-		return;
-
-	switch (icr & ICR_SHORTHAND) {
-	case ICR_SELF:
-		/* Other modes are not valid with it. */
-		if (msg.mode == UMBRA_DM_FIXED)
-			accept(apic, &msg, apic);
-		break;
-	case ICR_ALL:
-		deliver_shorthand(apic, &msg, false);
-		break;
-	case ICR_OTHERS:
-		deliver_shorthand(apic, &msg, true);
-		break;
-	default:
-		umbra_lapic_deliver(apic->vcpu->vm, &msg, apic);
-	}
-}
-
-void umbra_lapic_pic_raised(struct umbra_vm *vm)
-{
-	struct umbra_vcpu *vcpu;
-	int i;
-
-	umbra_for_each_vcpu(vm, i, vcpu) {
-		struct umbra_lapic *apic = vcpu->lapic;
-		u32 lvt;
-
-		if (!apic)
-			continue;
-		lvt = lapic_reg(apic, APIC_LVT0);
-		if (hardware_enabled(apic) && GET_APIC_DELIVERY_MODE(lvt) != UMBRA_DM_EXTINT)
-			lapic_raise_lvt(apic, APIC_LVT0, NULL);
-		else if (!hardware_enabled(apic) || !(lvt & APIC_LVT_MASKED))
-			notify(apic, NULL);
-	}
+	apic->isr_top = lapic_highest_vector(apic, APIC_ISR);
+	apic->isr_count = count_vectors(apic, APIC_ISR);
+	refresh_irr_pending(apic);
+	if (apic->virt)
+		WRITE_ONCE(apic->irr_pending, true);
+	update_ppr(apic);
 }
 
 /* --- registers ---------------------------------------------------------- */
@@ -513,7 +244,7 @@ static const u16 lvt_regs[LAPIC_NR_LVT] = {
 static void write_lvt(struct umbra_lapic *apic, unsigned int reg, u32 val)
 {
 	val &= lvt_mask(reg, apic->vcpu);
-	if (!software_enabled(apic))
+	if (!lapic_software_enabled(apic))
 		val |= APIC_LVT_MASKED;
 	if (reg == APIC_LVTT)
 		lapic_timer_write_lvtt(apic, val);
@@ -530,7 +261,7 @@ static void write_svr(struct umbra_lapic *apic, u32 val)
 
 	lapic_set_reg(apic, APIC_SPIV,
 		      val & (APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED | APIC_SPIV_FOCUS_DISABLED));
-	if (software_enabled(apic))
+	if (lapic_software_enabled(apic))
 		return;
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(apic, lvt_regs[i], lapic_reg(apic, lvt_regs[i]) | APIC_LVT_MASKED);
@@ -541,7 +272,7 @@ static void write_icr(struct umbra_lapic *apic, u32 low, u32 high)
 	low &= ~APIC_ICR_BUSY;
 	lapic_set_reg(apic, APIC_ICR2, high);
 	lapic_set_reg(apic, APIC_ICR, low);
-	send_ipi(apic, low, lapic_x2(apic) ? high : high >> 24);
+	lapic_send_ipi(apic, low, lapic_x2(apic) ? high : high >> 24);
 }
 
 /* Write a register that the mode of the LAPIC knows as writable. */
@@ -595,8 +326,6 @@ static u32 read_reg(struct umbra_lapic *apic, unsigned int reg)
 		return lapic_timer_current(apic);
 	case APIC_ARBPRI:
 		return lapic_reg(apic, APIC_PROCPRI);
-	case APIC_ID:
-		return lapic_x2(apic) ? apic_id(apic) : apic_id(apic) << 24;
 	}
 	return lapic_reg(apic, reg);
 }
@@ -637,7 +366,7 @@ int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, 
 	if ((offset & 0xf) + len > 4)
 		return 0;
 	if (!reg_in(&reg, readable_regs | readable_xapic_regs)) {
-		note_error(apic, APIC_ESR_ILLREGA, apic);
+		lapic_note_error(apic, APIC_ESR_ILLREGA, apic);
 		return 0;
 	}
 	val = read_reg(apic, reg);
@@ -664,7 +393,7 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 		umbra_trace(kvm_apic, true, offset, val);
 		write_reg(apic, offset, val);
 	} else if (!reg_in(&offset, readable_regs | readable_xapic_regs)) {
-		note_error(apic, APIC_ESR_ILLREGA, apic);
+		lapic_note_error(apic, APIC_ESR_ILLREGA, apic);
 	}
 	return 0;
 }
@@ -723,7 +452,7 @@ int umbra_x2apic_write(struct umbra_vcpu *vcpu, u32 msr, u64 value)
 	if (reg == APIC_ICR)
 		write_icr(apic, value, value >> 32);
 	else if (reg == APIC_SELF_IPI)
-		send_ipi(apic, ICR_SELF | (u32)value, 0);
+		lapic_send_ipi(apic, APIC_DEST_SELF | (u32)value, 0);
 	else
 		write_reg(apic, reg, value);
 	return 0;
@@ -744,10 +473,9 @@ static void reset_regs(struct umbra_lapic *apic)
 	unsigned int i;
 
 	lapic_timer_reset(apic);
-	memset(apic->regs, 0, sizeof(apic->regs));
-	apic->isr_top = -1;
-	apic->isr_count = 0;
-	refresh_irr_pending(apic);
+	memset(apic->regs, 0, LAPIC_REGS_SIZE);
+	bitmap_zero(apic->posted, 256);
+	lapic_regs_changed(apic);
 	WRITE_ONCE(apic->extint, false);
 	atomic_set(&apic->errors, 0);
 	lapic_set_reg(apic, APIC_LVR, LAPIC_VERSION);
@@ -759,8 +487,7 @@ static void reset_regs(struct umbra_lapic *apic)
 	if (lapic_is_boot_cpu(apic->vcpu) &&
 	    umbra_has_quirk(apic->vcpu->vm, KVM_X86_QUIRK_LINT0_REENABLED))
 		lapic_set_reg(apic, APIC_LVT0, UMBRA_DM_EXTINT << 8);
-	if (lapic_x2(apic))
-		lapic_set_reg(apic, APIC_LDR, x2apic_ldr(apic_id(apic)));
+	lapic_set_identity(apic);
 }
 
 int umbra_lapic_create(struct umbra_vcpu *vcpu)
@@ -769,6 +496,12 @@ int umbra_lapic_create(struct umbra_vcpu *vcpu)
 
 	if (!apic)
 		return -ENOMEM;
+	/* A page and nothing else in it: the CPU may get it. */
+	apic->regs = (u8 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!apic->regs) {
+		kfree(apic);
+		return -ENOMEM;
+	}
 	apic->vcpu = vcpu;
 	lapic_timer_init(apic);
 	vcpu->lapic = apic;
@@ -780,6 +513,7 @@ void umbra_lapic_destroy(struct umbra_vcpu *vcpu)
 	if (!vcpu->lapic)
 		return;
 	hrtimer_cancel(&vcpu->lapic->timer.hrtimer);
+	free_page((unsigned long)vcpu->lapic->regs);
 	kfree(vcpu->lapic);
 	vcpu->lapic = NULL;
 }
@@ -795,6 +529,7 @@ void umbra_lapic_reset(struct umbra_vcpu *vcpu, bool init)
 	if (vcpu->lapic) {
 		reset_regs(vcpu->lapic);
 		umbra_lapic_set_vapic(vcpu, 0);
+		lapic_virt_changed(vcpu->lapic);
 	}
 }
 
@@ -832,11 +567,12 @@ int umbra_set_apic_base(struct umbra_vcpu *vcpu, u64 value, bool host)
 	umbra_cpuid_update(vcpu);
 	if (!vcpu->lapic)
 		return 0;
-	/* Switched off it loses everything; x2APIC derives LDR from the ID. */
+	/* Switched off it loses everything. */
 	if (!host && !(value & XAPIC_ENABLE))
 		reset_regs(vcpu->lapic);
-	else if (value & X2APIC_ENABLE)
-		lapic_set_reg(vcpu->lapic, APIC_LDR, x2apic_ldr(apic_id(vcpu->lapic)));
+	else
+		lapic_set_identity(vcpu->lapic);
+	lapic_virt_changed(vcpu->lapic);
 	umbra_request(vcpu, UMBRA_REQ_EVENT);
 	return 0;
 }
@@ -849,7 +585,7 @@ static bool hears_pic(const struct umbra_lapic *apic)
 	u32 lvt;
 
 	/* Without a LAPIC the INTR pin is wired straight through. */
-	if (!hardware_enabled(apic))
+	if (!lapic_hardware_enabled(apic))
 		return lapic_is_boot_cpu(apic->vcpu);
 	lvt = lapic_reg(apic, APIC_LVT0);
 	return READ_ONCE(apic->extint) ||
@@ -903,6 +639,13 @@ int umbra_pending_irq(struct umbra_vcpu *vcpu)
 	return deliverable_vector(apic);
 }
 
+int umbra_irq_to_inject(struct umbra_vcpu *vcpu)
+{
+	if (unlikely(vcpu->lapic && vcpu->lapic->virt))
+		return pic_pending(vcpu->lapic) ? 0 : -1;
+	return umbra_pending_irq(vcpu);
+}
+
 int umbra_ack_irq(struct umbra_vcpu *vcpu)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
@@ -917,6 +660,8 @@ int umbra_ack_irq(struct umbra_vcpu *vcpu)
 		if (vector >= 0)
 			return vector;
 	}
+	if (unlikely(apic->virt))
+		return -1;
 	vector = deliverable_vector(apic);
 	if (vector < 0)
 		return -1;
@@ -925,16 +670,19 @@ int umbra_ack_irq(struct umbra_vcpu *vcpu)
 	return vector;
 }
 
-bool umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu)
+u8 umbra_irq_held_by_tpr(struct umbra_vcpu *vcpu)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
 	int vector;
 
-	if (!apic || !READ_ONCE(apic->irr_pending))
-		return false;
+	if (!apic || apic->virt || !READ_ONCE(apic->irr_pending))
+		return 0;
+	lapic_take_posted(apic);
 	vector = lapic_highest_vector(apic, APIC_IRR);
-	return vector >= 0 && (vector & 0xf0) > service_class(apic) &&
-	       (vector & 0xf0) <= (lapic_reg(apic, APIC_TASKPRI) & 0xf0);
+	if (vector < 0 || (vector & 0xf0) <= service_class(apic) ||
+	    (vector & 0xf0) > (lapic_reg(apic, APIC_TASKPRI) & 0xf0))
+		return 0;
+	return vector >> 4;
 }
 
 void umbra_lapic_set_tpr(struct umbra_vcpu *vcpu, u64 cr8)
@@ -960,9 +708,10 @@ int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state)
 	if (!apic)
 		return -EINVAL;
 	umbra_lapic_timer_expired(vcpu);
+	lapic_take_posted(apic);
 	memcpy(state->regs, apic->regs, sizeof(state->regs));
 	/* KVM's format without KVM_CAP_X2APIC_API: the ID is in the top byte in both modes. */
-	val = apic_id(apic) << 24;
+	val = lapic_id(apic) << 24;
 	memcpy(state->regs + APIC_ID, &val, sizeof(val));
 	val = lapic_timer_current(apic);
 	memcpy(state->regs + APIC_TMCCT, &val, sizeof(val));
@@ -978,11 +727,14 @@ static void sanitize_regs(struct umbra_lapic *apic)
 {
 	unsigned int i;
 
+	/* A guest with an x2APIC may read 8 bytes of each 16. */
+	for (i = 0; i < LAPIC_REGS_SIZE; i += 16)
+		memset(apic->regs + i + 4, 0, 12);
 	lapic_set_reg(apic, APIC_LVR, LAPIC_VERSION);
 	lapic_set_reg(apic, APIC_TASKPRI, lapic_reg(apic, APIC_TASKPRI) & 0xff);
 	lapic_set_reg(apic, APIC_DFR, lapic_reg(apic, APIC_DFR) | 0x0fffffff);
-	lapic_set_reg(apic, APIC_LDR, lapic_x2(apic) ? x2apic_ldr(apic_id(apic)) :
-				      lapic_reg(apic, APIC_LDR) & APIC_LDR_MASK);
+	lapic_set_reg(apic, APIC_LDR, lapic_reg(apic, APIC_LDR) & APIC_LDR_MASK);
+	lapic_set_identity(apic);
 	lapic_set_reg(apic, APIC_ESR, lapic_reg(apic, APIC_ESR) & 0xef);
 	lapic_set_reg(apic, APIC_ICR, lapic_reg(apic, APIC_ICR) & ~APIC_ICR_BUSY);
 	lapic_set_reg(apic, APIC_TDCR, lapic_reg(apic, APIC_TDCR) & 0xb);
@@ -1002,19 +754,17 @@ int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state
 		return -EINVAL;
 	/* IDs are the vCPUs' and don't change. */
 	memcpy(&id, state->regs + APIC_ID, sizeof(id));
-	if (id != apic_id(apic) << 24)
+	if (id != lapic_id(apic) << 24)
 		return -EINVAL;
 
 	deadline = umbra_tsc_deadline(vcpu);
 	lapic_timer_reset(apic);
-	memcpy(apic->regs, state->regs, sizeof(apic->regs));
+	memcpy(apic->regs, state->regs, LAPIC_REGS_SIZE);
+	bitmap_zero(apic->posted, 256);
 	sanitize_regs(apic);
 	atomic_set(&apic->errors, 0);
-	apic->isr_top = lapic_highest_vector(apic, APIC_ISR);
-	apic->isr_count = count_vectors(apic, APIC_ISR);
-	refresh_irr_pending(apic);
+	lapic_regs_changed(apic);
 	WRITE_ONCE(apic->extint, false);
-	update_ppr(apic);
 	lapic_timer_restore(apic, lapic_reg(apic, APIC_TMCCT), deadline);
 	umbra_request(vcpu, UMBRA_REQ_EVENT);
 	return 0;

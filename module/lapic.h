@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A LAPIC's insides, for lapic.c and lapic_timer.c. */
+/* A LAPIC's insides, for the files named after it. */
 #ifndef UMBRA_LAPIC_H
 #define UMBRA_LAPIC_H
 
 #include <asm/apicdef.h>
 #include <linux/atomic.h>
+#include <linux/bitmap.h>
 #include <linux/compiler.h>
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
@@ -44,9 +45,10 @@ struct lapic_timer {
  * struct umbra_lapic - a local APIC
  * @vcpu: whose
  * @base: MSR_IA32_APICBASE; written by the owner, others look at its mode bits
- * @irr_pending: false only if no bit of IRR is set
- * @isr_top: highest vector in service, or -1
- * @isr_count: bits set in ISR
+ * @irr_pending: false only if no bit of IRR is set; with @virt: if the CPU knows of all
+ *	that software has done to the registers
+ * @isr_top: highest vector in service, or -1; not with @virt
+ * @isr_count: bits set in ISR; not with @virt
  * @extint: an ExtINT message has come for which INTA is to be done
  * @latched: LAPIC_LATCHED_*: INIT and SIPI that wait for the owner
  * @sipi_vector: the last SIPI's, valid with its bit in @latched
@@ -57,12 +59,14 @@ struct lapic_timer {
  * @reports_tpr: accesses to TPR are KVM_EXIT_TPR_ACCESS
  * @tpr_rip, @tpr_write: the last of them, for UMBRA_REQ_TPR_ACCESS
  * @timer: the timer
- * @regs: the register page as the ABI has it
+ * @regs: the register page as the ABI has it, which the CPU may work on too
+ * @posted: requests on their way to IRR, where the CPU may be at work on that one
+ * @virt: the CPU reads and writes registers for the guest, and delivers: lapic_virt.c
  *
- * There is no lock. IRR, TMR, @latched and @errors are changed by any thread
- * with atomic bit operations; every other register only by the owner, and
- * others read it with READ_ONCE: a message that races with the write of a
- * register may meet the old value or the new one, as on the bus.
+ * There is no lock. IRR (on a machine whose CPU works on it: @posted), TMR, @latched
+ * and @errors are changed by any thread with atomic bit operations; every other
+ * register only by the owner, and others read it with READ_ONCE: a message that races
+ * with the write of a register may meet the old value or the new one, as on the bus.
  */
 struct umbra_lapic {
 	struct umbra_vcpu *vcpu;
@@ -81,7 +85,9 @@ struct umbra_lapic {
 	bool tpr_write;
 	u64 tpr_rip;
 	struct lapic_timer timer;
-	u8 regs[LAPIC_REGS_SIZE] __aligned(64);
+	u8 *regs;
+	DECLARE_BITMAP(posted, 256);
+	bool virt;
 };
 
 static inline u32 lapic_reg(const struct umbra_lapic *apic, unsigned int reg)
@@ -104,13 +110,70 @@ static inline bool lapic_is_boot_cpu(const struct umbra_vcpu *vcpu)
 	return vcpu->id == (int)vcpu->vm->boot_vcpu_id;
 }
 
+static inline u32 lapic_id(const struct umbra_lapic *apic)
+{
+	return apic->vcpu->id;
+}
+
+static inline u32 lapic_x2_ldr(u32 id)
+{
+	return (id >> 4) << 16 | 1u << (id & 0xf);
+}
+
+static inline bool lapic_software_enabled(const struct umbra_lapic *apic)
+{
+	return lapic_reg(apic, APIC_SPIV) & APIC_SPIV_APIC_ENABLED;
+}
+
+static inline bool lapic_hardware_enabled(const struct umbra_lapic *apic)
+{
+	return READ_ONCE(apic->base) & XAPIC_ENABLE;
+}
+
+static inline unsigned long *lapic_vector_word(struct umbra_lapic *apic, unsigned int bank,
+					       u8 vector)
+{
+	return (unsigned long *)(apic->regs + bank + (vector / 32) * 16);
+}
+
+static inline bool lapic_test_vector(struct umbra_lapic *apic, unsigned int bank, u8 vector)
+{
+	return test_bit(vector % 32, lapic_vector_word(apic, bank, vector));
+}
+
 /* The highest vector set in a bank, APIC_IRR for example, or -1. */
 int lapic_highest_vector(const struct umbra_lapic *apic, unsigned int bank);
 /* Owner. */
 void lapic_set_tpr(struct umbra_lapic *apic, u32 tpr);
 
 void lapic_write_eoi(struct umbra_lapic *apic);
+/* An interrupt's service has ended: whoever waits for that. */
+void lapic_ended(struct umbra_lapic *apic, u8 vector);
 bool lapic_ends_quietly(struct umbra_lapic *apic);
+
+static inline void lapic_set_identity(struct umbra_lapic *apic)
+{
+	u32 id = lapic_id(apic);
+
+	lapic_set_reg(apic, APIC_ID, lapic_x2(apic) ? id : id << 24);
+	/* An x2APIC derives it from the ID. */
+	if (lapic_x2(apic))
+		lapic_set_reg(apic, APIC_LDR, lapic_x2_ldr(id));
+}
+
+/* Its registers, or who works on them, have changed: what hangs on them. Owner. */
+void lapic_regs_changed(struct umbra_lapic *apic);
+
+/* lapic_virt.c. Owner. */
+void lapic_take_posted(struct umbra_lapic *apic);
+void lapic_virt_changed(struct umbra_lapic *apic);
+
+/* A vector is requested. true: it was not yet. Any thread. */
+bool lapic_set_irr(struct umbra_lapic *apic, u8 vector);
+
+/* lapic_message.c; @src is @apic in its owner, else the LAPIC of this thread, or NULL. */
+void lapic_note_error(struct umbra_lapic *apic, u32 bit, const struct umbra_lapic *src);
+void lapic_send_ipi(struct umbra_lapic *apic, u32 icr, u32 dest);
 
 /* vapic.c: the guest has read or written TPR. Owner. */
 void lapic_note_tpr_access(struct umbra_lapic *apic, bool write);

@@ -19,6 +19,7 @@
 #include <asm/msr.h>
 
 #include "backend.h"
+#include "irq.h"
 #include "trace.h"
 #include "umbra.h"
 
@@ -165,6 +166,7 @@ void umbra_mmu_move(struct umbra_vcpu *vcpu)
 	mmu->root = INVALID_PAGE;
 	mmu->ops = vm->mmu.ops;
 	umbra_backend->mode_changed(vcpu);
+	umbra_lapic_mode_changed(vcpu);
 	umbra_backend->flush_all(vcpu);
 	write_lock(&vm->mmu_lock);
 	mmu->must_move = false;

@@ -37,6 +37,8 @@ static const char names[UMBRA_EXIT_NR][sizeof_field(struct umbra_exit_stats, nam
 	[UMBRA_EXIT_SHUTDOWN]		= "shutdown",
 	[UMBRA_EXIT_SPURIOUS]		= "spurious",
 	[UMBRA_EXIT_TIMER]		= "timer",
+	[UMBRA_EXIT_EOI]		= "eoi",
+	[UMBRA_EXIT_APIC_WRITE]		= "apic_write",
 };
 
 const char *umbra_exit_name(u32 reason)

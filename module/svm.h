@@ -131,7 +131,7 @@ void svm_inject_exception(struct umbra_vcpu *vcpu);
 void svm_inject_irq(struct umbra_vcpu *vcpu);
 void svm_inject_nmi(struct umbra_vcpu *vcpu);
 void svm_cancel_inject(struct umbra_vcpu *vcpu);
-void svm_set_tpr_intercept(struct umbra_vcpu *vcpu, bool on);
+void svm_set_tpr_threshold(struct umbra_vcpu *vcpu, u8 class);
 void svm_want_irq_window(struct umbra_vcpu *vcpu);
 void svm_want_nmi_window(struct umbra_vcpu *vcpu);
 bool svm_get_nmi_mask(struct umbra_vcpu *vcpu);

@@ -431,9 +431,9 @@ void svm_cancel_inject(struct umbra_vcpu *vcpu)
 	svm->exit_at_once = false;
 }
 
-void svm_set_tpr_intercept(struct umbra_vcpu *vcpu, bool on)
+void svm_set_tpr_threshold(struct umbra_vcpu *vcpu, u8 class)
 {
-	svm_intercept(to_svm(vcpu), INTERCEPT_CR8_WRITE, on);
+	svm_intercept(to_svm(vcpu), INTERCEPT_CR8_WRITE, class);
 }
 
 /* A virtual interrupt that the CPU would take as soon as the guest lets it: its intercept is the window. */

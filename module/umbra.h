@@ -77,6 +77,7 @@ struct umbra_zones;
  * @UMBRA_REQ_MSR_FILTER: other MSRs may pass to the CPU than before
  * @UMBRA_REQ_TPR_ACCESS: report KVM_EXIT_TPR_ACCESS
  * @UMBRA_REQ_STEAL: count steal time, and take back that the vCPU has no CPU
+ * @UMBRA_REQ_APIC_VIRT: choose anew whether the CPU works on the LAPIC by itself
  * @UMBRA_REQ_NONE_KICK: nothing to do, but leave the guest once
  */
 enum umbra_request {
@@ -95,6 +96,7 @@ enum umbra_request {
 	UMBRA_REQ_MSR_FILTER,
 	UMBRA_REQ_TPR_ACCESS,
 	UMBRA_REQ_STEAL,
+	UMBRA_REQ_APIC_VIRT,
 	UMBRA_REQ_NONE_KICK,
 };
 

@@ -25,6 +25,7 @@ int umbra_lapic_set_vapic(struct umbra_vcpu *vcpu, gpa_t gpa)
 	vcpu->shares &= ~UMBRA_SHARES_TPR;
 	if (gpa)
 		vcpu->shares |= UMBRA_SHARES_TPR;
+	lapic_virt_changed(vcpu->lapic);
 	return 0;
 }
 
@@ -108,8 +109,10 @@ void umbra_lapic_take_back(struct umbra_vcpu *vcpu)
 
 void umbra_lapic_report_tpr(struct umbra_vcpu *vcpu, bool on)
 {
-	if (vcpu->lapic)
-		vcpu->lapic->reports_tpr = on;
+	if (!vcpu->lapic)
+		return;
+	vcpu->lapic->reports_tpr = on;
+	lapic_virt_changed(vcpu->lapic);
 }
 
 void lapic_note_tpr_access(struct umbra_lapic *apic, bool write)

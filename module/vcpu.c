@@ -224,6 +224,8 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 		umbra_backend->filter_msrs(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_MMU_MODE))
 		umbra_mmu_move(vcpu);
+	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_VIRT))
+		umbra_lapic_choose_virt(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_LOAD_ROOT))
 		vcpu->mmu.root = INVALID_PAGE;
 	if (umbra_test_request(vcpu, UMBRA_REQ_FLUSH_TLB)) {

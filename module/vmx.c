@@ -19,6 +19,7 @@
 
 #include "backend.h"
 #include "hardware.h"
+#include "irq.h"
 #include "vmx.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
@@ -150,7 +151,7 @@ static void free_vcpu(struct vmx_vcpu *vmx)
 	if (vmx->vpid)
 		ida_free(&vpids, vmx->vpid);
 	free_page((unsigned long)vmx->vmcs);
-	free_page((unsigned long)vmx->virtual_apic);
+	free_page((unsigned long)vmx->own_apic);
 	free_page((unsigned long)vmx->msr_bitmap);
 	free_page((unsigned long)vmx->msrs);
 	kfree(vmx->real);
@@ -161,16 +162,17 @@ static void free_vcpu(struct vmx_vcpu *vmx)
 static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = kzalloc(sizeof(*vmx), GFP_KERNEL_ACCOUNT);
+	bool lapic = umbra_irqchip_in_kernel(vcpu->vm);
 	int id, r;
 
 	if (!vmx)
 		return -ENOMEM;
 	/* The VM holds VMX on: VMCLEAR may be executed on any CPU. */
 	vmx->vmcs = vmcs_alloc();
-	vmx->virtual_apic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	vmx->own_apic = lapic ? NULL : (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->msr_bitmap = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->msrs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs || !vmx->virtual_apic || !vmx->msr_bitmap || !vmx->msrs) {
+	if (!vmx->vmcs || !(lapic || vmx->own_apic) || !vmx->msr_bitmap || !vmx->msrs) {
 		free_vcpu(vmx);
 		return -ENOMEM;
 	}
@@ -231,8 +233,9 @@ static void vmx_vcpu_destroy(struct umbra_vcpu *vcpu)
 }
 
 /* Fields that never change, but with the CPU: write_host_of_cpu(). */
-static void write_constants(struct vmx_vcpu *vmx)
+static void write_constants(struct umbra_vcpu *vcpu)
 {
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	int msrs = vmx_controls.switches_efer ? VMX_NR_PASSED : VMX_NR_MSRS;
 	struct desc_ptr idt;
 	u64 value;
@@ -252,6 +255,7 @@ static void write_constants(struct vmx_vcpu *vmx)
 	if (vmx->secondary & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ULL);
 	vmcs_write(MSR_BITMAP, __pa(vmx->msr_bitmap));
+	vmx->virtual_apic = vmx->own_apic ?: umbra_lapic_page(vcpu);
 	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->virtual_apic));
 	vmcs_write(TPR_THRESHOLD, 0);
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
@@ -341,7 +345,7 @@ static void vmx_vcpu_load(struct umbra_vcpu *vcpu, int cpu)
 		here->current_vmcs = vmx;
 	}
 	if (!vmx->prepared)
-		write_constants(vmx);
+		write_constants(vcpu);
 	if (moved)
 		write_host_of_cpu(vmx);
 	/* KVM_SET_REGS takes a guest into vm86 mode, or out of it, without a word. */
@@ -436,6 +440,7 @@ static void vmx_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
 	vmx->dr_guest = false;
 	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
 	vmx_set_primary(vmx, CPU_BASED_MOV_DR_EXITING, true);
+	vmx_set_tpr_threshold(vcpu, 0);
 	vmx_reset_state(vcpu, init);
 }
 
@@ -541,7 +546,7 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.inject_irq = vmx_inject_irq,
 	.inject_nmi = vmx_inject_nmi,
 	.cancel_inject = vmx_cancel_inject,
-	.set_tpr_intercept = vmx_set_tpr_intercept,
+	.set_tpr_threshold = vmx_set_tpr_threshold,
 	.want_irq_window = vmx_want_irq_window,
 	.want_nmi_window = vmx_want_nmi_window,
 	.get_nmi_mask = vmx_get_nmi_mask,
@@ -554,6 +559,8 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.filter_msrs = vmx_filter_msrs,
 	.cpuid_changed = vmx_cpuid_changed,
 	.set_timer = vmx_set_timer,
+	.set_apic_virt = vmx_set_apic_virt,
+	.apic_changed = vmx_apic_changed,
 	.vmcs_counts = vmx_vmcs_counts,
 	.dump = vmx_dump,
 	.describe_failure = vmx_describe_failure,

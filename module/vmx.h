@@ -43,6 +43,7 @@ struct vmx_msr_lists {
  * @revision: of its VMCS
  * @pin, @primary, @secondary, @exit, @entry: controls with all that must be on
  * @eptp: the bits of an EPT pointer but the address
+ * @apicv: what of the secondary ones lets the CPU work on a LAPIC's page, or 0
  * @vpid: VPIDs are used
  * @invvpid_gva: INVVPID can flush one address
  * @switches_pat, @switches_efer: an entry loads the guest's, an exit the host's
@@ -53,6 +54,7 @@ struct vmx_controls {
 	u32 revision;
 	u32 pin, primary, secondary, exit, entry;
 	u64 eptp;
+	u32 apicv;
 	bool vpid, invvpid_gva;
 	bool switches_pat, switches_efer;
 	bool pause_loops;
@@ -82,7 +84,9 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 /**
  * struct vmx_vcpu - vcpu->hw; all of it belongs to the vCPU's owner
  * @vmcs: the control structure, current on @cpu while the vCPU is loaded
- * @virtual_apic: the page that holds the TPR where the guest's CR8 goes to
+ * @virtual_apic: the page that holds the TPR where the guest's CR8 goes to: the
+ *	LAPIC's registers, or @own_apic
+ * @own_apic: a page for it where there is no LAPIC, or NULL
  * @msr_bitmap: deny by default
  * @msrs: the lists of MSRs
  * @link: in @cpu's list of VMCSs that it may hold
@@ -106,8 +110,8 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @eptp: EPT pointer
  * @host_cr3, @host_cr4: as they stand in the VMCS
  * @host_ds, @host_es, @host_fs, @host_gs, @host_ldt: what the exit does not bring back
- * @tpr: what the virtual APIC page held at entry
- * @tpr_intercept: an interrupt waits for a lower TPR
+ * @tpr: the class there when it was last looked at
+ * @tpr_threshold, @ends: as they stand in the VMCS
  * @dr_guest: the guest owns the debug registers until the next exit
  * @soft: the soft interrupt in the entry's field comes from us: RIP is behind it
  * @timer: guest TSC at which to exit, or 0
@@ -121,7 +125,7 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  */
 struct vmx_vcpu {
 	void *vmcs;
-	void *virtual_apic;
+	void *virtual_apic, *own_apic;
 	void *msr_bitmap;
 	struct vmx_msr_lists *msrs;
 	struct list_head link;
@@ -142,7 +146,8 @@ struct vmx_vcpu {
 	u64 host_cr3, host_cr4;
 	u16 host_ds, host_es, host_fs, host_gs, host_ldt;
 	u8 tpr;
-	bool tpr_intercept;
+	u8 tpr_threshold;
+	u64 ends[4];
 	bool dr_guest;
 	bool soft;
 	u64 timer;
@@ -164,6 +169,10 @@ static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
 			      CPU_BASED_INVLPG_EXITING)
 /* What only the hardware mode has. */
 #define VMX_SECONDARY_NESTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST)
+/* All three, or none. */
+#define VMX_SECONDARY_APICV (SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE |				\
+			     SECONDARY_EXEC_APIC_REGISTER_VIRT |				\
+			     SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
 /* The name in the kernel's header has changed. */
 #define VMX_SECONDARY_XSAVES	VMCS_CONTROL_BIT(XSAVES)
 
@@ -272,7 +281,8 @@ void vmx_inject_exception(struct umbra_vcpu *vcpu);
 void vmx_inject_irq(struct umbra_vcpu *vcpu);
 void vmx_inject_nmi(struct umbra_vcpu *vcpu);
 void vmx_cancel_inject(struct umbra_vcpu *vcpu);
-void vmx_set_tpr_intercept(struct umbra_vcpu *vcpu, bool on);
+void vmx_set_tpr_threshold(struct umbra_vcpu *vcpu, u8 class);
+void vmx_apic_changed(struct umbra_vcpu *vcpu, u8 irr, u8 isr, const u64 *ends);
 void vmx_want_irq_window(struct umbra_vcpu *vcpu);
 void vmx_want_nmi_window(struct umbra_vcpu *vcpu);
 bool vmx_get_nmi_mask(struct umbra_vcpu *vcpu);
@@ -296,6 +306,7 @@ int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value);
 int vmx_get_cpl(struct umbra_vcpu *vcpu);
 bool vmx_code64(struct umbra_vcpu *vcpu);
 void vmx_filter_msrs(struct umbra_vcpu *vcpu);
+void vmx_set_apic_virt(struct umbra_vcpu *vcpu, u64 regs);
 void vmx_init_msrs(struct vmx_vcpu *vmx);
 void vmx_reset_state(struct umbra_vcpu *vcpu, bool init);
 void vmx_read_segment(struct kvm_segment *s, int seg);

@@ -13,6 +13,7 @@
 UMBRA_FEATURE_PARAM(ept, "Intel's nested paging");
 UMBRA_FEATURE_PARAM(vpid, "translations that Intel CPUs tag by guest");
 UMBRA_FEATURE_PARAM(unrestricted_guest, "real mode that Intel CPUs run as it is");
+UMBRA_FEATURE_PARAM(apicv, "Intel CPUs' own work on the registers of a guest's x2APIC");
 UMBRA_FEATURE_PARAM(preemption_timer, "Intel's preemption timer for a guest's LAPIC");
 
 struct vmx_controls vmx_controls __ro_after_init;
@@ -107,6 +108,8 @@ static int read_controls(void)
 		may |= SECONDARY_EXEC_ENABLE_EPT;
 	if (ept && unrestricted_guest)
 		may |= SECONDARY_EXEC_UNRESTRICTED_GUEST;
+	if (apicv)
+		may |= VMX_SECONDARY_APICV;
 	r = choose_controls(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN_WANTED, 0, &c->pin) ?:
 	    choose_controls(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY_WANTED, 0, &c->primary) ?:
 	    choose_controls(MSR_IA32_VMX_PROCBASED_CTLS2, 0, may, &c->secondary) ?:
@@ -164,6 +167,19 @@ static void read_paging(struct umbra_backend_caps *caps)
 	caps->gbpages = words & VMX_EPT_1GB_PAGE_BIT;
 }
 
+/*
+ * Each vCPU turns it on for itself. It delivers by the guest's IDT, which a guest in
+ * real mode has only with unrestricted guest.
+ */
+static void read_apicv(void)
+{
+	struct vmx_controls *c = &vmx_controls;
+
+	apicv = (c->secondary & VMX_SECONDARY_APICV) == VMX_SECONDARY_APICV && unrestricted_guest;
+	c->secondary &= ~VMX_SECONDARY_APICV;
+	c->apicv = apicv ? VMX_SECONDARY_APICV : 0;
+}
+
 int vmx_read_caps(struct umbra_backend_caps *caps)
 {
 	int r = read_controls();
@@ -171,6 +187,8 @@ int vmx_read_caps(struct umbra_backend_caps *caps)
 	if (r)
 		return r;
 	read_paging(caps);
+	read_apicv();
+	caps->apicv = apicv;
 	caps->next_rip = true;
 	caps->tsc_scaling = false;
 	caps->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);

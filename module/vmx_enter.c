@@ -56,9 +56,14 @@ static void take_drs_back(struct umbra_vcpu *vcpu)
 	vmx_set_primary(vmx, CPU_BASED_MOV_DR_EXITING, true);
 }
 
-static u32 *virtual_tpr(struct vmx_vcpu *vmx)
+/* Without a LAPIC here userspace has the TPR, and wants to know of each lowering. */
+static noinline void write_own_tpr(struct umbra_vcpu *vcpu)
 {
-	return vmx->virtual_apic + APIC_TASKPRI;
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx->tpr = vcpu->regs.cr8;
+	*(u32 *)(vmx->own_apic + APIC_TASKPRI) = vmx->tpr << 4;
+	vmx_set_primary(vmx, CPU_BASED_CR8_LOAD_EXITING, vmx->tpr);
 }
 
 #define PENDING_STEP	BIT_ULL(14)	/* as in DR6 */
@@ -110,12 +115,8 @@ static void write_vmcs(struct umbra_vcpu *vcpu)
 		vmcs_write(HOST_CR4, cr4);
 	vmx->host_cr3 = cr3;
 	vmx->host_cr4 = cr4;
-
-	vmx->tpr = umbra_cr8(vcpu) & 0xf;
-	*virtual_tpr(vmx) = vmx->tpr << 4;
-	/* Without a LAPIC here userspace wants to know of each lowering. */
-	vmx_set_primary(vmx, CPU_BASED_CR8_LOAD_EXITING,
-			vcpu->lapic ? vmx->tpr_intercept : vmx->tpr);
+	if (unlikely(vmx->own_apic))
+		write_own_tpr(vcpu);
 }
 
 static void read_vmcs(struct umbra_vcpu *vcpu)

@@ -7,6 +7,7 @@
 #include <asm/trapnr.h>
 
 #include "backend.h"
+#include "irq.h"
 #include "vmx.h"
 
 /* Such an exit tells the length of an instruction, which the guest is then done with. */
@@ -38,6 +39,7 @@ static const u8 plain_exits[] = {
 	[EXIT_REASON_MWAIT_INSTRUCTION]		= DONE | UMBRA_EXIT_MWAIT,
 	[EXIT_REASON_MONITOR_INSTRUCTION]	= DONE | UMBRA_EXIT_MONITOR,
 	[EXIT_REASON_PAUSE_INSTRUCTION]		= DONE | UMBRA_EXIT_PAUSE,
+	[EXIT_REASON_TPR_BELOW_THRESHOLD]	= UMBRA_EXIT_INTR_WINDOW,
 	[EXIT_REASON_MCE_DURING_VMENTRY]	= UMBRA_EXIT_FAIL_ENTRY,
 	[EXIT_REASON_INVEPT]			= DONE | UMBRA_EXIT_UNDEFINED,
 	[EXIT_REASON_PREEMPTION_TIMER]		= UMBRA_EXIT_TIMER,
@@ -195,6 +197,14 @@ static bool decode_more(struct umbra_vcpu *vcpu)
 	case EXIT_REASON_EPT_VIOLATION:
 		decode_ept_violation(vcpu, q);
 		return false;
+	case EXIT_REASON_EOI_INDUCED:
+		vcpu->exit.reason = UMBRA_EXIT_EOI;
+		vcpu->exit.apic.vector = q;
+		return false;
+	case EXIT_REASON_APIC_WRITE:
+		vcpu->exit.reason = UMBRA_EXIT_APIC_WRITE;
+		vcpu->exit.apic.reg = q & 0xff0;
+		return false;
 	default:
 		decode_unknown(vcpu, vmx->reason, q);
 		return false;
@@ -279,6 +289,16 @@ static void take_injection_back(struct umbra_vcpu *vcpu, bool entered)
 	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
 }
 
+/* The guest has moved to CR8. */
+static noinline void take_tpr(struct umbra_vcpu *vcpu, u8 tpr)
+{
+	to_vmx(vcpu)->tpr = tpr;
+	if (vcpu->lapic)
+		umbra_lapic_tpr_moved(vcpu);
+	else
+		vcpu->regs.cr8 = tpr;
+}
+
 void vmx_decode(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -296,10 +316,8 @@ void vmx_decode(struct umbra_vcpu *vcpu)
 		return;
 	}
 	tpr = *(u32 *)(vmx->virtual_apic + APIC_TASKPRI) >> 4 & 0xf;
-	if (tpr != vmx->tpr) {
-		vmx->tpr = tpr;
-		umbra_set_cr8(vcpu, tpr);
-	}
+	if (unlikely(tpr != vmx->tpr))
+		take_tpr(vcpu, tpr);
 	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
 
 	plain = vmx->reason < ARRAY_SIZE(plain_exits) ? plain_exits[vmx->reason] : 0;
@@ -440,9 +458,28 @@ void vmx_cancel_inject(struct umbra_vcpu *vcpu)
 	take_injection_back(vcpu, false);
 }
 
-void vmx_set_tpr_intercept(struct umbra_vcpu *vcpu, bool on)
+void vmx_set_tpr_threshold(struct umbra_vcpu *vcpu, u8 class)
 {
-	to_vmx(vcpu)->tpr_intercept = on;
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (class == vmx->tpr_threshold)
+		return;
+	vmx->tpr_threshold = class;
+	vmcs_write(TPR_THRESHOLD, class);
+}
+
+void vmx_apic_changed(struct umbra_vcpu *vcpu, u8 irr, u8 isr, const u64 *ends)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	int i;
+
+	vmcs_write(GUEST_INTR_STATUS, isr << 8 | irr);
+	for (i = 0; i < ARRAY_SIZE(vmx->ends); i++) {
+		if (ends[i] == vmx->ends[i])
+			continue;
+		vmx->ends[i] = ends[i];
+		vmcs_write(EOI_EXIT_BITMAP0 + 2 * i, ends[i]);
+	}
 }
 
 void vmx_want_irq_window(struct umbra_vcpu *vcpu)

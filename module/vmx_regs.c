@@ -2,6 +2,7 @@
 /* VMX: the guest's registers as its VMCS holds them. */
 #include <linux/kvm.h>
 #include <linux/string.h>
+#include <asm/apicdef.h>
 #include <asm/msr-index.h>
 #include <asm/processor.h>
 #include <asm/processor-flags.h>
@@ -357,6 +358,28 @@ void vmx_filter_msrs(struct umbra_vcpu *vcpu)
 		filter_msr(vcpu, field_msrs[i].msr);
 	for (i = 0; i < VMX_NR_PASSED; i++)
 		filter_msr(vcpu, listed_msrs[i]);
+}
+
+#define X2APIC_MSR(reg)	(APIC_BASE_MSR + (reg))
+
+/* «Virtualizing MSR-Based APIC Accesses»: the registers that may be written are the CPU's choice. */
+void vmx_set_apic_virt(struct umbra_vcpu *vcpu, u64 regs)
+{
+	const u64 writes = BIT_ULL(APIC_TASKPRI >> 4) | BIT_ULL(APIC_EOI >> 4) |
+			   BIT_ULL(APIC_SELF_IPI >> 4);
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	int i;
+
+	for (i = 0; i < 64; i++)
+		pass_msr(vmx, X2APIC_MSR(i), regs & BIT_ULL(i), regs && writes & BIT_ULL(i));
+	vmx_set_secondary(vmx, vmx_controls.apicv, regs);
+	if (!regs)
+		return;
+	vmcs_write(GUEST_INTR_STATUS, 0);
+	for (i = 0; i < ARRAY_SIZE(vmx->ends); i++) {
+		vmx->ends[i] = 0;
+		vmcs_write(EOI_EXIT_BITMAP0 + 2 * i, 0);
+	}
 }
 
 /* The CPU's own check of a passed WRMSR gives the guest its #GP for a non-canonical value. */

@@ -85,19 +85,6 @@ static void many_deadlines(void)
 	guest_done();
 }
 
-static bool parameter(const char *name)
-{
-	char path[128], value = 'N';
-	int fd;
-
-	snprintf(path, sizeof(path), PARAMETERS "%s", name);
-	fd = open(path, O_RDONLY);
-	if (fd >= 0 && read(fd, &value, 1) != 1)
-		value = 'N';
-	close(fd);
-	return value == 'Y';
-}
-
 static void set_counting(bool on)
 {
 	int fd = open(PARAMETERS "count_vmcs", O_WRONLY);
@@ -215,7 +202,7 @@ TEST(deadlines, "a deadline that a running guest reaches is an exit of its own w
 	vcpu_run_to_end(v);
 	reason_of(&vm, "timer", &count);
 	ktap_diag("%llu timer exits for %d deadlines", (unsigned long long)count, ROUNDS);
-	if (parameter("preemption_timer"))
+	if (umbra_parameter("preemption_timer") == 'Y')
 		EXPECT(count >= ROUNDS / 2);
 	else
 		EXPECT_EQ(count, 0);

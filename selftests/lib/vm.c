@@ -59,7 +59,7 @@ bool on_umbra(void)
 }
 
 /* The first letter of a parameter of the module's. */
-static char parameter(const char *name)
+char umbra_parameter(const char *name)
 {
 	char path[64], value = 0;
 	int fd;
@@ -86,7 +86,7 @@ bool restricted_guest(void)
 		return false;
 	ASSERT(!ioctl(dev_open(), UMBRA_GET_INFO, &info));
 	return !strcmp(info.backend, "VMX") &&
-	       (parameter("unrestricted_guest") == 'N' || parameter("mmu") == 's');
+	       (umbra_parameter("unrestricted_guest") == 'N' || umbra_parameter("mmu") == 's');
 }
 
 /*

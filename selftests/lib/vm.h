@@ -75,6 +75,7 @@ int dev_open(void);
 bool on_umbra(void);
 bool on_tcg(void);
 bool restricted_guest(void);
+char umbra_parameter(const char *name);
 bool vm_shadow(struct vm *vm);
 int dev_cap(int cap);
 void need_cap(int cap, const char *name);

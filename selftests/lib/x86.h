@@ -95,6 +95,7 @@
 #define APIC_ID		0x20
 #define APIC_LVR	0x30
 #define APIC_TPR	0x80
+#define APIC_PPR	0xa0
 #define APIC_EOI	0xb0
 #define APIC_LDR	0xd0
 #define APIC_DFR	0xe0

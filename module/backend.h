@@ -28,6 +28,7 @@ struct umbra_backend_caps {
 	bool next_rip;		/* exits tell where the instruction ends */
 	bool tsc_scaling;
 	bool exit_timer;	/* set_timer() is there, and used */
+	bool write_log;		/* a guest's first writes through hardware tables are told: umbra_log_writes() */
 	bool apicv;		/* set_apic_virt() is there, and used */
 	bool tsc_aux;		/* MSR_TSC_AUX is the guest's while it runs */
 	u64 spec_ctrl;		/* so is MSR_IA32_SPEC_CTRL: its bits that the CPU has */

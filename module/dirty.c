@@ -91,6 +91,20 @@ void umbra_mark_dirty(struct umbra_vm *vm, const struct umbra_slot *slot, u64 gf
 	}
 }
 
+void umbra_log_writes(struct umbra_vm *vm, const u64 *gpas, unsigned int nr)
+{
+	int idx = srcu_read_lock(&vm->srcu);
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		const struct umbra_slot *slot = umbra_gfn_to_slot(vm, gpas[i] >> PAGE_SHIFT);
+
+		if (slot)
+			umbra_mark_dirty(vm, slot, gpas[i] >> PAGE_SHIFT);
+	}
+	srcu_read_unlock(&vm->srcu, idx);
+}
+
 /* ------------------------------ bitmaps ------------------------------ */
 
 bool umbra_log_initially_set(const struct umbra_vm *vm)
@@ -223,6 +237,7 @@ int umbra_get_dirty_log(struct umbra_vm *vm, u32 id, void __user *bitmap)
 		return -ENXIO;
 	if (id >= UMBRA_MAX_SLOTS)
 		return -EINVAL;
+	umbra_mmu_sync_log(vm);
 	mutex_lock(&vm->slots_lock);
 	slot = logged_slot(vm, id);
 	if (IS_ERR(slot))

@@ -673,6 +673,7 @@ static const struct {
 	[UMBRA_EXIT_SPURIOUS]		= { handle_resume },
 	[UMBRA_EXIT_TIMER]		= { handle_timer },
 	[UMBRA_EXIT_EOI]		= { handle_eoi, true },
+	[UMBRA_EXIT_LOG_FULL]		= { handle_resume },
 	[UMBRA_EXIT_APIC_WRITE]		= { handle_apic_write, true },
 };
 

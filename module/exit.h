@@ -49,6 +49,7 @@ enum umbra_exit_reason {
 	UMBRA_EXIT_SPURIOUS,		/* nothing to do: enter again */
 	UMBRA_EXIT_TIMER,		/* the deadline of set_timer() */
 	UMBRA_EXIT_EOI,			/* .apic.vector: its end, which somebody waits for */
+	UMBRA_EXIT_LOG_FULL,		/* of written pages, taken already */
 	UMBRA_EXIT_APIC_WRITE,		/* .apic.reg: has a new value that the CPU does not act on */
 	UMBRA_EXIT_NR
 };

@@ -30,11 +30,13 @@
 #define REG(offset)		BIT_ULL((offset) >> 4)
 #define REGS8(offset)		(0xffull << ((offset) >> 4))
 
-static const u64 readable_regs =
+const u64 lapic_plain_regs =
 	REG(APIC_ID) | REG(APIC_LVR) | REG(APIC_TASKPRI) | REG(APIC_PROCPRI) | REG(APIC_LDR) |
 	REG(APIC_SPIV) | REGS8(APIC_ISR) | REGS8(APIC_TMR) | REGS8(APIC_IRR) | REG(APIC_ESR) |
-	REG(APIC_ICR) | REG(APIC_LVTT) | REG(APIC_LVTTHMR) | REG(APIC_LVTPC) | REG(APIC_LVT0) |
-	REG(APIC_LVT1) | REG(APIC_LVTERR) | REG(APIC_TMICT) | REG(APIC_TMCCT) | REG(APIC_TDCR);
+	REG(APIC_LVTT) | REG(APIC_LVTTHMR) | REG(APIC_LVTPC) | REG(APIC_LVT0) | REG(APIC_LVT1) |
+	REG(APIC_LVTERR) | REG(APIC_TMICT) | REG(APIC_TDCR);
+/* The timer's count, and an x2APIC's ICR, whose halves lie apart, are not. */
+static const u64 other_readable_regs = REG(APIC_ICR) | REG(APIC_TMCCT);
 /* Only in xAPIC mode. */
 static const u64 readable_xapic_regs =
 	REG(APIC_ARBPRI) | REG(APIC_DFR) | REG(APIC_ICR2);
@@ -44,6 +46,11 @@ static const u64 writable_regs =
 	REG(APIC_LVTERR) | REG(APIC_TMICT) | REG(APIC_TDCR);
 static const u64 writable_xapic_regs =
 	REG(APIC_LDR) | REG(APIC_DFR) | REG(APIC_ICR2);
+
+static u64 readable_regs(void)
+{
+	return lapic_plain_regs | other_readable_regs;
+}
 
 /* Is the guest's register in a set? *@reg is then an offset that speculation can't widen. */
 static bool reg_in(unsigned int *reg, u64 set)
@@ -365,7 +372,7 @@ int umbra_lapic_mmio_read(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len, 
 	/* A register is the first 4 bytes of each 16. */
 	if ((offset & 0xf) + len > 4)
 		return 0;
-	if (!reg_in(&reg, readable_regs | readable_xapic_regs)) {
+	if (!reg_in(&reg, readable_regs() | readable_xapic_regs)) {
 		lapic_note_error(apic, APIC_ESR_ILLREGA, apic);
 		return 0;
 	}
@@ -392,7 +399,7 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 	if (likely(reg_in(&offset, writable_regs | writable_xapic_regs))) {
 		umbra_trace(kvm_apic, true, offset, val);
 		write_reg(apic, offset, val);
-	} else if (!reg_in(&offset, readable_regs | readable_xapic_regs)) {
+	} else if (!reg_in(&offset, readable_regs() | readable_xapic_regs)) {
 		lapic_note_error(apic, APIC_ESR_ILLREGA, apic);
 	}
 	return 0;
@@ -405,7 +412,7 @@ int umbra_x2apic_read(struct umbra_vcpu *vcpu, u32 msr, u64 *value)
 	struct umbra_lapic *apic = vcpu->lapic;
 	unsigned int reg = (msr - APIC_BASE_MSR) << 4;
 
-	if (!apic || !lapic_x2(apic) || !reg_in(&reg, readable_regs))
+	if (!apic || !lapic_x2(apic) || !reg_in(&reg, readable_regs()))
 		return 1;
 	*value = read_reg(apic, reg);
 	if (reg == APIC_ICR)

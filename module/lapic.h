@@ -164,6 +164,9 @@ static inline void lapic_set_identity(struct umbra_lapic *apic)
 /* Its registers, or who works on them, have changed: what hangs on them. Owner. */
 void lapic_regs_changed(struct umbra_lapic *apic);
 
+/* Registers that an x2APIC has and that are what the page says, a bit for each 16 bytes of it. */
+extern const u64 lapic_plain_regs;
+
 /* lapic_virt.c. Owner. */
 void lapic_take_posted(struct umbra_lapic *apic);
 void lapic_virt_changed(struct umbra_lapic *apic);

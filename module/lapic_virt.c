@@ -17,16 +17,6 @@
 #include "lapic.h"
 #include "umbra.h"
 
-#define REG(offset)	BIT_ULL((offset) >> 4)
-#define REGS8(offset)	(0xffull << ((offset) >> 4))
-
-/* Registers that an x2APIC has and that are what the page says. */
-static const u64 plain_regs =
-	REG(APIC_ID) | REG(APIC_LVR) | REG(APIC_TASKPRI) | REG(APIC_PROCPRI) | REG(APIC_LDR) |
-	REG(APIC_SPIV) | REGS8(APIC_ISR) | REGS8(APIC_TMR) | REGS8(APIC_IRR) | REG(APIC_ESR) |
-	REG(APIC_LVTT) | REG(APIC_LVTTHMR) | REG(APIC_LVTPC) | REG(APIC_LVT0) | REG(APIC_LVT1) |
-	REG(APIC_LVTERR) | REG(APIC_TMICT) | REG(APIC_TDCR);
-
 void *umbra_lapic_page(struct umbra_vcpu *vcpu)
 {
 	return vcpu->lapic ? vcpu->lapic->regs : NULL;
@@ -85,7 +75,7 @@ void umbra_lapic_choose_virt(struct umbra_vcpu *vcpu)
 	/* The guest's own write of EOI is cheaper than a word of memory that stands for it. */
 	if (virt)
 		vcpu->shares &= ~UMBRA_SHARES_EOI;
-	umbra_backend->set_apic_virt(vcpu, virt ? plain_regs : 0);
+	umbra_backend->set_apic_virt(vcpu, virt ? lapic_plain_regs : 0);
 	lapic_regs_changed(apic);
 }
 

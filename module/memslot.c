@@ -427,6 +427,7 @@ static int replace_slot(struct umbra_vm *vm, struct umbra_slot *old, struct umbr
 	if (!after)
 		return -ENOMEM;
 	slots_edit(after, before, old, new);
+	WRITE_ONCE(vm->mmu.logged, vm->mmu.logged + has_log - had_log);
 	publish(vm, after);
 	if (same_place && has_log && !had_log && !umbra_log_initially_set(vm))
 		umbra_mmu_start_log(vm, old->base, old->base + old->npages);

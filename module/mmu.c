@@ -101,7 +101,8 @@ static void acknowledge(void *unused)
 {
 }
 
-void umbra_mmu_flush_remote(struct umbra_vm *vm)
+/* A request to all vCPUs, which have left their guests when it returns. */
+static void request_and_wait(struct umbra_vm *vm, enum umbra_request req)
 {
 	struct umbra_vcpu *vcpu;
 	struct cpumask *mask;
@@ -111,7 +112,7 @@ void umbra_mmu_flush_remote(struct umbra_vm *vm)
 	mask = this_cpu_ptr(&flush_mask);
 	cpumask_clear(mask);
 	umbra_for_each_vcpu(vm, i, vcpu) {
-		umbra_request(vcpu, UMBRA_REQ_FLUSH_TLB);
+		umbra_request(vcpu, req);
 		/*
 		 * A full barrier, as the vCPU has one between IN_GUEST and its
 		 * look at the requests: either it sees ours, or we see it in
@@ -126,6 +127,23 @@ void umbra_mmu_flush_remote(struct umbra_vm *vm)
 	if (!cpumask_empty(mask))
 		smp_call_function_many(mask, acknowledge, NULL, true);
 	put_cpu();
+}
+
+void umbra_mmu_flush_remote(struct umbra_vm *vm)
+{
+	request_and_wait(vm, UMBRA_REQ_FLUSH_TLB);
+}
+
+bool umbra_mmu_cpu_logs(const struct umbra_vm *vm)
+{
+	return umbra_caps.write_log && !READ_ONCE(vm->ring_entries);
+}
+
+/* A vCPU that is outside has told all: enter() does it. */
+void umbra_mmu_sync_log(struct umbra_vm *vm)
+{
+	if (umbra_mmu_cpu_logs(vm))
+		request_and_wait(vm, UMBRA_REQ_NONE_KICK);
 }
 
 /* ------------------------------ changes of memory ------------------------------ */

@@ -106,6 +106,7 @@ struct umbra_vcpu_mmu {
  * @dead: unlinked table pages that a CPU may still walk: to be freed after the
  *	next flush (M)
  * @pages: table pages in use, for accounting (a)
+ * @logged: slots that keep a log; written under slots_lock
  */
 struct umbra_vm_mmu {
 	const struct umbra_mmu_ops *ops;
@@ -125,6 +126,7 @@ struct umbra_vm_mmu {
 	unsigned long invalidate_start, invalidate_end;
 	struct list_head dead;
 	atomic_long_t pages;
+	unsigned int logged;
 };
 
 /**
@@ -289,6 +291,15 @@ void umbra_mmu_send_hwpoison(unsigned long hva);
 void umbra_mmu_zap(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep);
 /* A slot begins to keep a log; takes mmu_lock, sleeps. */
 void umbra_mmu_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end);
+/*
+ * Does the CPU itself tell of writes under a log (umbra_caps.write_log)? Not to a ring, which
+ * could run over: what one exit tells has no room in its reserve.
+ */
+bool umbra_mmu_cpu_logs(const struct umbra_vm *vm);
+/* What the CPU has told: page addresses. By the vCPU's thread, interrupts off. */
+void umbra_log_writes(struct umbra_vm *vm, const u64 *gpas, unsigned int nr);
+/* Return when all vCPUs have told of their guests' writes up to now. May sleep. */
+void umbra_mmu_sync_log(struct umbra_vm *vm);
 
 /*
  * What the CPU's registers must be for the mode's tables, where the guest's are @cr0, @cr4,

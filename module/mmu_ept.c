@@ -160,9 +160,15 @@ struct leaf_walk {
 	gfn_t start, end;
 	/* Called for each; what the calls return is ored. */
 	bool (*leaf)(struct leaf_walk *walk, u64 *entry, int level, gfn_t gfn);
-	u64 mask;
+	u64 mask, taken;
 	bool clear;
 };
+
+/* What a page under a log loses, to have its next write seen. */
+static u64 log_bit(const struct umbra_vm *vm)
+{
+	return umbra_mmu_cpu_logs(vm) ? format->dirty : format->write;
+}
 
 static bool each_leaf(struct leaf_walk *walk, u64 *table, int level, gfn_t base)
 {
@@ -265,7 +271,10 @@ static bool ept_age(struct umbra_vm *vm, gfn_t start, gfn_t end, bool clear)
 	return walk_leaves(vm, &walk);
 }
 
-/* Make a page's next write fault; a large page would hide which page it was, so it goes. */
+/*
+ * Make a page's next write fault, or be told by the CPU, which does that when it sets the
+ * dirty bit; a large page would hide which page it was, so it goes.
+ */
 static bool protect_leaf(struct leaf_walk *walk, u64 *entry, int level, gfn_t gfn)
 {
 	if (level > 1) {
@@ -276,13 +285,14 @@ static bool protect_leaf(struct leaf_walk *walk, u64 *entry, int level, gfn_t gf
 	}
 	if (!(walk->mask & BIT_ULL((gfn - walk->start) & 63)))
 		return false;
-	return test_and_clear_bit(__ffs64(format->write), (unsigned long *)entry);
+	return test_and_clear_bit(__ffs64(walk->taken), (unsigned long *)entry);
 }
 
 static bool ept_write_protect(struct umbra_vm *vm, gfn_t gfn, u64 mask)
 {
 	struct leaf_walk walk = {
 		.start = gfn, .end = gfn + 64, .leaf = protect_leaf, .mask = mask,
+		.taken = log_bit(vm),
 	};
 
 	return walk_leaves(vm, &walk);
@@ -292,6 +302,7 @@ static bool ept_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end)
 {
 	struct leaf_walk walk = {
 		.start = start, .end = end, .leaf = protect_leaf, .mask = ~0ULL,
+		.taken = log_bit(vm),
 	};
 
 	return walk_leaves(vm, &walk);
@@ -395,8 +406,9 @@ static u64 link_table(struct umbra_vcpu *vcpu, u64 *entry, u64 old, int level)
 	return old;
 }
 
-static u64 make_leaf(const struct map_request *req, int level)
+static u64 make_leaf(const struct umbra_vm *vm, const struct map_request *req, int level)
 {
+	bool logged = umbra_slot_logged(req->slot), cpu_logs = umbra_mmu_cpu_logs(vm);
 	u64 pfn = req->pfn.pfn & ~(UMBRA_LEVEL_PAGES(level) - 1);
 	u64 leaf = pfn << PAGE_SHIFT | format->read | format->accessed;
 
@@ -410,10 +422,11 @@ static u64 make_leaf(const struct map_request *req, int level)
 	if (!req->pfn.writable)
 		return leaf;
 	leaf |= HOST_WRITABLE;
-	/* With a log, a page becomes writable with its first write. */
-	if (req->write || !umbra_slot_logged(req->slot))
+	/* With a log, a page becomes writable with its first write, unless the CPU tells of that. */
+	if (req->write || !logged || cpu_logs)
 		leaf |= format->write;
-	if (req->write)
+	/* It would tell of other pages too. */
+	if (req->write || (!logged && cpu_logs))
 		leaf |= format->dirty;
 	return leaf;
 }
@@ -421,8 +434,9 @@ static u64 make_leaf(const struct map_request *req, int level)
 /* Did the change of a present leaf take something away that CPUs may have cached? */
 static bool lost_something(u64 old, u64 new)
 {
-	return is_present(old) && (address_of(old) != address_of(new) ||
-				   (old & format->write && !(new & format->write)));
+	u64 rights = format->write | format->dirty;
+
+	return is_present(old) && (address_of(old) != address_of(new) || (old & rights & ~new));
 }
 
 /* Map the page; mmu_lock is held for reading and the request is not stale. */
@@ -440,7 +454,7 @@ static void map_page(struct umbra_vcpu *vcpu, const struct map_request *req)
 			if (suffices(now, req))
 				return;		/* another vCPU has mapped it */
 			if (level <= req->level) {
-				new = make_leaf(req, level);
+				new = make_leaf(vm, req, level);
 				if (!try_cmpxchg64(entry, &now, new))
 					continue;
 				trace_set(req->gfn, level, entry, new);

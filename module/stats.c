@@ -38,6 +38,7 @@ static const char names[UMBRA_EXIT_NR][sizeof_field(struct umbra_exit_stats, nam
 	[UMBRA_EXIT_SPURIOUS]		= "spurious",
 	[UMBRA_EXIT_TIMER]		= "timer",
 	[UMBRA_EXIT_EOI]		= "eoi",
+	[UMBRA_EXIT_LOG_FULL]		= "log_full",
 	[UMBRA_EXIT_APIC_WRITE]		= "apic_write",
 };
 

@@ -154,6 +154,7 @@ static void free_vcpu(struct vmx_vcpu *vmx)
 	free_page((unsigned long)vmx->own_apic);
 	free_page((unsigned long)vmx->msr_bitmap);
 	free_page((unsigned long)vmx->msrs);
+	free_page((unsigned long)vmx->pml);
 	kfree(vmx->real);
 	kfree(vmx->counts);
 	kfree(vmx);
@@ -172,7 +173,10 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 	vmx->own_apic = lapic ? NULL : (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->msr_bitmap = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	vmx->msrs = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs || !(lapic || vmx->own_apic) || !vmx->msr_bitmap || !vmx->msrs) {
+	if (umbra_mmu_cpu_logs(vcpu->vm))
+		vmx->pml = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vmx->vmcs || !(lapic || vmx->own_apic) || !vmx->msr_bitmap || !vmx->msrs ||
+	    !(vmx->pml || !umbra_mmu_cpu_logs(vcpu->vm))) {
 		free_vcpu(vmx);
 		return -ENOMEM;
 	}
@@ -188,6 +192,8 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 		vmx->secondary &= ~SECONDARY_EXEC_ENABLE_VPID;
 	if (vcpu->mmu.shadow)
 		vmx->secondary &= ~VMX_SECONDARY_NESTED;
+	if (!vmx->pml)
+		vmx->secondary &= ~SECONDARY_EXEC_ENABLE_PML;
 	vmx->eptp = vmx_controls.eptp;
 	vmx_init_msrs(vmx);
 	vmx->counts = vmx_counts_alloc();
@@ -254,6 +260,10 @@ static void write_constants(struct umbra_vcpu *vcpu)
 		vmcs_write(XSS_EXIT_BITMAP, 0);
 	if (vmx->secondary & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ULL);
+	if (vmx->pml) {
+		vmcs_write(PML_ADDRESS, __pa(vmx->pml));
+		vmcs_write(GUEST_PML_INDEX, VMX_PML_ENTRIES - 1);
+	}
 	vmcs_write(MSR_BITMAP, __pa(vmx->msr_bitmap));
 	vmx->virtual_apic = vmx->own_apic ?: umbra_lapic_page(vcpu);
 	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->virtual_apic));

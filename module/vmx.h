@@ -89,6 +89,7 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @own_apic: a page for it where there is no LAPIC, or NULL
  * @msr_bitmap: deny by default
  * @msrs: the lists of MSRs
+ * @pml: the pages that the CPU has logged, from the last one down, or NULL
  * @link: in @cpu's list of VMCSs that it may hold
  * @cpu: where the VMCS was active last, or -1
  * @id: never 0 and never given twice
@@ -128,6 +129,7 @@ struct vmx_vcpu {
 	void *virtual_apic, *own_apic;
 	void *msr_bitmap;
 	struct vmx_msr_lists *msrs;
+	u64 *pml;
 	struct list_head link;
 	int cpu;
 	u64 id;
@@ -168,7 +170,9 @@ static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
 #define VMX_PRIMARY_UNWANTED (CPU_BASED_CR3_LOAD_EXITING | CPU_BASED_CR3_STORE_EXITING |	\
 			      CPU_BASED_INVLPG_EXITING)
 /* What only the hardware mode has. */
-#define VMX_SECONDARY_NESTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST)
+#define VMX_SECONDARY_NESTED (SECONDARY_EXEC_ENABLE_EPT | SECONDARY_EXEC_UNRESTRICTED_GUEST |	\
+			      SECONDARY_EXEC_ENABLE_PML)
+#define VMX_PML_ENTRIES	512
 /* All three, or none. */
 #define VMX_SECONDARY_APICV (SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE |				\
 			     SECONDARY_EXEC_APIC_REGISTER_VIRT |				\
@@ -193,12 +197,12 @@ DECLARE_PER_CPU(struct vmx_accesses, vmx_accesses);
  */
 static __always_inline u64 vmcs_read(unsigned long field)
 {
-	u64 value = 0;
+	u64 value;
 
 	if (static_branch_unlikely(&vmx_counting))
 		raw_cpu_inc(vmx_accesses.reads);
 	asm volatile("1: vmread %1, %0\n2:\n" _ASM_EXTABLE(1b, 2b)
-		     : "+r" (value) : "r" (field) : "cc");
+		     : "=r" (value) : "r" (field) : "cc");
 	return value;
 }
 

@@ -13,6 +13,8 @@
 UMBRA_FEATURE_PARAM(ept, "Intel's nested paging");
 UMBRA_FEATURE_PARAM(vpid, "translations that Intel CPUs tag by guest");
 UMBRA_FEATURE_PARAM(unrestricted_guest, "real mode that Intel CPUs run as it is");
+UMBRA_FEATURE_PARAM(true_controls, "the true capability MSRs of Intel CPUs");
+UMBRA_FEATURE_PARAM(pml, "Intel CPUs' log of the pages that a guest writes");
 UMBRA_FEATURE_PARAM(apicv, "Intel CPUs' own work on the registers of a guest's x2APIC");
 UMBRA_FEATURE_PARAM(preemption_timer, "Intel's preemption timer for a guest's LAPIC");
 
@@ -49,6 +51,9 @@ static int choose_controls(u32 msr, u32 want, u32 may, u32 *controls)
 	return 0;
 }
 
+/* «Algorithms for Determining VMX Capabilities»: the true ones, where a CPU has them. */
+#define capability(name)	(true_controls ? MSR_IA32_VMX_TRUE_##name : MSR_IA32_VMX_##name)
+
 #define PIN_WANTED	(PIN_BASED_EXT_INTR_MASK | PIN_BASED_NMI_EXITING | PIN_BASED_VIRTUAL_NMIS)
 #define PRIMARY_WANTED	(CPU_BASED_HLT_EXITING | CPU_BASED_USE_TSC_OFFSETTING |		\
 			 CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING |		\
@@ -68,7 +73,7 @@ static void read_timer(void)
 {
 	u64 pin, misc;
 
-	if (rdmsrl_safe(MSR_IA32_VMX_TRUE_PINBASED_CTLS, &pin) ||
+	if (rdmsrl_safe(capability(PINBASED_CTLS), &pin) ||
 	    !(pin >> 32 & PIN_BASED_VMX_PREEMPTION_TIMER) || !boot_cpu_has(X86_FEATURE_CONSTANT_TSC))
 		preemption_timer = false;
 	if (!preemption_timer)
@@ -98,23 +103,25 @@ static int read_controls(void)
 
 	rdmsrl(MSR_IA32_VMX_BASIC, basic);
 	c->revision = vmx_basic_vmcs_revision_id(basic);
-	if (!(basic & BIT_ULL(55))) {
-		pr_err("this CPU's VMX has no true capability MSRs; Umbra needs them\n");
-		return -EOPNOTSUPP;
-	}
+	if (!(basic & BIT_ULL(55)))
+		true_controls = false;
 	if (vpid)
 		may |= SECONDARY_EXEC_ENABLE_VPID;
+	/* Where loads of CR3 can't but exit the CPU has no use for it. */
+	ept &= true_controls;
 	if (ept)
 		may |= SECONDARY_EXEC_ENABLE_EPT;
 	if (ept && unrestricted_guest)
 		may |= SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	if (apicv)
 		may |= VMX_SECONDARY_APICV;
-	r = choose_controls(MSR_IA32_VMX_TRUE_PINBASED_CTLS, PIN_WANTED, 0, &c->pin) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, PRIMARY_WANTED, 0, &c->primary) ?:
+	if (pml)
+		may |= SECONDARY_EXEC_ENABLE_PML;
+	r = choose_controls(capability(PINBASED_CTLS), PIN_WANTED, 0, &c->pin) ?:
+	    choose_controls(capability(PROCBASED_CTLS), PRIMARY_WANTED, 0, &c->primary) ?:
 	    choose_controls(MSR_IA32_VMX_PROCBASED_CTLS2, 0, may, &c->secondary) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_EXIT_CTLS, EXIT_WANTED, EXIT_MAY, &c->exit) ?:
-	    choose_controls(MSR_IA32_VMX_TRUE_ENTRY_CTLS, ENTRY_WANTED, ENTRY_MAY, &c->entry);
+	    choose_controls(capability(EXIT_CTLS), EXIT_WANTED, EXIT_MAY, &c->exit) ?:
+	    choose_controls(capability(ENTRY_CTLS), ENTRY_WANTED, ENTRY_MAY, &c->entry);
 	if (r)
 		return r;
 	c->pause_loops = c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
@@ -165,6 +172,11 @@ static void read_paging(struct umbra_backend_caps *caps)
 	caps->ept = true;
 	caps->paging_levels = 4;
 	caps->gbpages = words & VMX_EPT_1GB_PAGE_BIT;
+	/* It goes by the dirty bit. */
+	pml = c->secondary & SECONDARY_EXEC_ENABLE_PML && words & VMX_EPT_AD_BIT;
+	if (!pml)
+		c->secondary &= ~SECONDARY_EXEC_ENABLE_PML;
+	caps->write_log = pml;
 }
 
 /*

@@ -86,12 +86,22 @@ static void write_pending_debug(struct vmx_vcpu *vmx, u64 rflags)
 	vmx->pending_debug = pending;
 }
 
+/* @written: what stands there */
+#define write_once(field, value, written)				\
+	do {								\
+		if (unlikely((value) != (written))) {			\
+			(written) = (value);				\
+			vmcs_write(field, value);			\
+		}							\
+	} while (0)
+
 static void write_vmcs(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	const struct umbra_regs *regs = &vcpu->regs;
 	u64 rip = regs->rip - vmx->soft;
-	u64 cr3 = __get_current_cr3_fast(), cr4 = cr4_read_shadow();
+	/* As they are: an exit must bring back what an entry takes away. */
+	u64 cr3 = __native_read_cr3(), cr4 = native_read_cr4();
 
 	if (rip != vmx->rip)
 		vmcs_write(GUEST_RIP, rip);
@@ -103,18 +113,10 @@ static void write_vmcs(struct umbra_vcpu *vcpu)
 		vmcs_write(GUEST_RSP, regs->gpr[UMBRA_RSP]);
 	if (regs->dirty & BIT(UMBRA_REG_PDPTR))
 		vmx_write_pdptrs(vcpu);
-	if (vmx->secondary != vmx->written_secondary)
-		vmcs_write(SECONDARY_VM_EXEC_CONTROL, vmx->secondary);
-	if (vmx->tsc_offset != vmx->written_offset)
-		vmcs_write(TSC_OFFSET, vmx->tsc_offset);
-	vmx->written_secondary = vmx->secondary;
-	vmx->written_offset = vmx->tsc_offset;
-	if (cr3 != vmx->host_cr3)
-		vmcs_write(HOST_CR3, cr3);
-	if (cr4 != vmx->host_cr4)
-		vmcs_write(HOST_CR4, cr4);
-	vmx->host_cr3 = cr3;
-	vmx->host_cr4 = cr4;
+	write_once(SECONDARY_VM_EXEC_CONTROL, vmx->secondary, vmx->written_secondary);
+	write_once(TSC_OFFSET, vmx->tsc_offset, vmx->written_offset);
+	write_once(HOST_CR3, cr3, vmx->host_cr3);
+	write_once(HOST_CR4, cr4, vmx->host_cr4);
 	if (unlikely(vmx->own_apic))
 		write_own_tpr(vcpu);
 }
@@ -138,6 +140,22 @@ static void read_vmcs(struct umbra_vcpu *vcpu)
 	regs->dirty = 0;
 }
 
+/*
+ * «Page-Modification Logging»: what the CPU has logged, before anybody can take the guest for
+ * left. While no slot has a log there is nothing but what is left of one.
+ */
+static noinline void take_log(struct umbra_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u16 index = vmcs_read(GUEST_PML_INDEX);
+	unsigned int first = index < VMX_PML_ENTRIES ? index + 1 : 0;
+
+	if (first == VMX_PML_ENTRIES)
+		return;
+	umbra_log_writes(vcpu->vm, vmx->pml + first, VMX_PML_ENTRIES - first);
+	vmcs_write(GUEST_PML_INDEX, VMX_PML_ENTRIES - 1);
+}
+
 /* The pin control follows the deadline; the count is anew for each entry. */
 static void write_timer(struct vmx_vcpu *vmx)
 {
@@ -157,8 +175,8 @@ static void write_timer(struct vmx_vcpu *vmx)
 	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, left);
 }
 
-/* Without either each entry flushes. */
-static void flush_guest(struct vmx_vcpu *vmx)
+/* Without either each entry flushes. Apart, for what lies on the stack is guarded. */
+static noinline void flush_guest(struct vmx_vcpu *vmx)
 {
 	vmx->flush = false;
 	if (vmx->secondary & SECONDARY_EXEC_ENABLE_EPT)
@@ -208,7 +226,7 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 		vmx->failed = true;
 		return;
 	}
-	if (vmx->flush)
+	if (unlikely(vmx->flush))
 		flush_guest(vmx);
 	write_vmcs(vcpu);
 	if (unlikely(vmx->timer || vmx->pin != vmx_controls.pin))
@@ -234,8 +252,12 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 		take_drs_back(vcpu);
 	if (hw_breakpoint_active())
 		hw_breakpoint_restore();
-	if (likely(!vmx->failed))
-		read_vmcs(vcpu);
+	if (unlikely(vmx->failed))
+		return;
+	read_vmcs(vcpu);
+	if (unlikely(vmx->pml) && (READ_ONCE(vcpu->vm->mmu.logged) ||
+				   vmx->reason == EXIT_REASON_PML_FULL))
+		take_log(vcpu);
 }
 
 static noinline void serve_machine_check(void)

@@ -197,6 +197,9 @@ static bool decode_more(struct umbra_vcpu *vcpu)
 	case EXIT_REASON_EPT_VIOLATION:
 		decode_ept_violation(vcpu, q);
 		return false;
+	case EXIT_REASON_PML_FULL:
+		vcpu->exit.reason = UMBRA_EXIT_LOG_FULL;
+		return false;
 	case EXIT_REASON_EOI_INDUCED:
 		vcpu->exit.reason = UMBRA_EXIT_EOI;
 		vcpu->exit.apic.vector = q;
@@ -258,7 +261,8 @@ static void block_nmis_again(struct vmx_vcpu *vmx, u32 vectoring)
 		word = vmcs_read(VM_EXIT_INTR_INFO);
 		if ((word & INTR_INFO_VECTOR_MASK) == X86_TRAP_DF)
 			return;
-	} else if (vmx->reason == EXIT_REASON_EPT_VIOLATION) {
+	} else if (vmx->reason == EXIT_REASON_EPT_VIOLATION ||
+		   vmx->reason == EXIT_REASON_PML_FULL) {
 		word = vmx->qualification;
 	} else {
 		return;
@@ -271,7 +275,8 @@ static void block_nmis_again(struct vmx_vcpu *vmx, u32 vectoring)
 static bool in_delivery(u32 reason)
 {
 	return reason == EXIT_REASON_EXCEPTION_NMI || reason == EXIT_REASON_EPT_VIOLATION ||
-	       reason == EXIT_REASON_EPT_MISCONFIG || reason == EXIT_REASON_TASK_SWITCH;
+	       reason == EXIT_REASON_EPT_MISCONFIG || reason == EXIT_REASON_TASK_SWITCH ||
+	       reason == EXIT_REASON_PML_FULL;
 }
 
 /* What the entry was to inject goes back; @entered: enter() has read RIP anew. */

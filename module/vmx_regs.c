@@ -421,6 +421,8 @@ void vmx_mode_changed(struct umbra_vcpu *vcpu)
 	vmx_set_primary(vmx, CPU_BASED_INVLPG_EXITING, shadow);
 	vmx_write_cr3_exits(vcpu);
 	vmx_set_secondary(vmx, vmx_controls.secondary & VMX_SECONDARY_NESTED, !shadow);
+	if (!vmx->pml)
+		vmx_set_secondary(vmx, SECONDARY_EXEC_ENABLE_PML, false);
 	vmx_real_set_mode(vcpu);
 	vmx_write_exceptions(vcpu);
 	vmx_set_efer(vcpu, regs->efer);

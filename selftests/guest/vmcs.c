@@ -115,21 +115,6 @@ static struct vcpu *deadline_vm(struct vm *vm, void (*entry)(void))
 	return v;
 }
 
-/* A reason's number, by its name; its exits so far. */
-static uint32_t reason_of(struct vm *vm, const char *name, uint64_t *count)
-{
-	struct umbra_exit_stats s = { .vcpu = 0 };
-
-	for (s.reason = 0; !ioctl(vm->fd, UMBRA_GET_EXIT_STATS, &s); s.reason++) {
-		if (strcmp(s.name, name))
-			continue;
-		*count = s.count;
-		return s.reason;
-	}
-	ktap_fail(__FILE__, __LINE__, "no reason is called %s", name);
-	ktap_end_now();
-}
-
 static const struct limit {
 	const char *name, *reason;
 	uint64_t far, reads, writes;	/* of an exit, at most */
@@ -161,7 +146,7 @@ TEST_EACH(limits, "VMREADs and VMWRITEs of an exit: ", limits, l)
 	v = deadline_vm(&vm, many_exits);
 	G(&vm, g_far) = l->far;
 	vcpu_run_to_sync(v, 1);
-	n.reason = reason_of(&vm, l->reason, &count);
+	n.reason = exit_reason(&vm, l->reason, &count);
 	EXPECT_OK(ioctl(v->fd, UMBRA_GET_VMCS_COUNTS, &n));
 	set_counting(false);
 	ASSERT(n.exits >= ROUNDS);
@@ -200,7 +185,7 @@ TEST(deadlines, "a deadline that a running guest reaches is an exit of its own w
 	need_vmx();
 	v = deadline_vm(&vm, many_deadlines);
 	vcpu_run_to_end(v);
-	reason_of(&vm, "timer", &count);
+	count = exit_count(&vm, "timer");
 	ktap_diag("%llu timer exits for %d deadlines", (unsigned long long)count, ROUNDS);
 	if (umbra_parameter("preemption_timer") == 'Y')
 		EXPECT(count >= ROUNDS / 2);

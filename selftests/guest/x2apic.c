@@ -71,18 +71,6 @@ static struct vcpu *x2_vm(struct vm *vm, void (*entry)(void))
 	return vm_long_mode(vm, VM_IRQCHIP, entry);
 }
 
-/* Exits for a reason so far. */
-static uint64_t exits(struct vm *vm, const char *name)
-{
-	struct umbra_exit_stats s = { .vcpu = 0 };
-
-	for (s.reason = 0; !ioctl(vm->fd, UMBRA_GET_EXIT_STATS, &s); s.reason++)
-		if (!strcmp(s.name, name))
-			return s.count;
-	ktap_fail(__FILE__, __LINE__, "no reason is called %s", name);
-	ktap_end_now();
-}
-
 static void self_guest(void)
 {
 	int i;
@@ -107,11 +95,11 @@ TEST(self, "interrupts to itself are taken and ended; by a CPU that can do so, w
 	uint64_t before;
 
 	vcpu_run_to_sync(v, 1);
-	before = on_umbra() ? exits(&vm, "msr_write") + exits(&vm, "msr_read") : 0;
+	before = on_umbra() ? exit_count(&vm, "msr_write") + exit_count(&vm, "msr_read") : 0;
 	vcpu_run_to_sync(v, 2);
 	EXPECT_EQ(G(&vm, g_hits), ROUNDS);
 	if (on_umbra()) {
-		before = exits(&vm, "msr_write") + exits(&vm, "msr_read") - before;
+		before = exit_count(&vm, "msr_write") + exit_count(&vm, "msr_read") - before;
 		if (cpu_is_intel() && umbra_parameter("apicv") == 'Y' && !vm_shadow(&vm))
 			EXPECT_EQ(before, 0);
 		else

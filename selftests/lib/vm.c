@@ -73,6 +73,29 @@ char umbra_parameter(const char *name)
 	return value;
 }
 
+/* The number of one of Umbra's reasons for an exit; the first vCPU's exits for it so far. */
+uint32_t exit_reason(struct vm *vm, const char *name, uint64_t *count)
+{
+	struct umbra_exit_stats s = { .vcpu = 0 };
+
+	for (s.reason = 0; !ioctl(vm->fd, UMBRA_GET_EXIT_STATS, &s); s.reason++) {
+		if (strcmp(s.name, name))
+			continue;
+		*count = s.count;
+		return s.reason;
+	}
+	ktap_fail(__FILE__, __LINE__, "no reason is called %s", name);
+	ktap_end_now();
+}
+
+uint64_t exit_count(struct vm *vm, const char *name)
+{
+	uint64_t count;
+
+	exit_reason(vm, name, &count);
+	return count;
+}
+
 /*
  * Does Umbra run guests without VMX's unrestricted guest, which a shadow mode has not
  * either? It has pages of its own in guest memory then, and emulates what an entry with such

@@ -76,6 +76,8 @@ bool on_umbra(void);
 bool on_tcg(void);
 bool restricted_guest(void);
 char umbra_parameter(const char *name);
+uint32_t exit_reason(struct vm *vm, const char *name, uint64_t *count);
+uint64_t exit_count(struct vm *vm, const char *name);
 bool vm_shadow(struct vm *vm);
 int dev_cap(int cap);
 void need_cap(int cap, const char *name);

@@ -213,6 +213,35 @@ TEST_EACH(exact, "log: just the pages written, each round anew: ", ways, w)
 	}
 }
 
+TEST(by_cpu, "log: where the CPU keeps one, a page's first write is no exit of its own")
+{
+	uint64_t all[WORDS], faults, full;
+
+	if (!on_umbra())
+		SKIP("these are Umbra's own");
+	start(KVM_MEM_LOG_DIRTY_PAGES, &ways[0], toucher);
+	if (vm_shadow(&vm))
+		SKIP("the CPU does not see which page of the guest's it is");
+	memset(all, 0xff, sizeof(all));
+	touch(all, true);
+	want_log(all);
+	faults = exit_count(&vm, "page_fault");
+	full = exit_count(&vm, "log_full");
+	touch(all, true);
+	want_log(all);
+	faults = exit_count(&vm, "page_fault") - faults;
+	full = exit_count(&vm, "log_full") - full;
+	ktap_diag("%lu pages: %llu faults, %llu times a full log", PAGES,
+		  (unsigned long long)faults, (unsigned long long)full);
+	if (cpu_is_intel() && umbra_parameter("pml") == 'Y') {
+		EXPECT_EQ(faults, 0);
+		EXPECT(full >= 1);
+	} else {
+		EXPECT(faults >= PAGES);
+		EXPECT_EQ(full, 0);
+	}
+}
+
 TEST_EACH(reads, "log: reading marks nothing: ", ways, w)
 {
 	uint64_t map[WORDS];

@@ -7,34 +7,16 @@ module=${MODULE:-/umbra/umbra.ko}
 kmemleak=/sys/kernel/debug/kmemleak
 reloads=${RELOADS:-100}
 here=$(dirname "$0")
-hold=$here/../tools/hold
 # shellcheck source=selftests/lib/tap.sh
 . "$here/../lib/tap.sh"
+# shellcheck source=selftests/lib/hold.sh
+. "$here/../lib/hold.sh"
 trap 'rm -rf "$work"; unset UMBRA_DEV; loaded || insmod "$module"' EXIT
-
-loaded() {
-	grep -q '^umbra ' /proc/modules
-}
 
 if ! loaded || [ ! -e "$module" ] || [ "$(id -u)" -ne 0 ]; then
 	skip "the module loads and unloads" "umbra is not loaded, or $module is not there"
 	finish
 fi
-
-# hold_on WHAT: keep a VM (wait) or the node (node) until let_go.
-hold_on() {
-	rm -f "$work/in" "$work/out"
-	mkfifo "$work/in"
-	"$hold" "$1" <"$work/in" >"$work/out" 2>&1 &
-	holder=$!
-	exec 5>"$work/in"
-	until_true grep -q ready "$work/out"
-}
-
-let_go() {
-	exec 5>&-
-	wait "$holder"
-}
 
 # Whether EFER.SVME of CPU 0 is set: 1, 0, or nothing when nobody can tell.
 svme() {
@@ -142,53 +124,6 @@ UMBRA_DEV=/dev/kvm "$hold" once && "$hold" once
 result $? "and VMs can be made on both nodes"
 rmmod umbra && [ ! -e /dev/kvm ] && [ ! -e /dev/umbra ]
 result $? "both go with the module"
-
-# Another owner of SVM.
-if modprobe kvm_amd 2>/dev/null && [ -e /sys/module/kvm_amd ]; then
-	dmesg -c >/dev/null 2>&1
-	if insmod "$module" 2>"$work/err"; then
-		"$hold" once 2>"$work/err"
-		[ $? -eq 16 ]
-		result $? "with kvm_amd loaded, making a VM is EBUSY"
-		rmmod umbra
-	else
-		grep -qi 'busy' "$work/err"
-		result $? "with kvm_amd loaded, insmod is EBUSY"
-	fi
-	dmesg | grep 'umbra:' >"$work/log"
-	grep -q kvm_amd "$work/log"
-	result $? "the log names kvm_amd"
-	grep -q 'modprobe -r kvm_amd' "$work/log"
-	result $? "and the remedy"
-	dmesg -c >/dev/null 2>&1
-	! insmod "$module" kvm_node=1 2>"$work/err" && grep -qi 'busy' "$work/err" && ! loaded
-	result $? "with kvm_amd loaded, kvm_node=1 is EBUSY"
-	dmesg | grep -q "umbra: .*kvm_amd.*modprobe -r kvm_amd"
-	result $? "and the log names the owner of /dev/kvm and the remedy"
-	UMBRA_DEV=/dev/kvm "$hold" once
-	result $? "stock KVM works on, undisturbed"
-	# 6.1 lets both be loaded; 6.12 gives SVM to the first, unless told not to.
-	insmod "$module" 2>/dev/null
-	modprobe -r kvm_amd
-	result $? "kvm_amd can be unloaded again"
-	loaded || insmod "$module"
-	"$hold" once
-	result $? "and then a VM can be made"
-	hold_on wait
-	modprobe kvm_amd 2>/dev/null
-	UMBRA_DEV=/dev/kvm "$hold" once 2>"$work/err"
-	held=$?
-	let_go
-	result $? "a VM of umbra outlives kvm_amd's arrival"
-	[ $held -ne 0 ]
-	result $? "stock KVM makes no VM while umbra has one"
-	modprobe -r kvm_amd 2>/dev/null
-	modprobe -r kvm 2>/dev/null
-	[ ! -e /sys/module/kvm_amd ] && rmmod umbra
-	result $? "and all of it unloads"
-else
-	skip "with kvm_amd loaded, making a VM is EBUSY" "kvm_amd does not load here"
-fi
 
 no_growth() {
 	if [ -e $kmemleak ]; then

@@ -268,6 +268,7 @@ static void write_svr(struct umbra_lapic *apic, u32 val)
 
 	lapic_set_reg(apic, APIC_SPIV,
 		      val & (APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED | APIC_SPIV_FOCUS_DISABLED));
+	lapic_virt_changed(apic);
 	if (lapic_software_enabled(apic))
 		return;
 	for (i = 0; i < LAPIC_NR_LVT; i++)

@@ -42,14 +42,15 @@ void lapic_take_posted(struct umbra_lapic *apic)
 
 /*
  * Not where the CPU can't run all of the guest, which software must then give its
- * interrupts, nor where each access to TPR is to be seen.
+ * interrupts, nor where each access to TPR is to be seen, nor while it is disabled by
+ * software, when it takes none: the CPU would not know.
  */
 static bool wants_virt(const struct umbra_lapic *apic)
 {
 	const struct umbra_vcpu *vcpu = apic->vcpu;
 
-	return umbra_caps.apicv && lapic_x2(apic) && !vcpu->mmu.shadow && !vcpu->vm->emulate &&
-	       !apic->reports_tpr && !apic->vapic;
+	return umbra_caps.apicv && lapic_x2(apic) && lapic_software_enabled(apic) &&
+	       !vcpu->mmu.shadow && !vcpu->vm->emulate && !apic->reports_tpr && !apic->vapic;
 }
 
 void lapic_virt_changed(struct umbra_lapic *apic)

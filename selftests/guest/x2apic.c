@@ -172,6 +172,11 @@ static void refused_guest(void)
 	send(5);
 	wrmsr(X2(APIC_ESR), 0);
 	GUEST_ASSERT(rdmsr(X2(APIC_ESR)) == 0x20);
+	/* Disabled by software it takes none, not even its own. */
+	wrmsr(X2(APIC_SPIV), 0xff);
+	send(LOW);
+	wrmsr(X2(APIC_SPIV), 0x1ff);
+	GUEST_ASSERT(!bank(APIC_IRR, LOW));
 	/* Without an interrupt in service EOI does nothing. */
 	x2_eoi();
 	/* Off, and as an xAPIC on again. */

@@ -7,6 +7,7 @@
 
 #define BIT_OF(n)		(1ull << (n))
 
+#define PIN_INTERRUPT_EXITING	BIT_OF(0)
 #define PIN_NMI_EXITING		BIT_OF(3)
 #define PIN_VIRTUAL_NMIS	BIT_OF(5)
 #define PRIMARY_TPR_SHADOW	BIT_OF(21)
@@ -14,8 +15,12 @@
 #define PRIMARY_MSR_BITMAPS	BIT_OF(28)
 #define PRIMARY_SECONDARY	BIT_OF(31)
 #define SECONDARY_EPT		BIT_OF(1)
+#define SECONDARY_X2APIC	BIT_OF(4)
 #define SECONDARY_VPID		BIT_OF(5)
 #define SECONDARY_UNRESTRICTED	BIT_OF(7)
+#define SECONDARY_APIC_REGS	BIT_OF(8)
+#define SECONDARY_DELIVERY	BIT_OF(9)
+#define SECONDARY_PML		BIT_OF(17)
 #define ENTRY_IA32E		BIT_OF(9)
 #define ENTRY_LOAD_EFER		BIT_OF(15)
 #define EXIT_LOAD_EFER		BIT_OF(21)
@@ -112,6 +117,11 @@ static bool execution_broken(const struct vmx_entry_words *w, struct umbra_check
 		   "virtual APIC", "address") ||
 	       BAD((V(PRIMARY) & PRIMARY_TPR_SHADOW) && V(TPR_THRESHOLD) >> 4,
 		   "TPR threshold", "more than 15") ||
+	       BAD(!(V(PRIMARY) & PRIMARY_TPR_SHADOW) &&
+		   (secondary & (SECONDARY_X2APIC | SECONDARY_APIC_REGS | SECONDARY_DELIVERY)),
+		   "virtual APIC", "without TPR shadow") ||
+	       BAD((secondary & SECONDARY_DELIVERY) && !(V(PIN) & PIN_INTERRUPT_EXITING),
+		   "interrupt delivery", "without interrupt exiting") ||
 	       BAD((V(PIN) & PIN_VIRTUAL_NMIS) && !(V(PIN) & PIN_NMI_EXITING),
 		   "virtual NMIs", "without NMI exiting") ||
 	       BAD((V(PRIMARY) & PRIMARY_NMI_WINDOW) && !(V(PIN) & PIN_VIRTUAL_NMIS),
@@ -120,7 +130,9 @@ static bool execution_broken(const struct vmx_entry_words *w, struct umbra_check
 	       BAD((secondary & SECONDARY_EPT) && (beyond(w, V(EPTP)) || (V(EPTP) >> 3 & 7) != 3),
 		   "EPT pointer", "address or depth") ||
 	       BAD((secondary & SECONDARY_UNRESTRICTED) && !(secondary & SECONDARY_EPT),
-		   "unrestricted guest", "without EPT");
+		   "unrestricted guest", "without EPT") ||
+	       BAD((secondary & SECONDARY_PML) && !(secondary & SECONDARY_EPT),
+		   "page-modification log", "without EPT");
 }
 
 /* Does an event of this kind push an error code? */

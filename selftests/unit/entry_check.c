@@ -52,9 +52,9 @@ static struct vmx_entry_words vmx_good(void)
 	};
 	u64 *v = w.value;
 
-	v[VMX_F_PIN] = 0x16 | BIT(3) | BIT(5);
+	v[VMX_F_PIN] = 0x17 | BIT(3) | BIT(5);
 	v[VMX_F_PRIMARY] = BIT(31) | BIT(28) | BIT(21);
-	v[VMX_F_SECONDARY] = BIT(1) | BIT(5) | BIT(7);
+	v[VMX_F_SECONDARY] = BIT(1) | BIT(4) | BIT(5) | BIT(7) | BIT(8) | BIT(9) | BIT(17);
 	v[VMX_F_EXIT] = BIT(21);
 	v[VMX_F_ENTRY] = BIT(9) | BIT(15);
 	v[VMX_F_VPID] = 1;
@@ -88,11 +88,14 @@ static const struct vmx_row {
 	{ false, VMX_F_MSR_BITMAP, 0x800, 0, "MSR bitmap: address" },
 	{ false, VMX_F_VIRTUAL_APIC, BIT(40), 0, "virtual APIC: address" },
 	{ false, VMX_F_TPR_THRESHOLD, 16, 0, "TPR threshold: more than 15" },
-	{ false, VMX_F_PIN, 0x36, 0, "virtual NMIs: without NMI exiting" },
+	{ false, VMX_F_PRIMARY, BIT(31), 0, "virtual APIC: without TPR shadow" },
+	{ false, VMX_F_PIN, 0x3e, 0, "interrupt delivery: without interrupt exiting" },
+	{ false, VMX_F_PIN, 0x37, 0, "virtual NMIs: without NMI exiting" },
 	{ false, VMX_F_PRIMARY, BIT(22), 0, "" },
 	{ false, VMX_F_VPID, 0, 0, "VPID: 0" },
 	{ false, VMX_F_EPTP, 0x1006, 0, "EPT pointer: address or depth" },
 	{ false, VMX_F_SECONDARY, BIT(7), 0, "unrestricted guest: without EPT" },
+	{ false, VMX_F_SECONDARY, BIT(17), 0, "page-modification log: without EPT" },
 	{ false, VMX_F_EXIT_LOAD, 8, 0, "MSR areas: address" },
 	{ false, VMX_F_ENTRY_LOAD, 8, 0, "MSR area: address" },
 	{ false, VMX_F_CR0, 0x80000031, EVENT(1, 3, 0), "event: type" },

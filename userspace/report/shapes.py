@@ -102,7 +102,7 @@ def walk(model):
     if ratio is None or ("random_walk", "hardware") not in model.tlb:
         return None
     missed = model.tlb["random_walk", "hardware"]["guest_misses"]
-    return ratio < 1 / 1.05 and abs(plain - 1) < 0.05, \
+    return 1.05 <= 1 / ratio <= 1.35 and abs(plain - 1) < 0.05, \
         (f"hardware costs {1 / ratio:.2f} times shadow-lazy, {missed:.2f} misses at each step; "
          f"instructions alone: {plain:.3f}")
 
@@ -168,7 +168,8 @@ SHAPES = (
           "Linux reads CR3 before each of its two loads of it, and in a shadow a read exits too"),
     Shape(("random_walk",), "Random accesses to 64 MiB, 4 KiB pages",
           "the shadow wins, 1.05 to 1.35 times; instructions alone show a tie", walk,
-          "the model of the TLB or the prices of its misses do not show it"),
+          "nearly each step misses the data caches too, which costs both alike, so that the real "
+          "factor is smaller, and the model knows no data caches"),
     Shape(("cpu",), "Arithmetic", "a tie, within 2 %", tie(("cpu",), 0.02),
           "ticks of the host's clock fell into it"),
     Shape((), "A kernel built", "nested paging wins, 1.1 to 1.5 times", None,

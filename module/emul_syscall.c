@@ -133,6 +133,7 @@ int emul_op_sysret(struct umbra_emul *e)
 		return r;
 	/* A step is taken before the first instruction there. */
 	e->step_rule = EMUL_STEP_NEW;
+	/* Outside of 64-bit code IF is set, and that is all: AMD64 vol. 3, SYSRET. */
 	if (emul_long(e))
 		e->new_flags = (e->gpr[11] & SYSRET_FLAGS) | EMUL_FIXED;
 	else

@@ -99,6 +99,22 @@ TEST(stats_vcpu, "a vCPU's figures count its exits, while it lives and after its
 	close(s.fd);
 }
 
+TEST(stats_skipped, "what exits is skipped by its length, whether the CPU tells it or not: nothing is emulated")
+{
+	struct stats s;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, cpuid_guest);
+
+	if (!on_umbra())
+		SKIP("these are Umbra's own");
+	stats_open(&s, v->fd);
+	vcpu_run_to_sync(v, 1);
+	vcpu_run_to_end(v);
+	EXPECT_EQ(stats_value(&s, "cpuid_exits"), 2);
+	EXPECT_EQ(stats_value(&s, "io_exits"), 2);
+	EXPECT_EQ(stats_value(&s, "emulated"), 0);
+}
+
 TEST(stats_vm, "a VM's figures: its vCPUs, and the pages of its tables")
 {
 	struct stats s;

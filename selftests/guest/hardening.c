@@ -167,23 +167,6 @@ static void user_dr_main(void)
 	guest_done();
 }
 
-static void user_hypercall(void)
-{
-	uint64_t amd = 1, intel = 1;
-
-	GUEST_TRY("vmmcall", : "+a"(amd) : : "memory");
-	GUEST_TRY("vmcall", : "+a"(intel) : : "memory");
-	g_result = amd;
-	g_far[0] = intel;
-}
-
-static void user_hypercall_main(void)
-{
-	g_handlers[UD_VECTOR] = NULL;
-	guest_call_ring3(user_hypercall);
-	guest_done();
-}
-
 static const struct both {
 	const char *name;
 	bool emulated;
@@ -199,32 +182,98 @@ TEST_EACH(ring3_dr, "case 36: a debug register from ring 3 is GP: ", both, b)
 	EXPECT_EQ(G(&vm, g_far[0]), GP_VECTOR);
 }
 
-static void mov_ss_breakpoint(void)
-{
-	static volatile uint16_t ss = SEL_DATA;
+static volatile uint16_t g_ss = SEL_DATA;
 
-	asm volatile("mov %0, %%dr0" : : "r"(&ss));
+static void watch_ss(void)
+{
+	asm volatile("mov %0, %%dr0" : : "r"(&g_ss));
 	asm volatile("mov %0, %%dr7" : : "r"(0x70403UL));	/* reads and writes, 2 bytes */
-	GUEST_TRY("mov %0, %%ss; int3", : : "m"(ss) : "memory");
+}
+
+static void mov_ss_int3(void)
+{
+	watch_ss();
+	GUEST_TRY("mov %0, %%ss; int3", : : "m"(g_ss) : "memory");
 	g_result = g_vector;
-	asm volatile("mov %0, %%dr7" : : "r"(0x400UL));
+	disarm();
+}
+
+extern char behind_mov_ss[];
+
+static void mov_ss_syscall(void)
+{
+	wrmsr(MSR_LSTAR, (uintptr_t)behind_mov_ss);
+	wrmsr(MSR_STAR, (uint64_t)SEL_CODE64 << 32);
+	watch_ss();
+	GUEST_TRY("mov %0, %%ss; syscall\n\t"
+		  ".globl behind_mov_ss\nbehind_mov_ss:", : : "m"(g_ss) : "rcx", "r11", "memory");
+	g_result = g_vector;
+	disarm();
+}
+
+static const struct behind_ss {
+	const char *name;
+	void (*entry)(void);
+	uint64_t vector;
+} behind_ss[] = {
+	{ "INT3", mov_ss_int3, BP_VECTOR }, { "SYSCALL", mov_ss_syscall, NO_VECTOR },
+};
+
+TEST_EACH(mov_ss, "case 36: a breakpoint on the operand of MOV SS costs nobody but the guest: ",
+	  behind_ss, b)
+{
+	int emulated;
+
+	for (emulated = 0; emulated < 2; emulated++) {
+		struct vm vm;
+		struct vcpu *v = make(&vm, b->entry, emulated);
+
+		vcpu_run_to_end(v);
+		EXPECT(G(&vm, g_result) == b->vector || G(&vm, g_result) == DB_VECTOR);
+		vm_free(&vm);
+	}
+}
+
+static void hypercalls(void)
+{
+	uint64_t amd = 1, intel = 1;
+
+	GUEST_TRY("vmmcall", : "+a"(amd) : : "memory");
+	GUEST_TRY("vmcall", : "+a"(intel) : : "memory");
+	g_result = amd;
+	g_far[0] = intel;
 	guest_done();
 }
 
-TEST(mov_ss, "case 36: a breakpoint on the operand of MOV SS before INT3 costs nobody but the guest")
+/* Descriptors of that level, and ports are open to it. */
+static void go_to_level(struct vcpu *v, unsigned int cpl)
 {
-	struct vm vm;
-	struct vcpu *v = vm_long_mode(&vm, 0, mov_ss_breakpoint);
+	uint64_t code = 0x00af9b000000ffffULL | (uint64_t)cpl << 45;
+	uint64_t data = 0x00cf93000000ffffULL | (uint64_t)cpl << 45;
+	struct kvm_sregs s = vcpu_sregs(v);
+	struct kvm_regs r = vcpu_regs(v);
 
-	vcpu_run_to_end(v);
-	EXPECT(G(&vm, g_result) == BP_VECTOR || G(&vm, g_result) == DB_VECTOR);
+	memcpy(v->vm->mem + GPA_GDT + SEL_FREE, &code, sizeof(code));
+	memcpy(v->vm->mem + GPA_GDT + SEL_FREE + 8, &data, sizeof(data));
+	s.cs.selector = SEL_FREE | cpl;
+	s.ss.selector = (SEL_FREE + 8) | cpl;
+	s.cs.dpl = s.ss.dpl = cpl;
+	r.rflags |= FLAGS_IOPL;
+	ASSERT(!ioctl(v->fd, KVM_SET_SREGS, &s));
+	ASSERT(!ioctl(v->fd, KVM_SET_REGS, &r));
 }
 
-TEST(ring3_hypercall, "case 38: hypercalls from ring 3 are refused")
+static const struct level {
+	const char *name;
+	unsigned int cpl;
+} levels[] = { { "1", 1 }, { "2", 2 }, { "3", 3 } };
+
+TEST_EACH(outer_hypercall, "case 38: hypercalls are refused in ring ", levels, l)
 {
 	struct vm vm;
-	struct vcpu *v = vm_long_mode(&vm, 0, user_hypercall_main);
+	struct vcpu *v = vm_long_mode(&vm, 0, hypercalls);
 
+	go_to_level(v, l->cpl);
 	vcpu_run_to_end(v);
 	/* Either the call says EPERM or the instruction is none. */
 	EXPECT(G(&vm, g_result) == (uint64_t)-1 || G(&vm, g_result) == 1);
@@ -243,7 +292,10 @@ TEST(ring3_hypercall, "case 38: hypercalls from ring 3 are refused")
 USER_MMIO(u_sgdt, "sgdt (%%rdi)")
 USER_MMIO(u_sidt, "sidt (%%rdi)")
 USER_MMIO(u_sldt, "sldt (%%rdi)")
+USER_MMIO(u_str, "str (%%rdi)")
 USER_MMIO(u_smsw, "smsw (%%rdi)")
+USER_MMIO(u_lldt, "lldt (%%rdi)")
+USER_MMIO(u_ltr, "ltr (%%rdi)")
 USER_MMIO(u_lgdt, "lgdt (%%rdi)")
 USER_MMIO(u_lidt, "lidt (%%rdi)")
 USER_MMIO(u_lmsw, "lmsw (%%rdi)")
@@ -264,7 +316,8 @@ static const struct user_insn {
 	bool umip;
 } user_insns[] = {
 	{ "SGDT under UMIP", u_sgdt, true }, { "SIDT under UMIP", u_sidt, true },
-	{ "SLDT under UMIP", u_sldt, true }, { "SMSW under UMIP", u_smsw, true },
+	{ "SLDT under UMIP", u_sldt, true }, { "STR under UMIP", u_str, true },
+	{ "SMSW under UMIP", u_smsw, true }, { "LLDT", u_lldt }, { "LTR", u_ltr },
 	{ "LGDT", u_lgdt }, { "LIDT", u_lidt }, { "LMSW", u_lmsw }, { "INVLPG", u_invlpg },
 	{ "a far jump to a null selector", user_far },
 };
@@ -405,6 +458,9 @@ TEST_EACH(into_absent, "case 39: an access to a device before an unmapped page: 
 
 /* 40 */
 
+/* Writes of one instruction: FXSAVE's. */
+#define MAX_LEFT	52
+
 static uint32_t run_some(struct vcpu *v)
 {
 	unsigned int i;
@@ -442,9 +498,11 @@ static void try_opcode(struct vm *vm, struct vcpu *v, const uint8_t *code, unsig
 	uint32_t reason;
 	unsigned int i;
 
-	/* Elsewhere first: an access that the last one has left open is given up. */
+	/* Elsewhere first: a read that the last one has left open is given up, its writes come yet. */
 	vcpu_long_mode(v, nothing);
 	v->run->immediate_exit = 1;
+	for (i = 0; i < MAX_LEFT && !vcpu_run_raw(v); i++)
+		;
 	EXPECT_ERR(vcpu_run_raw(v), EINTR);
 	v->run->immediate_exit = 0;
 	ASSERT(!ioctl(v->fd, KVM_SET_REGS, &regs));
@@ -495,40 +553,80 @@ TEST_EACH_SECONDS(all_opcodes, "case 40: every opcode on a device, behind every 
 
 /* 41 */
 
-static const struct target {
-	const char *name;
-	uint16_t sel;
-	uint64_t error;
+/* Null, data, the TSS, an empty descriptor, one beyond the table; and the error codes. */
+static const struct {
+	uint16_t sel, error;
 } targets[] = {
-	{ "a null selector", 0, 0 }, { "RPL alone", 3, 0 },
-	{ "a data segment", SEL_DATA, SEL_DATA }, { "the TSS", SEL_TSS, SEL_TSS },
-	{ "an absent descriptor", SEL_FREE, SEL_FREE }, { "beyond the table", 0xfff8, 0xfff8 },
+	{ 0, 0 }, { 3, 0 }, { SEL_DATA, SEL_DATA }, { SEL_TSS, SEL_TSS }, { SEL_FREE, SEL_FREE },
+	{ 0xfff8, 0xfff8 },
 };
 
-static volatile uint64_t g_sel;
+static volatile uint64_t g_sel, g_target;
 
-static void bad_far(void)
+/* The stack is spoilt. */
+static void tell_fault(void)
 {
-	GUEST_TRY("pushq %0; pushq $0x1000; lretq", : : "r"(g_sel) : "memory");
 	g_result = g_vector;
 	g_far[0] = g_error;
 	guest_done();
 }
 
-TEST_EACH(bad_target, "case 41: a far return, on the CPU and emulated, GP: ", targets, t)
+static void bad_ret(void)
 {
-	int emulated;
+	GUEST_TRY("pushq %0; pushq %1; lretq", : : "r"(g_sel), "r"(g_target) : "memory");
+	tell_fault();
+}
 
-	for (emulated = 0; emulated < 2; emulated++) {
-		struct vm vm;
-		struct vcpu *v = make(&vm, bad_far, emulated);
+static void bad_iret(void)
+{
+	GUEST_TRY("movq %%rsp, %%rax; pushq %2; pushq %%rax; pushfq; pushq %0; pushq %1; iretq",
+		  : : "r"(g_sel), "r"(g_target), "i"(SEL_DATA) : "rax", "memory");
+	tell_fault();
+}
 
-		G(&vm, g_sel) = t->sel;
-		vcpu_run_to_end(v);
-		EXPECT_EQ(G(&vm, g_result), GP_VECTOR);
-		EXPECT_EQ(G(&vm, g_far[0]), t->error);
-		vm_free(&vm);
-	}
+static void bad_jmp(void)
+{
+	g_far[0] = g_target | g_sel << 32;
+	GUEST_TRY("ljmp *%0", : : "m"(g_far) : "memory");
+	tell_fault();
+}
+
+static const struct transfer {
+	const char *name;
+	void (*entry)(void);
+	bool wide;		/* it takes 64 bits of an address */
+} transfers[] = {
+	{ "a far return", bad_ret, true }, { "IRET", bad_iret, true }, { "a far jump", bad_jmp, false },
+};
+
+static void refuse(struct vcpu *v, const struct transfer *t, uint64_t sel, uint64_t to, uint64_t error)
+{
+	vcpu_long_mode(v, t->entry);
+	G(v->vm, g_sel) = sel;
+	G(v->vm, g_target) = to;
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(v->vm, g_result), GP_VECTOR);
+	EXPECT_EQ(G(v->vm, g_far[0]), error);
+}
+
+static void refuse_all(const struct transfer *t, bool emulated)
+{
+	struct vm vm;
+	struct vcpu *v = make(&vm, t->entry, emulated);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(targets); i++)
+		refuse(v, t, targets[i].sel, 0x1000, targets[i].error);
+	/* An address that is not canonical; QEMU's CPU goes there. */
+	if (t->wide && (emulated || !on_tcg()))
+		refuse(v, t, SEL_CODE64, 1ULL << 47, 0);
+	vm_free(&vm);
+}
+
+TEST_EACH(bad_target, "case 41: to what is no code, on the CPU and emulated, GP: ", transfers, t)
+{
+	refuse_all(t, false);
+	refuse_all(t, true);
 }
 
 /* 42 */
@@ -582,6 +680,42 @@ TEST_EACH(syscalls, "case 42: SYSCALL under a single step, and UD without EFER.S
 		EXPECT_EQ(G(&vm, g_step_rip), mask ? 0 : (uintptr_t)syscall_target);
 		vm_free(&vm);
 	}
+}
+
+/* In compatibility mode SYSCALL is AMD's alone. */
+asm(".text; .code32; compat_syscall: syscall; hlt; .code64;"
+    "compat_entry: jmp from_compat");
+extern char compat_syscall[], compat_entry[];
+
+void from_compat(void)
+{
+	g_result = 1;
+	guest_done();
+}
+
+static void undefined_there(struct frame *f)
+{
+	g_result = f->vector;
+	g_far[0] = f->rip;
+	guest_done();
+}
+
+static void compat_main(void)
+{
+	g_handlers[UD_VECTOR] = undefined_there;
+	wrmsr(MSR_CSTAR, (uintptr_t)compat_entry);
+	wrmsr(MSR_STAR, (uint64_t)SEL_CODE64 << 32);
+	asm volatile("pushq %0; pushq %1; lretq" : : "i"(SEL_CODE32), "r"(compat_syscall) : "memory");
+}
+
+TEST_EACH(compat, "case 42: SYSCALL in compatibility mode, where there is one: ", both, b)
+{
+	struct vm vm;
+	struct vcpu *v = make(&vm, compat_main, b->emulated);
+
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_result), cpu_is_intel() ? UD_VECTOR : 1);
+	EXPECT_EQ(G(&vm, g_far[0]), cpu_is_intel() ? (uintptr_t)compat_syscall : 0);
 }
 
 /* 43 */

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Accesses to guest physical addresses that no slot backs. */
+#include <pthread.h>
+#include <sched.h>
+
 #include "guest.h"
 #include "vm.h"
 
@@ -569,4 +572,94 @@ TEST(mmio_slot, "an MMIO read by code whose memory slot the VMM replaces")
 	answer_reads(v, 5, 1);
 	vcpu_run_to_end(v);
 	expect_reads(&vm);
+}
+
+static void waiting(void)
+{
+	put_code(CODE_GPA, CODE_RAX);
+	call_code(0, CODE_GPA);
+	guest_done();
+}
+
+TEST(mmio_once, "an MMIO read whose code changes while the VMM has it is what it was (37)")
+{
+	uint32_t answer = 0x100;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, waiting);
+
+	want_mmio(v, HOLE + 8, 4, false);
+	memcpy(vm.mem + CODE_GPA, CODE_RBX, 3);
+	memcpy(v->run->mmio.data, &answer, sizeof(answer));
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_rax)[0], 0x100);
+	EXPECT_EQ(G(&vm, g_rbx)[0], -1ULL);
+}
+
+/* A thread of the VMM's makes a load of a store and back, by its first byte. */
+#define FLIPPED		400
+#define LOAD		0x8b
+#define STORE		0x89
+#define ANSWER		0x77
+
+static volatile uint64_t g_loads, g_stores;
+static volatile uint8_t g_over;
+
+static void flipped(void)
+{
+	uint32_t i, a;
+
+	put_code(CODE_GPA, CODE_RAX);
+	for (i = 0; i < FLIPPED; i++) {
+		a = i | 0x100;
+		asm volatile("call *%%rcx" : "+a"(a) : "D"(HOLE + 8), "c"(CODE_GPA) : "memory");
+		if (a == ANSWER)
+			g_loads++;
+		else if (a == (i | 0x100))
+			g_stores++;
+	}
+	guest_done();
+}
+
+static void *flip(void *arg)
+{
+	struct vm *vm = arg;
+
+	while (!G(vm, g_over)) {
+		*(volatile uint8_t *)(vm->mem + CODE_GPA) ^= LOAD ^ STORE;
+		sched_yield();
+	}
+	return NULL;
+}
+
+/* Each is one or the other, from the exit to its end. */
+TEST(mmio_flipped, "an MMIO access whose code another thread changes all the time (37)")
+{
+	uint32_t i, answer = ANSWER, loads = 0;
+	struct kvm_run *run;
+	pthread_t thread;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, flipped);
+
+	run = v->run;
+	/* From the first access on the guest itself changes no code. */
+	for (i = 0; i < FLIPPED; i++) {
+		ASSERT(vcpu_run(v) == KVM_EXIT_MMIO);
+		if (!i)
+			ASSERT(!pthread_create(&thread, NULL, flip, &vm));
+		sched_yield();
+		EXPECT_EQ(run->mmio.phys_addr, HOLE + 8);
+		EXPECT_EQ(run->mmio.len, 4);
+		if (run->mmio.is_write) {
+			EXPECT_EQ(*(uint32_t *)run->mmio.data, i | 0x100);
+			continue;
+		}
+		loads++;
+		memcpy(run->mmio.data, &answer, sizeof(answer));
+	}
+	vcpu_run_to_end(v);
+	G(&vm, g_over) = 1;
+	ASSERT(!pthread_join(thread, NULL));
+	EXPECT_EQ(G(&vm, g_loads), loads);
+	EXPECT_EQ(G(&vm, g_stores), FLIPPED - loads);
+	ktap_diag("%u loads, %u stores", loads, FLIPPED - loads);
 }

@@ -43,6 +43,7 @@
 #define FLAGS_FIXED	BIT(1)
 #define FLAGS_TF	BIT(8)
 #define FLAGS_IF	BIT(9)
+#define FLAGS_IOPL	(3ULL << 12)
 #define FLAGS_NT	BIT(14)
 #define FLAGS_RF	BIT(16)
 #define FLAGS_VM	BIT(17)

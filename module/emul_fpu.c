@@ -278,29 +278,16 @@ static unsigned int image_size(struct umbra_emul *e)
 	return FX_XMM + 16 * 16;
 }
 
-/* All of the operand, which must be ordinary memory: there is no room for so many device accesses. */
+/* All of the operand can be accessed: nothing is to be done in part. */
 static int image_linear(struct umbra_emul *e, bool write, u64 *la)
 {
-	unsigned int acc = write ? EMUL_ACC_WRITE : 0, first;
-	bool ram, ram2;
 	int r = available(e);
 
 	if (!r)
 		r = emul_linear(e, e->seg, e->dst.ea, FX_SIZE, write, la);
-	if (r)
-		return r;
-	if (*la & 15)
-		return emul_gp0(e);
-	first = 4096 - (*la & 4095);
-	if (first > FX_SIZE)
-		first = FX_SIZE;
-	r = e->ops->probe(e, *la, first, acc, &ram);
-	ram2 = ram;
-	if (!r && first < FX_SIZE)
-		r = e->ops->probe(e, *la + first, FX_SIZE - first, acc, &ram2);
-	if (!r && (!ram || !ram2))
-		r = UMBRA_EMUL_UNHANDLEABLE;
-	return r;
+	if (!r && (*la & 15))
+		r = emul_gp0(e);
+	return r ? r : emul_probe(e, *la, FX_SIZE, write ? EMUL_ACC_WRITE : 0);
 }
 
 int emul_op_fxsave(struct umbra_emul *e)

@@ -141,7 +141,7 @@ static int mmio_read_chunk(struct umbra_vcpu_emul *ve, gpa_t gpa, void *buf, uns
 		ve->next_read++;
 		return UMBRA_EMUL_OK;
 	}
-	if (ve->nr_reads == MMIO_READS)
+	if (ve->nr_reads == MMIO_ACCESSES)
 		return UMBRA_EMUL_UNHANDLEABLE;
 	a = &ve->reads[ve->nr_reads];
 	a->gpa = gpa;
@@ -186,7 +186,7 @@ static int mmio_write(struct umbra_vcpu_emul *ve, gpa_t gpa, const void *buf, un
 		/* Behind a write that waits for userspace none may overtake. */
 		if (!ve->nr_writes && !umbra_device_write(ve->vcpu, gpa, piece, buf))
 			continue;
-		if (ve->nr_writes == MMIO_WRITES)
+		if (ve->nr_writes == MMIO_ACCESSES)
 			return UMBRA_EMUL_UNHANDLEABLE;
 		a = &ve->writes[ve->nr_writes++];
 		a->gpa = gpa;

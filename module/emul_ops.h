@@ -11,8 +11,8 @@
 struct umbra_vcpu;
 
 #define MMIO_CHUNK	8	/* bytes that one KVM_EXIT_MMIO carries */
-#define MMIO_READS	16	/* two operands of 64 bytes */
-#define MMIO_WRITES	9	/* one operand of 64 bytes; 8 of 16 bytes, one of them in two pages */
+/* What one instruction may read or write: of FXRSTOR's and FXSAVE's image 416 bytes. */
+#define MMIO_ACCESSES	(416 / MMIO_CHUNK)
 
 /* A RDMSR or WRMSR that userspace answers. */
 enum { MSR_NONE, MSR_ASKED, MSR_ANSWERED, MSR_REFUSED };
@@ -26,8 +26,6 @@ struct mmio_access {
 /**
  * struct umbra_vcpu_emul - an emulation under way
  * @vcpu: whose
- * @reads: completed device reads of one unit
- * @writes: device writes for userspace
  * @nr_reads: how many @reads hold data
  * @next_read: the next of them to be given
  * @nr_writes: how many @writes there are
@@ -46,10 +44,11 @@ struct mmio_access {
  * @fault_write: and that it was a write
  * @fault_gpa: at this address
  * @e: the emulator's part
+ * @reads: completed device reads of one unit
+ * @writes: device writes for userspace
  */
 struct umbra_vcpu_emul {
 	struct umbra_vcpu *vcpu;
-	struct mmio_access reads[MMIO_READS], writes[MMIO_WRITES];
 	u8 nr_reads, next_read, nr_writes, next_write;
 	u32 step;
 	u64 rcx;
@@ -59,6 +58,7 @@ struct umbra_vcpu_emul {
 	u64 msr_value;
 	gpa_t fault_gpa;
 	struct umbra_emul e;
+	struct mmio_access reads[MMIO_ACCESSES], writes[MMIO_ACCESSES];
 };
 
 static inline struct umbra_vcpu_emul *umbra_to_ve(struct umbra_emul *e)

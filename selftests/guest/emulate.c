@@ -114,6 +114,42 @@ TEST_EACH(emulate_mmio, "on MMIO: ", insns, i)
 	EXPECT_EQ(G(&vm, g_val), i->want);
 }
 
+#define IMAGE		416	/* bytes of FXSAVE's that are not the system's to use */
+#define IMAGE_XMM5	240
+
+static void image_there(void)
+{
+	uint64_t low = 0x1122334455667788;
+
+	asm volatile("movq %0, %%xmm5; fxsave64 (%1); fxrstor64 0x200(%1); movq %%xmm5, %0"
+		     : "+r"(low) : "r"(HOLE) : "xmm5", "memory");
+	g_val = low;
+	guest_done();
+}
+
+TEST(emulate_image, "on MMIO: FXSAVE, and FXRSTOR of what it saved but for one register")
+{
+	uint64_t image[IMAGE / 8];
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, image_there);
+	unsigned int i;
+
+	if (!on_umbra())
+		SKIP("stock KVM refuses images in a device");
+	for (i = 0; i < IMAGE / 8; i++) {
+		want_mmio(v, HOLE + 8 * i, 8, true);
+		memcpy(&image[i], v->run->mmio.data, 8);
+	}
+	EXPECT_EQ(image[IMAGE_XMM5 / 8], 0x1122334455667788);
+	image[IMAGE_XMM5 / 8] = 0x99;
+	for (i = 0; i < IMAGE / 8; i++) {
+		want_mmio(v, HOLE + 0x200 + 8 * i, 8, false);
+		memcpy(v->run->mmio.data, &image[i], 8);
+	}
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_val), 0x99);
+}
+
 static void int3_there(void)
 {
 	asm volatile("movq %0, %%rsp\n"

@@ -606,7 +606,8 @@ static void test_fxsave(void)
 	       ram[RAM - 256] == 0, "fxsave over the end of memory writes nothing");
 	set_up(L64);
 	m.e.gpr[BX] = DEV;
-	tap_ok(model_run(&m, CODE("\x0f\xae\x03")) == UNKNOWN && !m.nr_log, "fxsave to a device");
+	tap_ok(model_run(&m, CODE("\x0f\xae\x03")) == OK && m.nr_log == 13 &&
+	       m.log[12].la == DEV + 384 && m.log[12].size == 32, "fxsave to a device: 416 bytes");
 
 	set_up(L64);
 	put(0x100 + FX_MXCSR, 0x1fa0, 4);
@@ -614,6 +615,11 @@ static void test_fxsave(void)
 	memset(want + 28, 0, 4);	/* the mask stays what it is */
 	tap_ok(model_run(&m, CODE("\x48\x0f\xae\x0b")) == OK && !memcmp(m.fpu, want, 416),
 	       "fxrstor64");
+	set_up(L64);
+	m.e.gpr[BX] = DEV;
+	m.mmio_direct = true;
+	tap_ok(faulted(model_run(&m, CODE("\x0f\xae\x0b")), GP, 0) && m.nr_log == 13 &&
+	       m.log[12].la == DEV + 384, "fxrstor from a device, whose MXCSR is none");
 	set_up(P32);
 	put(0x100 + FX_MXCSR, 0x1fa0, 4);
 	tap_ok(model_run(&m, CODE("\x0f\xae\x0b")) == OK && m.fpu[FX_XMM + 127] == 0x1f &&

@@ -278,21 +278,26 @@ static int op_probe(struct umbra_emul *e, u64 la, unsigned int n, unsigned int a
 static int op_cmpxchg_mem(struct umbra_emul *e, u64 la, void *old, const void *new,
 			  unsigned int n, unsigned int acc)
 {
-	struct umbra_vcpu_emul *ve = umbra_to_ve(e);
-	gpa_t gpa;
+	u32 access = access_bits(e, acc, true);
+	unsigned int first = in_page(la, n);
+	gpa_t gpa, behind;
 	int r;
 
-	/* Across pages the CPU locks the bus; here the write is merely done. */
-	if (in_page(la, n) < n)
-		return op_write_mem(e, la, new, n, acc);
 	note_memory(e, la, n, true);
-	r = translate_operand(e, la, access_bits(e, acc, true), acc, &gpa);
+	r = translate_operand(e, la, access, acc, &gpa);
 	if (r)
 		return r;
-	r = umbra_guest_cmpxchg(ve->vcpu->vm, gpa, old, new, n);
-	if (r == -EFAULT)
-		return mmio_write(ve, gpa, new, n);
-	return r ? write_piece(ve, gpa, new, n) : UMBRA_EMUL_OK;
+	behind = gpa + first;
+	if (first < n)
+		r = translate_operand(e, next_la(e, la, first), access, acc, &behind);
+	if (r)
+		return r;
+	/* The CPU locks the bus for any two pages, the kernel can for neighbours. */
+	if (behind == gpa + first &&
+	    !umbra_guest_cmpxchg(umbra_to_ve(e)->vcpu->vm, gpa, old, new, n))
+		return UMBRA_EMUL_OK;
+	/* A device, or what cannot be locked: the write is merely done. */
+	return op_write_mem(e, la, new, n, acc);
 }
 
 /* ---- ports ---- */

@@ -100,6 +100,16 @@ static int write_user(unsigned long hva, const void *data, unsigned int n)
 	}
 }
 
+/* @len bytes of a page have been written. */
+static void note_write(struct umbra_vm *vm, const struct umbra_slot *slot, gpa_t gpa, unsigned int len)
+{
+	umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
+	/* The write before the look: what follows reads it, or is told of it. */
+	smp_mb();
+	if (unlikely(READ_ONCE(vm->mmu.shadow)))
+		umbra_mmu_written(vm, gpa, len);
+}
+
 int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned int len)
 {
 	const struct umbra_slot *slot;
@@ -111,11 +121,7 @@ int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned
 		slot = writable_slot(vm, gpa, &hva);
 		if (!slot || write_user(hva, data, n))
 			return -EFAULT;
-		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
-		/* The write before the look: what follows reads it, or is told of it. */
-		smp_mb();
-		if (unlikely(READ_ONCE(vm->mmu.shadow)))
-			umbra_mmu_written(vm, gpa, n);
+		note_write(vm, slot, gpa, n);
 	}
 	return 0;
 }
@@ -235,18 +241,17 @@ static int cmpxchg_user(unsigned long hva, void *old, const void *new, unsigned 
 /* A lock over two cache lines ends the kernel where the CPU refuses to split locks. */
 static bool lockable(gpa_t gpa, unsigned int size)
 {
-	unsigned int line = PAGE_SIZE;
+	unsigned int line = cache_line_size();
 
 	if (size == 16)
 		return !(gpa & 15);
-	if (boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT))
-		line = cache_line_size();
-	return (gpa & (line - 1)) + size <= line;
+	return !boot_cpu_has(X86_FEATURE_SPLIT_LOCK_DETECT) || (gpa & (line - 1)) + size <= line;
 }
 
 int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *new,
 			unsigned int size)
 {
+	unsigned int first = in_page(gpa, size);
 	const struct umbra_slot *slot;
 	unsigned long hva;
 	int r;
@@ -254,18 +259,17 @@ int umbra_guest_cmpxchg(struct umbra_vm *vm, gpa_t gpa, void *old, const void *n
 	if (!lockable(gpa, size))
 		return -EINVAL;
 	slot = writable_slot(vm, gpa, &hva);
-	if (!slot)
+	/* Pages of one slot are neighbours in the user's memory too. */
+	if (!slot || umbra_gfn_to_slot(vm, gpa_to_gfn(gpa + size - 1)) != slot)
 		return -EFAULT;
 	r = cmpxchg_user(hva, old, new, size);
+	if (r)
+		return r;
 	/* A locked instruction writes even where it puts back what was there. */
-	if (!r) {
-		umbra_mark_dirty(vm, slot, gpa_to_gfn(gpa));
-		/* The write before the look: what follows reads it, or is told of it. */
-		smp_mb();
-		if (unlikely(READ_ONCE(vm->mmu.shadow)))
-			umbra_mmu_written(vm, gpa, size);
-	}
-	return r;
+	note_write(vm, slot, gpa, first);
+	if (first < size)
+		note_write(vm, slot, gpa + first, size - first);
+	return 0;
 }
 
 /*

@@ -58,7 +58,7 @@ int umbra_guest_poke(struct umbra_vm *vm, gpa_t gpa, u8 value);
 int umbra_guest_peek_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 /*
- * Atomic compare and exchange of 1, 2, 4, 8 or 16 bytes of a page through the
+ * Atomic compare and exchange of 1, 2, 4, 8 or 16 bytes of a slot through the
  * user mapping: 0 with *@old updated to what was there (equal to what it was
  * before: exchanged), -EFAULT, -EINVAL for another size, and where this CPU has no
  * atomic access: 16 bytes that are not aligned, or a lock that it refuses to split.

@@ -301,12 +301,9 @@ TEST_SECONDS(init_logical, "INIT by logical IDs; SIPI to a vCPU that runs is dro
 	run_starter(logical_starter, receiver, 2);
 }
 
-/* Locked additions to a word across a border of 16 bytes, which the emulator does. */
+/* Locked additions to a word across a border, which the emulator does. */
 #define ADDITIONS	2000
-static struct {
-	uint8_t before[13];
-	volatile uint64_t sum;
-} __attribute__((packed, aligned(64))) g_split;
+static volatile uint64_t *volatile g_sum;
 static volatile uint32_t g_adders;
 
 static void add_some(void)
@@ -314,7 +311,7 @@ static void add_some(void)
 	uint32_t i;
 
 	for (i = 0; i < ADDITIONS; i++)
-		asm volatile("lock; addq $1, %0" : "+m"(g_split.sum));
+		asm volatile("lock; addq $1, %0" : "+m"(*g_sum));
 	__atomic_fetch_add(&g_adders, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -330,11 +327,18 @@ static void first_adder(void)
 	add_some();
 	while (g_adders != 2)
 		cpu_relax();
-	GUEST_ASSERT(g_split.sum == 2 * ADDITIONS);
+	GUEST_ASSERT(*g_sum == 2 * ADDITIONS);
 	guest_done();
 }
 
-TEST_SECONDS(split_lock, "locked additions across 16 bytes by two vCPUs, emulated", 60)
+static const struct border {
+	const char *name;
+	uint64_t at;
+} borders[] = {
+	{ "16 bytes", GPA_TEST + 13 }, { "pages", GPA_TEST + 4096 - 3 },
+};
+
+TEST_EACH_SECONDS(split_lock, "locked additions by two vCPUs, emulated, across ", borders, b, 60)
 {
 	int fd = open("/sys/module/umbra/parameters/emulate", O_WRONLY | O_CLOEXEC);
 	struct vm vm;
@@ -346,6 +350,7 @@ TEST_SECONDS(split_lock, "locked additions across 16 bytes by two vCPUs, emulate
 	v = vm_long_mode(&vm, VM_IRQCHIP, first_adder);
 	ASSERT(write(fd, "0", 1) == 1);
 	close(fd);
+	G(&vm, g_sum) = (volatile uint64_t *)b->at;
 	start_ap(&vm, 1, adder);
 	vcpu_run_to_end(v);
 }

@@ -541,6 +541,12 @@ CARE(fxrstor)
 	return image_is_there(b);
 }
 
+/* To Bochs the far pointers of AMD's CPUs are Intel's: 64 bits of offset behind REX.W. */
+static bool far_pointer_known(const struct gen_build *b)
+{
+	return !gen_bochs_svm || b->e.opsize != 8;
+}
+
 /* Where there are no descriptors any selector can be loaded; a stack still has to be there. */
 CARE(far_pointer)
 {
@@ -548,7 +554,7 @@ CARE(far_pointer)
 
 	b->c->faulty = true;
 	if (!gen_paragraphs(b->c))
-		return true;
+		return far_pointer_known(b);
 	sel = gen_paragraph(b->c, EMUL_ES);
 	if (b->target != NO_TARGET)
 		gen_patch(b->c, b->target + b->e.opsize, &sel, 2);
@@ -559,7 +565,7 @@ CARE(lss)
 {
 	u64 val = draw_selector(b, EMUL_SS);
 
-	if (b->target == NO_TARGET)
+	if (b->target == NO_TARGET || !far_pointer_known(b))
 		return false;
 	gen_patch(b->c, b->target + b->e.opsize, &val, 2);
 	b->c->faulty = true;
@@ -631,6 +637,12 @@ CARE(popa)
 	return true;
 }
 
+/* ENTER and LEAVE: in 64-bit code Bochs knows 64 bits only. */
+static bool knows_stack_size(const struct gen_build *b)
+{
+	return !gen_bochs || !in_long(b) || b->e.opsize == 8;
+}
+
 CARE(enter)
 {
 	u32 top = gen_plain_target() | 0x800;
@@ -642,13 +654,14 @@ CARE(enter)
 	/* Bochs looks at the new top of the stack, as Intel's CPUs do, whatever it is. */
 	if (gen_bochs)
 		b->c->code[b->n + 1] &= 3;
-	return true;
+	if (gen_bochs_svm)
+		gen_set(b->c, EMUL_RSP, 8, gen_offset(b->c, EMUL_SS, top));
+	return knows_stack_size(b);
 }
 
 CARE(leave)
 {
-	/* Bochs knows 64 bits only. */
-	return !gen_bochs || !in_long(b) || b->e.opsize == 8;
+	return knows_stack_size(b);
 }
 
 /* MOVSLDUP and MOVSHDUP */
@@ -788,6 +801,10 @@ bool gen_allowed(const struct gen_build *b)
 		return false;
 	/* To QEMU 16-bit code has no VEX. */
 	if (!gen_strict && (l->map & GEN_VEX) && b->c->mode <= UMBRA_EMUL_PROT16)
+		return false;
+	/* Bochs has BMI where there is no VEX. */
+	if (gen_bochs && (l->map & GEN_VEX) && !(l->flags & F_AVX) &&
+	    (b->c->mode == UMBRA_EMUL_REAL || b->c->mode == UMBRA_EMUL_VM86))
 		return false;
 	/* QEMU takes an ES in 64-bit mode behind FS or GS. */
 	if (!gen_strict && in_long(b) && (has_prefix(b, 0x64) || has_prefix(b, 0x65)) &&

@@ -150,8 +150,8 @@ bool gen_far_mem(struct gen_build *b)
 	u64 rip = landing(c, cs);
 	u32 top = c->gpr[EMUL_RSP] - gen_offset(c, EMUL_SS, 0);
 
-	/* QEMU reads 64 bits where the CPU that it says it is reads 32. */
-	if (b->target == NO_TARGET || (!gen_strict && b->e.opsize == 8) ||
+	/* QEMU and Bochs read 64 bits where the CPU that they say they are reads 32. */
+	if (b->target == NO_TARGET || ((!gen_strict || gen_bochs_svm) && b->e.opsize == 8) ||
 	    (gen_bochs && call_goes_wide(b, cs)))
 		return false;
 	/* QEMU pushes with the supervisor's rights. */

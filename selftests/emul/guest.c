@@ -26,8 +26,10 @@ const char *const mask_reasons[NR_MASKS] = {
 		"QEMU and Bochs raise #NP where the stack to return to is absent, and not #SS",
 	[MASK_PARTIAL_RESTORE] =
 		"QEMU and Bochs have restored a part of the state when FXRSTOR faults",
+	[MASK_MMX_FIRST] =
+		"QEMU and Bochs have turned the x87 to MMX when an instruction of that faults",
 	[MASK_LOST_CR2] =
-		"Bochs's VMRUN does not load CR2: a #PF that is injected has the host's",
+		"Bochs's VMRUN does not load CR2: what is emulated leaves the host's there",
 };
 
 /* Of stub.S */
@@ -372,19 +374,17 @@ static void compare_memory(struct difference *d)
 	}
 }
 
-/* QEMU leaves sign and exponent of an MMX register alone, and enters MMX before it faults. */
-static void mask_mmx(struct outcome *n, struct outcome *e, bool trap)
+/* QEMU leaves sign and exponent of an MMX register alone. */
+static void mask_mmx(struct outcome *n, struct outcome *e)
 {
 	u32 i;
 
-	if (!trap)
-		memcpy(n->fx, e->fx, FX_SIZE);
 	for (i = 32; i < FX_SIZE; i += 16)
 		n->fx[i + 8] = n->fx[i + 9] = e->fx[i + 8] = e->fx[i + 9] = 0;
 }
 
 /* Where QEMU's CPU is wrong in a way that can be seen in what it did. */
-static void apply_qemu_masks(const struct gen_case *c, struct difference *d, bool trap)
+static void apply_qemu_masks(const struct gen_case *c, struct difference *d)
 {
 	const struct gen_leaf *l = &gen_leaves[c->leaf];
 	struct outcome *n = &d->native, *e = &d->emulated;
@@ -400,7 +400,7 @@ static void apply_qemu_masks(const struct gen_case *c, struct difference *d, boo
 		g_masked[MASK_CANONICAL_STACK]++;
 	}
 	if (l->flags & F_MMX)
-		mask_mmx(n, e, trap);
+		mask_mmx(n, e);
 }
 
 /* Code of 32 bits leaves the upper halves of its registers undefined: AMD64 vol. 1, 3.1.2. */
@@ -417,9 +417,14 @@ static void forget_upper_halves(const struct gen_case *c, struct outcome *n, str
 /* Where QEMU's and Bochs's are. */
 static void apply_common_masks(const struct gen_case *c, struct difference *d, bool trap)
 {
-	emul_exec_t exec = gen_leaves[c->leaf].op->exec;
+	const struct gen_leaf *l = &gen_leaves[c->leaf];
 	struct outcome *n = &d->native, *e = &d->emulated;
+	emul_exec_t exec = l->op->exec;
 
+	if (l->flags & F_MMX && !trap && memcmp(n->fx, e->fx, FX_SIZE)) {
+		memcpy(n->fx, e->fx, FX_SIZE);
+		g_masked[MASK_MMX_FIRST]++;
+	}
 	if (exec == emul_op_fxrstor && !trap) {
 		memcpy(n->fx, e->fx, FX_SIZE);
 		memcpy(n->vec, e->vec, sizeof(n->vec));
@@ -438,7 +443,7 @@ static void apply_bochs_masks(const struct gen_case *c, struct difference *d)
 
 	if (c->scanned != NO_REGISTER && n->rflags & e->rflags & EMUL_ZF)
 		n->gpr[c->scanned] = e->gpr[c->scanned];
-	if (gen_bochs_svm && e->vector == PF_VECTOR && e->cr2 != n->cr2) {
+	if (gen_bochs_svm && e->cr2 != n->cr2) {
 		e->cr2 = n->cr2;
 		g_masked[MASK_LOST_CR2]++;
 	}
@@ -472,7 +477,7 @@ static void apply_masks(const struct gen_case *c, struct difference *d)
 			e->error = n->error;
 	}
 	if (g_tcg)
-		apply_qemu_masks(c, d, trap);
+		apply_qemu_masks(c, d);
 	else
 		forget_upper_halves(c, n, e);
 	if (g_tcg || gen_bochs)

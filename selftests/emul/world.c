@@ -119,6 +119,9 @@ bool gen_draw_world(struct gen_case *c, const struct gen_leaf *leaf, bool own)
 	w = &gen_worlds[c->world];
 	if (gen_only_world && gen_only_world != w)
 		return false;
+	/* Bochs ends itself at an exit of SVM from there. */
+	if (gen_bochs_svm && c->world == WORLD_VM86)
+		return false;
 	c->mode = draw_mode(w, leaf);
 	c->cpl = c->mode == UMBRA_EMUL_VM86 || (c->mode != UMBRA_EMUL_REAL && gen_chance(2)) ? 3 : 0;
 	c->step = gen_chance(4);

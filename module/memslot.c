@@ -144,34 +144,51 @@ int umbra_guest_poke(struct umbra_vm *vm, gpa_t gpa, u8 value)
 	return r;
 }
 
+/* Each in one access; false: not in memory now. */
+static bool peek(unsigned long hva, u64 *values, unsigned int n, unsigned int size)
+{
+	unsigned int i;
+	u32 low;
+
+	if (!user_access_begin((void __user *)hva, n * size))
+		return false;
+	for (i = 0; i < n; i++, hva += size) {
+		if (size == 8) {
+			unsafe_get_user(values[i], (u64 __user *)hva, fault);
+		} else {
+			unsafe_get_user(low, (u32 __user *)hva, fault);
+			values[i] = low;
+		}
+	}
+	user_access_end();
+	return true;
+fault:
+	user_access_end();
+	return false;
+}
+
 /**
- * umbra_guest_peek_entry() - the same without sleeping
+ * umbra_guest_peek_entries() - entries of a page table, without sleeping
  * @vm: in vm->srcu; locks may be held
- * @gpa: of the entry
- * @value: what it is
- * @size: 4 or 8
+ * @gpa: of the first; all are in its page
+ * @values: what they are
+ * @n: how many
+ * @size: of each: 4 or 8
  *
  * Return: 0; 1: the guest can't write there; -EFAULT: not in memory now, or nowhere
  */
-int umbra_guest_peek_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size)
+int umbra_guest_peek_entries(struct umbra_vm *vm, gpa_t gpa, u64 *values, unsigned int n,
+			     unsigned int size)
 {
 	const struct umbra_slot *slot = umbra_gfn_to_slot(vm, gpa_to_gfn(gpa));
-	unsigned long hva;
-	u32 low;
-	int r;
+	bool ok;
 
 	if (!slot)
 		return -EFAULT;
-	hva = umbra_slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa);
 	pagefault_disable();
-	if (size == 8) {
-		r = get_user(*value, (u64 __user *)hva);
-	} else {
-		r = get_user(low, (u32 __user *)hva);
-		*value = low;
-	}
+	ok = peek(umbra_slot_hva(slot, gpa_to_gfn(gpa)) + offset_in_page(gpa), values, n, size);
 	pagefault_enable();
-	return r ? r : !!(slot->flags & KVM_MEM_READONLY);
+	return ok ? !!(slot->flags & KVM_MEM_READONLY) : -EFAULT;
 }
 
 /** umbra_guest_read_entry() - one aligned page-table entry, read in one access */

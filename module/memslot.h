@@ -54,8 +54,9 @@ int umbra_guest_read(struct umbra_vm *vm, gpa_t gpa, void *data, unsigned int le
 int umbra_guest_write(struct umbra_vm *vm, gpa_t gpa, const void *data, unsigned int len);
 /* A byte, without sleeping: 0; -EFAULT: not in memory now, or it can't be written. Any context of @vm's mm. */
 int umbra_guest_poke(struct umbra_vm *vm, gpa_t gpa, u8 value);
+int umbra_guest_peek_entries(struct umbra_vm *vm, gpa_t gpa, u64 *values, unsigned int n,
+			     unsigned int size);
 /* One aligned entry of a page table, 4 or 8 bytes (@size), in a single access: 0, -EFAULT. */
-int umbra_guest_peek_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 int umbra_guest_read_entry(struct umbra_vm *vm, gpa_t gpa, u64 *value, unsigned int size);
 /*
  * Atomic compare and exchange of 1, 2, 4, 8 or 16 bytes of a slot through the

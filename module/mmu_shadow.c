@@ -90,9 +90,9 @@ static struct umbra_vm *vm_of(struct shadow *m)
 /* ------------------------------ what the core needs ------------------------------ */
 
 /* What is not there now the next walk brings, which may sleep. */
-static int read_gpte(struct shadow *m, u64 gpa, u64 *value, unsigned int size)
+static int read_gptes(struct shadow *m, u64 gpa, u64 *values, unsigned int n, unsigned int size)
 {
-	return umbra_guest_peek_entry(vm_of(m), gpa, value, size);
+	return umbra_guest_peek_entries(vm_of(m), gpa, values, n, size);
 }
 
 static unsigned int pages_of(const struct shadow_page *sp)
@@ -123,7 +123,7 @@ static void flush(struct shadow *m)
 }
 
 static const struct shadow_ops core_ops = {
-	.read_gpte = read_gpte,
+	.read_gptes = read_gptes,
 	.free = free_table,
 	.made = made,
 	.flush = flush,
@@ -375,7 +375,7 @@ static int short_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, un
 	if (w->next && shadow_leads_on(core_of(w->vm), &w->next, w->gva, gpa, value))
 		return 0;
 	w->next = NULL;
-	return umbra_guest_peek_entry(w->vm, gpa, value, size) < 0 ? -EFAULT : 0;
+	return umbra_guest_peek_entries(w->vm, gpa, value, 1, size) < 0 ? -EFAULT : 0;
 }
 
 static const struct umbra_gwalk_ops short_ops = { .read_gpte = short_read };

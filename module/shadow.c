@@ -14,6 +14,12 @@
 
 #define PKEY_BITS	(0xfULL << 59)
 
+/* Address bits that no entry has reserved. */
+#define NEAR_ADDR	0xfffff000ULL
+
+/* Leaves of one frame, or of its hash, that are looked at before it counts as unknown. */
+#define LOOKED_AT	4
+
 static u64 level_pages(int level)
 {
 	return 1ULL << (9 * (level - 1));
@@ -37,12 +43,15 @@ static u64 **rmap_chain(const struct shadow *m, u64 gfn)
 
 /* ------------------------------ chains ------------------------------ */
 
+static u64 gpte_gfn(const struct shadow_page *sp, u64 gpte)
+{
+	return (gpte & (sp->role.narrow ? 0xfffff000 : SHADOW_ADDR)) >> 12;
+}
+
 /* The frame that the present leaf maps: a direct table counts, others remember the entry. */
 static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 {
-	if (sp->role.direct)
-		return sp->gfn + i;
-	return (sp->gpte[i] & (sp->role.narrow ? 0xfffff000 : SHADOW_ADDR)) >> 12;
+	return sp->role.direct ? sp->gfn + i : gpte_gfn(sp, sp->gpte[i]);
 }
 
 static void chain_add(u64 **head, u64 *sptep)
@@ -520,7 +529,7 @@ static bool entry_so(struct shadow *m, const struct shadow_map *map, struct way 
 		way->gpte[level] = sp->gpte[i];
 		return true;
 	}
-	r = read_gpte(m, sp, i, &now);
+	r = read_gptes(m, sp, i, &now, 1);
 	if (r < 0 || ((walked ^ now) & ~(GPTE_A | GPTE_D)))
 		return false;
 	if (level == map->walk->level && map->walk->dirty)
@@ -610,6 +619,59 @@ static void set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 		chain_grow(m, rmap_chain(m, gfn), &sp->spt[i]);
 }
 
+/* What a leaf that maps @gfn already says of it, in any table, one that lets write if there is; or 0. */
+static u64 known_leaf(const struct shadow *m, u64 gfn)
+{
+	const u64 *sptep = *rmap_chain(m, gfn);
+	unsigned int n, i;
+	u64 known = 0;
+
+	for (n = 0; sptep && n < LOOKED_AT && !(known & SHADOW_W); n++) {
+		const struct shadow_page *sp = shadow_owner(sptep);
+
+		i = entry_index(sptep);
+		if (leaf_gfn(sp, i) == gfn)
+			known = *sptep;
+		sptep = sp->next[i];
+	}
+	return known;
+}
+
+static void map_neighbour(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 gpte)
+{
+	unsigned int access = leaf_rights(sp->role.access & gpte_rights(gpte, sp->role.narrow),
+					  gpte & GPTE_D, sp->role.wp);
+	u64 gfn = gpte_gfn(sp, gpte), known = known_leaf(m, gfn), leaf;
+
+	if (!known)
+		return;
+	/* No accessed bit: nobody has used it here. */
+	leaf = (known & SHADOW_ADDR) | SHADOW_P | rights_bits(sp, access, known & SHADOW_W);
+	if (sp->role.wide)
+		leaf |= gpte & PKEY_BITS;
+	set_leaf(m, sp, i, gfn, gpte, leaf);
+}
+
+/*
+ * Who uses a page uses those beside it, often. Their entries are believed where the walked one
+ * is, which has no reserved bit. What the host has for a frame is learned from other leaves
+ * alone, as they are taken away when it has it no more.
+ */
+static void map_around(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 walked)
+{
+	u64 same = ~(shadow_soft_bits(sp) | NEAR_ADDR) | GPTE_P | GPTE_A, now[GROUP];
+	unsigned int first = i & ~(GROUP - 1), missing, n;
+
+	missing = ~(marks_of_group(sp->present, first) | 1U << (i - first)) & ((1U << GROUP) - 1);
+	if (!missing || read_gptes(m, sp, first, now, GROUP) < 0)
+		return;
+	for (; missing; missing &= missing - 1) {
+		n = __builtin_ctz(missing);
+		if (!((now[n] ^ walked) & same))
+			map_neighbour(m, sp, first + n, now[n]);
+	}
+}
+
 enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
 			      const struct shadow_map *map)
 {
@@ -640,6 +702,9 @@ enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct
 	leaf = map->entry | SHADOW_P | SHADOW_A | rights_bits(sp, access, writable);
 	if (sp->role.wide)
 		leaf |= (u64)map->walk->pkey << 59;
+	/* First, so that of chains that grow too long the leaf that is wanted goes last. */
+	if (!sp->role.direct)
+		map_around(m, sp, i, way.gpte[1] | GPTE_A);
 	set_leaf(m, sp, i, gfn, way.gpte[1], leaf);
 	return map->write && !(leaf & SHADOW_W) ? SHADOW_EMULATE : SHADOW_MAPPED;
 }

@@ -123,15 +123,15 @@ struct shadow;
 
 /**
  * struct shadow_ops - what the core needs of the world
- * @read_gpte: an entry of a guest's table, in one access, without sleeping: 0; 1: it is
- *	in memory that the guest can't write; negative: not now
+ * @read_gptes: @n entries of a guest's table that follow each other, each in one access,
+ *	without sleeping: 0; 1: they are in memory that the guest can't write; negative: not now
  * @free: a table is in no use any more. A CPU may walk its @spt until it has flushed
  * @made: a table was taken from a pool
  * @flush: no CPU uses what it has cached when this returns; clears &shadow.flush and
  *	&shadow.stale
  */
 struct shadow_ops {
-	int (*read_gpte)(struct shadow *m, u64 gpa, u64 *value, unsigned int size);
+	int (*read_gptes)(struct shadow *m, u64 gpa, u64 *values, unsigned int n, unsigned int size);
 	void (*free)(struct shadow *m, struct shadow_page *sp);
 	void (*made)(struct shadow *m, struct shadow_page *sp);
 	void (*flush)(struct shadow *m);

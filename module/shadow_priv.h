@@ -9,6 +9,7 @@
 #include "shadow.h"
 #include "shadow_env.h"
 
+#define GPTE_P		(1ULL << 0)
 #define GPTE_W		(1ULL << 1)
 #define GPTE_U		(1ULL << 2)
 #define GPTE_A		(1ULL << 5)
@@ -46,11 +47,21 @@ static inline unsigned int gpte_index(const struct shadow_page *sp, unsigned int
 	return sp->role.level == 2 ? i / 2 : i;
 }
 
-static inline int read_gpte(struct shadow *m, const struct shadow_page *sp, unsigned int i,
-			    u64 *gpte)
+/* Those of the @n entries of ours from @i on: of tables of the last level, or one. */
+static inline int read_gptes(struct shadow *m, const struct shadow_page *sp, unsigned int i,
+			     u64 *gpte, unsigned int n)
 {
-	return m->ops->read_gpte(m, (sp->gfn << 12) + gpte_index(sp, i) * gpte_size(sp), gpte,
-				 gpte_size(sp));
+	return m->ops->read_gptes(m, (sp->gfn << 12) + gpte_index(sp, i) * gpte_size(sp), gpte, n,
+				  gpte_size(sp));
+}
+
+/* So many are read at once, and begin where their number is a multiple of it. */
+#define GROUP	16
+
+/* Which entries of the group that begins at @i have a mark? */
+static inline unsigned int marks_of_group(const u64 *map, unsigned int i)
+{
+	return map[i / 64] >> (i % 64) & ((1U << GROUP) - 1);
 }
 
 /* Bits for the entries of a table. */
@@ -91,6 +102,8 @@ struct shadow_page *shadow_next_of(const struct shadow_page *sp);
 /* Take an entry away, if it is present. */
 void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i);
 void shadow_zap_page(struct shadow *m, struct shadow_page *sp);
+/* The bits of the guest's entry that leave a leaf at its place, with other rights. */
+u64 shadow_soft_bits(const struct shadow_page *sp);
 /* What remains of a leaf of @sp whose guest's entry becomes @now, of the same frame. */
 u64 shadow_narrow_leaf(const struct shadow_page *sp, u64 leaf, u64 now);
 /* Does a leaf that becomes @leaf lose anything that a CPU may have cached of @old? */

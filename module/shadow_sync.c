@@ -14,8 +14,7 @@
 /* Writes to a table, without a use of it, that make it none. */
 #define MANY_WRITES	4
 
-/* The bits that leave a leaf at its place, with other rights. */
-static u64 soft_bits(const struct shadow_page *sp)
+u64 shadow_soft_bits(const struct shadow_page *sp)
 {
 	return GPTE_W | GPTE_U | GPTE_A | GPTE_D | GPTE_IGNORED |
 	       (sp->role.nx && !sp->role.narrow ? GPTE_NX : 0);
@@ -25,7 +24,7 @@ static u64 soft_bits(const struct shadow_page *sp)
 static bool is_other(const struct shadow_page *sp, u64 old, u64 now)
 {
 	if (sp->role.level == 1)
-		return (old ^ now) & ~soft_bits(sp) || old & ~now & GPTE_A;
+		return (old ^ now) & ~shadow_soft_bits(sp) || old & ~now & GPTE_A;
 	return (old ^ now) & ~(GPTE_A | GPTE_D) || old & ~now;
 }
 
@@ -55,7 +54,7 @@ void shadow_check_entry(struct shadow *m, struct shadow_page *sp, unsigned int i
 
 	if (!has_mark(sp->present, i))
 		return;
-	if (read_gpte(m, sp, i, &now) < 0)
+	if (read_gptes(m, sp, i, &now, 1) < 0)
 		shadow_drop(m, sp, i);
 	else
 		update_entry(m, sp, i, now);
@@ -229,6 +228,26 @@ static void collect(struct shadow *m, struct shadow_page *sp, struct shadow_page
 	}
 }
 
+/* The entries of ours from @i on whose numbers @present has against the guest's. */
+static void compare_group(struct shadow *m, struct shadow_page *sp, unsigned int i,
+			  unsigned int present)
+{
+	u64 now[GROUP];
+	bool read;
+
+	if (!present)
+		return;
+	read = read_gptes(m, sp, i, now, GROUP) >= 0;
+	for (; present; present &= present - 1) {
+		unsigned int n = __builtin_ctz(present);
+
+		if (read)
+			update_entry(m, sp, i + n, now[n]);
+		else
+			shadow_drop(m, sp, i + n);
+	}
+}
+
 /* Nobody writes to their frames unseen once the CPUs have flushed. */
 static void compare(struct shadow *m, struct shadow_page *sp)
 {
@@ -237,8 +256,8 @@ static void compare(struct shadow *m, struct shadow_page *sp)
 	if (sp && m->flush)
 		m->ops->flush(m);
 	for (; sp; sp = sp->to_compare) {
-		for (i = 0; (i = next_mark(sp->present, i)) < SHADOW_ENTRIES; i++)
-			shadow_check_entry(m, sp, i);
+		for (i = 0; i < SHADOW_ENTRIES; i += GROUP)
+			compare_group(m, sp, i, marks_of_group(sp->present, i));
 	}
 }
 

@@ -179,8 +179,8 @@ static bool frame_is_unsync(u64 gfn)
 	return false;
 }
 
-/* An entry is believed only when no CPU can write it unseen any more. */
-static int core_read(struct shadow *s, u64 gpa, u64 *value, unsigned int size)
+/* Entries are believed only when no CPU can write them unseen any more. */
+static int core_read(struct shadow *s, u64 gpa, u64 *values, unsigned int n, unsigned int size)
 {
 	unsigned int cpu, i;
 
@@ -194,7 +194,11 @@ static int core_read(struct shadow *s, u64 gpa, u64 *value, unsigned int size)
 				fail("a table is read that a CPU can write unseen");
 		}
 	}
-	return read_entry(gpa, value, size) ? -1 : is_rom(gpa);
+	for (i = 0; i < n; i++) {
+		if (read_entry(gpa + i * size, &values[i], size))
+			return -1;
+	}
+	return is_rom(gpa);
 }
 
 static void flush_all_tlbs(void)

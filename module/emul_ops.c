@@ -673,7 +673,7 @@ static int emulate(struct umbra_vcpu *vcpu, bool to_table)
 		return 1;
 	umbra_trace(kvm_emulate_insn, vcpu, e, false);
 	if (ve->fault_known && e->mode == UMBRA_EMUL_LONG64 && umbra_emul_plain_mov(e, &mov))
-		umbra_memo_learn(vcpu, e->bytes, e->len, UMBRA_NR_INSNS, &mov);
+		umbra_memo_learn(vcpu, e->bytes, e->len, UMBRA_NR_INSNS, &mov, -1);
 	return execute(vcpu, ve);
 }
 

@@ -91,7 +91,7 @@ static noinline int decoded_length(struct umbra_vcpu *vcpu, int insn, bool code6
 	n = umbra_fetch_insn(vcpu, bytes);
 	len = n ? umbra_emul_length(bytes, n, umbra_emul_mode(vcpu), insn) : 0;
 	if (len > 0 && code64)
-		umbra_memo_learn(vcpu, bytes, len, insn, NULL);
+		umbra_memo_learn(vcpu, bytes, len, insn, NULL, -1);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (len <= 0)
 		umbra_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, bytes, n);
@@ -440,22 +440,54 @@ static int write_cr(struct umbra_vcpu *vcpu, u8 nr, u64 value)
 	}
 }
 
-/* As kernels write it, which do it often: the register, or -1. */
-static s8 decode_mov_to_cr3(struct umbra_vcpu *vcpu)
+/* MOV to CR3 or INVLPG as kernels write them: its length, and the register; 0: written otherwise. */
+static int decode_operand(const u8 *bytes, int insn, bool code64, s8 *gpr)
 {
-	u8 bytes[UMBRA_MAX_INSN], *p = bytes, rex = 0;
+	const u8 *p = bytes;
+	u8 rex = 0;
 
-	if (umbra_fetch_insn(vcpu, bytes) < UMBRA_MAX_INSN)
-		return -1;
-	if (umbra_is_64bit_code(vcpu) && (*p & 0xf8) == 0x48)
+	if (code64 && (*p & 0xf0) == 0x40)
 		rex = *p++;
 	/* Behind REX.R is no CR3. */
-	if (rex & 4 || p[0] != 0x0f || p[1] != 0x22 || (p[2] >> 3 & 7) != 3)
+	if (rex & 4 || p[0] != 0x0f)
+		return 0;
+	*gpr = (p[2] & 7) | (rex & 1) << 3;
+	if (insn == UMBRA_INSN_MOV_TO_CR)
+		return p[1] == 0x22 && (p[2] >> 3 & 7) == 3 ? p - bytes + 3 : 0;
+	/* What a register points to, neither with SIB nor relative to RIP. */
+	if (!code64 || p[1] != 0x01 || p[2] >> 3 != 7 || (p[2] & 7) == 4 || (p[2] & 7) == 5)
+		return 0;
+	return p - bytes + 3;
+}
+
+/*
+ * The hardware did not tell the register that @insn names, which kernels do often: it, and
+ * where the instruction ends, or -1.
+ */
+static s8 find_operand(struct umbra_vcpu *vcpu, int insn)
+{
+	bool code64 = umbra_is_64bit_code(vcpu);
+	const struct umbra_memo *memo = code64 ? umbra_memo_find(vcpu) : NULL;
+	u8 bytes[UMBRA_MAX_INSN];
+	s8 gpr;
+	int len;
+
+	if (memo && memo->insn == insn) {
+		gpr = memo->gpr;
+		len = memo->len;
+	} else {
+		if (umbra_fetch_insn(vcpu, bytes) < UMBRA_MAX_INSN)
+			return -1;
+		len = decode_operand(bytes, insn, code64, &gpr);
+		if (len && code64)
+			umbra_memo_learn(vcpu, bytes, len, insn, NULL, gpr);
+	}
+	if (!len || gpr < 0)
 		return -1;
-	vcpu->exit.next_rip = umbra_rip(vcpu) + (p - bytes) + 3;
-	if (!umbra_is_64bit_code(vcpu))
+	vcpu->exit.next_rip = umbra_rip(vcpu) + len;
+	if (!code64)
 		vcpu->exit.next_rip = (u32)vcpu->exit.next_rip;
-	return (p[2] & 7) | (rex & 1) << 3;
+	return gpr;
 }
 
 /* A CPU with decode assists names the register; without, the emulator looks. */
@@ -467,7 +499,7 @@ static int handle_cr(struct umbra_vcpu *vcpu)
 	if (trace_kvm_cr_enabled() && !vcpu->exit.reg.write)
 		umbra_trace(kvm_cr, false, vcpu->exit.reg.nr, umbra_cr(vcpu, vcpu->exit.reg.nr));
 	if (gpr < 0 && vcpu->exit.reg.write && vcpu->exit.reg.nr == 3)
-		gpr = decode_mov_to_cr3(vcpu);
+		gpr = find_operand(vcpu, UMBRA_INSN_MOV_TO_CR);
 	if (gpr >= 0 && vcpu->exit.reg.nr == 3 && !vcpu->exit.reg.write) {
 		value = umbra_cr3(vcpu);
 		umbra_set_gpr(vcpu, gpr, umbra_is_64bit_code(vcpu) ? value : (u32)value);
@@ -483,9 +515,16 @@ static int handle_cr(struct umbra_vcpu *vcpu)
 
 static int handle_invlpg(struct umbra_vcpu *vcpu)
 {
-	if (vcpu->exit.reg.gpr < 0)
-		return umbra_emulate_insn(vcpu);
-	umbra_mmu_flush_gva(vcpu, vcpu->exit.reg.value);
+	u64 la = vcpu->exit.reg.value;
+	s8 gpr;
+
+	if (vcpu->exit.reg.gpr < 0) {
+		gpr = find_operand(vcpu, UMBRA_INSN_SMSW_LMSW_INVLPG);
+		if (gpr < 0)
+			return umbra_emulate_insn(vcpu);
+		la = umbra_gpr(vcpu, gpr);
+	}
+	umbra_mmu_flush_gva(vcpu, la);
 	return umbra_skip_insn(vcpu, UMBRA_INSN_SMSW_LMSW_INVLPG);
 }
 

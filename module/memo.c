@@ -31,11 +31,19 @@ static struct umbra_memo *place_for(struct umbra_vcpu *vcpu, u64 rip)
 	return look_up(vcpu, rip) ? : &set_of(vcpu, rip)[vcpu->memos.turn++ % UMBRA_MEMO_WAYS];
 }
 
-/* Do the tables still lead to the code, and the code still hold the instruction? */
-static bool memory_agrees(const struct umbra_memo *m)
+/* Does our table, or the register, still lead where it did? */
+static bool way_agrees(struct umbra_vcpu *vcpu, const struct umbra_memo *m)
+{
+	if (vcpu->mmu.shadow)
+		return vcpu->mmu.ops->frame_of(vcpu, m->rip) == m->gfn;
+	return m->cr3 == umbra_cr3(vcpu);
+}
+
+/* Do @levels tables still lead to the code, and the code still hold the instruction? */
+static bool memory_agrees(const struct umbra_memo *m, unsigned int levels)
 {
 	const u64 __user * const *at = m->gpte_at;
-	const u64 *gpte = m->gpte, *end = gpte + m->levels;
+	const u64 *gpte = m->gpte, *end = gpte + levels;
 	u64 now;
 
 	/*
@@ -67,11 +75,11 @@ const struct umbra_memo *umbra_memo_find(struct umbra_vcpu *vcpu)
 	u64 rip = umbra_rip(vcpu);
 	const struct umbra_memo *m = look_up(vcpu, rip);
 
-	if (!m || !m->levels || m->cr3 != umbra_cr3(vcpu) ||
+	if (!m || !m->levels || !way_agrees(vcpu, m) ||
 	    m->cr4 != umbra_cr4(vcpu) || m->efer != vcpu->regs.efer ||
 	    m->cpl != umbra_hot(get_cpl)(vcpu) || m->seq != umbra_mmu_read_seq(vcpu->vm))
 		return NULL;
-	return memory_agrees(m) ? m : NULL;
+	return memory_agrees(m, vcpu->mmu.shadow ? 0 : m->levels) ? m : NULL;
 }
 
 /* The user addresses of the entries that a walk has used; false: it would come out otherwise next time. */
@@ -103,7 +111,7 @@ static void note_bytes(struct umbra_memo *m, const u8 *bytes, unsigned int len)
 }
 
 void umbra_memo_learn(struct umbra_vcpu *vcpu, const u8 *bytes, unsigned int len, u8 insn,
-		      const struct umbra_emul_mov *mov)
+		      const struct umbra_emul_mov *mov, s8 gpr)
 {
 	struct umbra_memo *m = place_for(vcpu, umbra_rip(vcpu));
 	u32 user = umbra_hot(get_cpl)(vcpu) == 3 ? UMBRA_GWALK_USER : 0;
@@ -120,11 +128,13 @@ void umbra_memo_learn(struct umbra_vcpu *vcpu, const u8 *bytes, unsigned int len
 	if (!hva)
 		return;
 	m->code = (const u64 __user *)(hva + offset_in_page(walk.gpa));
+	m->gfn = gpa_to_gfn(walk.gpa);
 	m->cr3 = umbra_cr3(vcpu);
 	m->cr4 = umbra_cr4(vcpu);
 	m->efer = vcpu->regs.efer;
 	m->cpl = umbra_hot(get_cpl)(vcpu);
 	m->insn = insn;
+	m->gpr = gpr;
 	if (mov)
 		m->mov = *mov;
 	note_bytes(m, bytes, len);

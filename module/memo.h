@@ -6,6 +6,7 @@
 #ifndef UMBRA_MEMO_H
 #define UMBRA_MEMO_H
 
+#include <linux/kvm_types.h>
 #include <linux/types.h>
 
 #include "emulate.h"
@@ -19,9 +20,11 @@ struct umbra_vcpu;
 /**
  * struct umbra_memo - one instruction of 64-bit code
  * @rip: where it stands, by way of
- * @cr3, @cr4, @efer, @cpl: this state of paging
+ * @cr4, @efer, @cpl: this state of paging
  * @seq: and the slots at umbra_mmu_read_seq()
- * @levels: and this many entries of the guest's tables; 0: nothing is remembered
+ * @gfn: in this frame, by a shadow
+ * @cr3: or by these tables, where the hardware translates
+ * @levels: and this many entries of them; 0: nothing is remembered
  * @gpte_at: which are here
  * @gpte: and were these
  * @code: its bytes, the first of 16 in their page
@@ -30,12 +33,15 @@ struct umbra_vcpu;
  * @len: how many
  * @insn: enum umbra_emul_known, or UMBRA_NR_INSNS: a MOV
  * @mov: what it moves then
+ * @gpr: MOV to CR3, INVLPG: the register that it names as its operand; -1: not known
  */
 struct umbra_memo {
 	u64 rip, cr3, cr4, efer;
 	unsigned long seq;
+	gfn_t gfn;
 	u8 cpl, levels, len;
 	u8 insn;
+	s8 gpr;
 	struct umbra_emul_mov mov;
 	const u64 __user *gpte_at[UMBRA_GWALK_LEVELS];
 	u64 gpte[UMBRA_GWALK_LEVELS];
@@ -55,7 +61,8 @@ struct umbra_memos {
  *
  * All that a walk of the guest's tables and a fetch depend on is compared, the
  * entries and the bytes as they are in memory now: a guest that changes either
- * finds them looked at anew.
+ * finds them looked at anew. A shadow's tables, by which the CPU has fetched it, stand for
+ * the entries, so that one address space profits from another.
  *
  * Return: it, until the next umbra_memo_learn(); NULL: fetch and decode
  */
@@ -68,8 +75,9 @@ const struct umbra_memo *umbra_memo_find(struct umbra_vcpu *vcpu);
  * @len: how many the instruction has
  * @insn: as in struct umbra_memo
  * @mov: likewise, NULL for another instruction
+ * @gpr: likewise
  */
 void umbra_memo_learn(struct umbra_vcpu *vcpu, const u8 *bytes, unsigned int len, u8 insn,
-		      const struct umbra_emul_mov *mov);
+		      const struct umbra_emul_mov *mov, s8 gpr);
 
 #endif

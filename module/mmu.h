@@ -146,6 +146,8 @@ struct umbra_vm_mmu {
  *	true, if that can be
  * @short_walk: shadow modes: umbra_walk_gva() where nothing sleeps and no bit has to be
  *	set; UMBRA_GWALK_RACE: it must be done at length
+ * @frame_of: shadow modes: the gfn that the CPU finds at @gva, where none is mapped one that
+ *	no slot has
  * @written: shadow modes: [@gpa, @gpa + @len), in one page, was written; in srcu
  * @flush_gva: shadow modes: the guest has flushed @gva; in srcu
  * @tables_set: shadow modes: userspace has set registers, and memory before
@@ -172,6 +174,7 @@ struct umbra_mmu_ops {
 	bool (*let_write)(struct umbra_vcpu *vcpu);
 	int (*short_walk)(struct umbra_vcpu *vcpu, const struct umbra_gwalk_ctx *ctx, gva_t gva,
 			  u32 access, struct umbra_gwalk *walk);
+	gfn_t (*frame_of)(struct umbra_vcpu *vcpu, gva_t gva);
 	void (*written)(struct umbra_vm *vm, gpa_t gpa, unsigned int len);
 	void (*flush_gva)(struct umbra_vcpu *vcpu, gva_t gva);
 	void (*tables_set)(struct umbra_vcpu *vcpu);

@@ -380,6 +380,22 @@ static int short_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, un
 
 static const struct umbra_gwalk_ops short_ops = { .read_gpte = short_read };
 
+static gfn_t shadow_frame_of(struct umbra_vcpu *vcpu, gva_t gva)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	gfn_t gfn = SHADOW_NO_FRAME;
+	struct shadow_page *root;
+
+	if (vcpu->mmu.root == INVALID_PAGE)
+		return gfn;
+	read_lock(&vm->mmu_lock);
+	root = root_of(vcpu, gva);
+	if (root)
+		gfn = shadow_frame_at(root, gva);
+	read_unlock(&vm->mmu_lock);
+	return gfn;
+}
+
 /* Has the walk found the bits that the access would set? */
 static bool has_bits(const struct umbra_gwalk *walk, u32 access, bool pae)
 {
@@ -470,16 +486,6 @@ static int must_emulate(struct umbra_vcpu *vcpu)
 	return shadow_let_write(vcpu) ? UMBRA_FAULT_DONE : UMBRA_FAULT_MMIO;
 }
 
-static bool sees_writes(struct umbra_vm *vm, gfn_t gfn)
-{
-	bool seen;
-
-	read_lock(&vm->mmu_lock);
-	seen = shadow_sees_writes(core_of(vm), gfn);
-	read_unlock(&vm->mmu_lock);
-	return seen;
-}
-
 /* Tables that one instruction of each vCPU can need, as they must not go before it is done. */
 static unsigned long reserve(struct umbra_vm *vm)
 {
@@ -501,17 +507,50 @@ static void set_quota(struct umbra_vm *vm)
 	s->core.quota = umbra_shadow_quota(vm) + reserve(vm);
 }
 
-static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
-		    gfn_t gfn, unsigned long seq)
+/* mmu_lock held for writing, the pool is full. @tight: other tables had to go. */
+static int put_in(struct umbra_vcpu *vcpu, const struct shadow_map *map, bool *tight)
 {
-	int result = SHADOW_RETRY, r = fill_pool(&vcpu->mmu.shadow->pool);
+	struct shadow_page *root = root_of(vcpu, map->gva);
 	struct umbra_vm *vm = vcpu->vm;
-	struct shadow_page *root;
-	struct umbra_pfn pfn;
-	bool tight = false;
 
-	if (r)
-		return r;
+	if (!root)
+		return SHADOW_RETRY;
+	set_quota(vm);
+	*tight = make_room(vm);
+	return shadow_map(core_of(vm), &vcpu->mmu.shadow->pool, root, map);
+}
+
+#define NOT_KNOWN	(-1)
+
+/* Do without the host's page tables if other leaves tell what is behind the frame; or NOT_KNOWN. */
+static int map_known(struct umbra_vcpu *vcpu, struct shadow_map *map, gfn_t gfn, bool *tight)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	int result = NOT_KNOWN;
+	u64 known;
+
+	write_lock(&vm->mmu_lock);
+	known = shadow_known_leaf(core_of(vm), gfn);
+	if (map->write && shadow_sees_writes(core_of(vm), gfn)) {
+		result = SHADOW_EMULATE;
+	} else if (known & SHADOW_W || (known && !map->write)) {
+		map->entry = known & SHADOW_ADDR;
+		/* It was marked dirty when it became writable. */
+		map->writable = known & SHADOW_W;
+		result = put_in(vcpu, map, tight);
+		settle(vm);
+	}
+	write_unlock(&vm->mmu_lock);
+	return result;
+}
+
+static int map_asked(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
+		     gfn_t gfn, unsigned long seq, bool *tight)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	int result = SHADOW_RETRY, r;
+	struct umbra_pfn pfn;
+
 	r = umbra_gfn_to_pfn(slot, gfn, map->write, &pfn);
 	if (r)
 		return umbra_mmu_page_error(slot, gfn, r);
@@ -523,11 +562,8 @@ static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struc
 	map->writable = pfn.writable && (map->write || !umbra_slot_logged(slot));
 
 	write_lock(&vm->mmu_lock);
-	root = root_of(vcpu, map->gva);
-	if (root && !umbra_mmu_stale(vm, seq, umbra_slot_hva(slot, gfn))) {
-		set_quota(vm);
-		tight = make_room(vm);
-		result = shadow_map(core_of(vm), &vcpu->mmu.shadow->pool, root, map);
+	if (!umbra_mmu_stale(vm, seq, umbra_slot_hva(slot, gfn))) {
+		result = put_in(vcpu, map, tight);
 		umbra_pfn_mapped(&pfn);
 		if (map->write && result == SHADOW_MAPPED)
 			umbra_mark_dirty(vm, slot, gfn);
@@ -535,9 +571,30 @@ static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struc
 	settle(vm);
 	write_unlock(&vm->mmu_lock);
 	umbra_pfn_put(&pfn);
+	return result == SHADOW_EMULATE ? UMBRA_FAULT_EMULATE : UMBRA_FAULT_DONE;
+}
+
+static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
+		    gfn_t gfn, unsigned long seq)
+{
+	int r = fill_pool(&vcpu->mmu.shadow->pool);
+	bool tight = false;
+
+	if (r)
+		return r;
+	switch (map_known(vcpu, map, gfn, &tight)) {
+	case NOT_KNOWN:
+		r = map_asked(vcpu, map, slot, gfn, seq, &tight);
+		break;
+	case SHADOW_EMULATE:
+		r = UMBRA_FAULT_EMULATE;
+		break;
+	default:
+		r = UMBRA_FAULT_DONE;
+	}
 	if (unlikely(tight))
-		umbra_event_quota(vm);
-	return result == SHADOW_EMULATE ? must_emulate(vcpu) : UMBRA_FAULT_DONE;
+		umbra_event_quota(vcpu->vm);
+	return r == UMBRA_FAULT_EMULATE ? must_emulate(vcpu) : r;
 }
 
 /* The guest's tables allow the access, and lead to memory or not. */
@@ -559,8 +616,6 @@ static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 	found_access(vcpu, walk->gpa, error);
 	if (!slot || (map.write && slot->flags & KVM_MEM_READONLY))
 		return UMBRA_FAULT_MMIO;
-	if (map.write && sees_writes(vcpu->vm, gfn))
-		return must_emulate(vcpu);
 	r = map_page(vcpu, &map, slot, gfn, seq);
 	/* A key that refuses writes does not bind a supervisor without CR0.WP, but ours is set. */
 	if (r == UMBRA_FAULT_DONE && error & PFERR_PK && !map.mode.wp)
@@ -832,6 +887,7 @@ static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu, struct umbra_vcpu_shado
 	.fault = shadow_fault,				\
 	.let_write = shadow_let_write,			\
 	.short_walk = shadow_short_walk,		\
+	.frame_of = shadow_frame_of,			\
 	.written = shadow_was_written,			\
 	.flush_gva = shadow_gva_flushed,		\
 	.tables_set = shadow_tables_set,		\

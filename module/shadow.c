@@ -54,6 +54,20 @@ static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
 	return sp->role.direct ? sp->gfn + i : gpte_gfn(sp, sp->gpte[i]);
 }
 
+u64 shadow_frame_at(const struct shadow_page *root, u64 gva)
+{
+	const struct shadow_page *sp = root;
+	unsigned int i;
+
+	for (;; sp = child_of(sp->spt[i])) {
+		i = index_of(gva, sp->role.level);
+		if (!has_mark(sp->present, i))
+			return SHADOW_NO_FRAME;
+		if (sp->role.level == 1)
+			return leaf_gfn(sp, i);
+	}
+}
+
 static void chain_add(u64 **head, u64 *sptep)
 {
 	shadow_owner(sptep)->next[entry_index(sptep)] = *head;
@@ -619,8 +633,7 @@ static void set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 		chain_grow(m, rmap_chain(m, gfn), &sp->spt[i]);
 }
 
-/* What a leaf that maps @gfn already says of it, in any table, one that lets write if there is; or 0. */
-static u64 known_leaf(const struct shadow *m, u64 gfn)
+u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
 {
 	const u64 *sptep = *rmap_chain(m, gfn);
 	unsigned int n, i;
@@ -641,7 +654,7 @@ static void map_neighbour(struct shadow *m, struct shadow_page *sp, unsigned int
 {
 	unsigned int access = leaf_rights(sp->role.access & gpte_rights(gpte, sp->role.narrow),
 					  gpte & GPTE_D, sp->role.wp);
-	u64 gfn = gpte_gfn(sp, gpte), known = known_leaf(m, gfn), leaf;
+	u64 gfn = gpte_gfn(sp, gpte), known = shadow_known_leaf(m, gfn), leaf;
 
 	if (!known)
 		return;
@@ -655,7 +668,7 @@ static void map_neighbour(struct shadow *m, struct shadow_page *sp, unsigned int
 /*
  * Who uses a page uses those beside it, often. Their entries are believed where the walked one
  * is, which has no reserved bit. What the host has for a frame is learned from other leaves
- * alone, as they are taken away when it has it no more.
+ * alone.
  */
 static void map_around(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 walked)
 {

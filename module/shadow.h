@@ -202,9 +202,17 @@ unsigned int shadow_make_room(struct shadow *m);
 struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, u64 gfn,
 				    union shadow_role role);
 void shadow_put_root(struct shadow *m, struct shadow_page *root);
+/*
+ * What a leaf that maps @gfn already says of it, one that lets write if there is; 0: none is
+ * known. It is taken away before the host has another page there, or may not have it written.
+ */
+u64 shadow_known_leaf(const struct shadow *m, u64 gfn);
 /* @root: that of the address. The pool is full, and shadow_make_room() was called before. */
 enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
 			      const struct shadow_map *map);
+/* The frame that a CPU finds at @gva; SHADOW_NO_FRAME: none is mapped there. */
+#define SHADOW_NO_FRAME	(~0ULL)
+u64 shadow_frame_at(const struct shadow_page *root, u64 gva);
 /* Is @gfn a table of the guest's that has a shadow? */
 bool shadow_tracks(const struct shadow *m, u64 gfn);
 /* And one whose writes must be told? */

@@ -460,13 +460,15 @@ static u64 hw_walk(struct cpu *c, u64 gva)
 
 static bool host_writable[FRAMES];
 
+static bool alone;
+
 /* Between the walk and what follows from it others clear bits, or change an entry. */
 static bool other_cpu_interferes(const struct umbra_gwalk *walk)
 {
 	unsigned int level, size = cpus[0].mode.narrow ? 4 : 8;
 	u64 at, e;
 
-	if (below(24) || !walk->level)
+	if (alone || below(24) || !walk->level)
 		return false;
 	level = walk->level + below(walk->top_level - walk->level + 1);
 	at = walk->table_gpa[level - 1];
@@ -491,6 +493,7 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 		u64 spte = hw_walk(c, gva);
 		struct shadow_page *root;
 		bool interfered;
+		u64 known;
 		struct shadow_map map = { .gva = gva, .walk = &walk, .mode = c->mode };
 		u64 gfn;
 
@@ -524,6 +527,12 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 		}
 		map.entry = frame_entry(gfn);
 		map.writable = gfn != ROM && (map.write || host_writable[frame_of(gfn)]);
+		/* The host need not be asked where the shadow knows. */
+		known = shadow_known_leaf(&m, gfn);
+		if (known && ((known & ADDR) != map.entry || (known & SHADOW_W && gfn == ROM)))
+			fail("a frame is known for what it is not");
+		if (below(2) && (known & SHADOW_W || (known && !map.write)))
+			map.writable = known & SHADOW_W;
 		fill_pool(&pool);
 		shadow_make_room(&m);
 		root = root_of(c, gva);
@@ -1009,12 +1018,8 @@ static void change_something(struct cpu *c, enum mode mode)
 	settle();
 }
 
-static void run(enum mode mode, bool lazy, unsigned long count)
+static void new_shadow(bool lazy)
 {
-	const char *kind = lazy ? "lazy" : "eager";
-	unsigned long n;
-	int i;
-
 	memset(&m, 0, sizeof(m));
 	memset(hash_heads, 0, sizeof(hash_heads));
 	memset(rmap_heads, 0, sizeof(rmap_heads));
@@ -1025,6 +1030,15 @@ static void run(enum mode mode, bool lazy, unsigned long count)
 	m.quota = 64;
 	m.longest = 8;
 	m.lazy = lazy;
+}
+
+static void run(enum mode mode, bool lazy, unsigned long count)
+{
+	const char *kind = lazy ? "lazy" : "eager";
+	unsigned long n;
+	int i;
+
+	new_shadow(lazy);
 	faults = mapped = emulated = unseen = old = 0;
 	random_tables(mode == M32 ? 4 : 8);
 	for (i = 0; i < NR_CPUS; i++) {
@@ -1054,6 +1068,70 @@ static void run(enum mode mode, bool lazy, unsigned long count)
 	       mode_name[mode], kind, mapped, faults, emulated, old, unseen);
 }
 
+/* What is mapped beside a page that is used: entry n of its table, where the shadow knows the frame. */
+static void beside(void)
+{
+	static const struct {
+		u64 entry, want;
+		const char *what;
+	} cases[] = {
+		[1] = { P | A | D | W | U, SHADOW_P | SHADOW_W | SHADOW_D | SHADOW_U, "all rights" },
+		[2] = { P | A | D | U, SHADOW_P | SHADOW_U, "read-only" },
+		[3] = { P | A | W, SHADOW_P, "not dirty, the supervisor's" },
+		[4] = { P | D | W | U, 0, "not accessed" },
+		[5] = { A | D | W | U, 0, "not present" },
+		[6] = { P | A | D | W | U | 1ull << 45, 0, "with a reserved bit" },
+		[7] = { P | A | D | W | U | NX, SHADOW_P | SHADOW_W | SHADOW_D | SHADOW_U | SHADOW_NX, "not executable" },
+		[8] = { P | A | D | W | U | 3ull << 59, 0, "with another key" },
+		[9] = { P | A | D | W | U, 0, "of a frame that is not known" },
+		[16] = { P | A | D | W | U, 0, "of the next group" },
+	};
+	const u64 leaf = P | A | D | W | U;
+	struct cpu *c = &cpus[0];
+	unsigned int i;
+	u64 entry;
+	u32 error;
+
+	alone = true;
+	new_shadow(true);
+	memset(memory, 0, sizeof(memory));
+	memset(tlb, 0, sizeof(tlb));
+	set_mode(c, M4);
+	c->ctx.cr0 |= CR0_WP;
+	c->ctx.efer |= EFER_NX;
+	c->mode.wp = c->mode.nx = true;
+	c->ctx.cr3 = 0;
+	((u64 *)memory[0])[0] = 1 << 12 | leaf;
+	((u64 *)memory[1])[0] = 2 << 12 | leaf;
+	((u64 *)memory[2])[0] = 3 << 12 | leaf;
+	((u64 *)memory[2])[1] = 4 << 12 | leaf;
+	for (i = 0; i <= 16; i++) {
+		((u64 *)memory[3])[i] = (u64)(TABLES + i) << 12 | (i ? cases[i].entry : leaf);
+		/* By other names, in groups of their own. */
+		if (i != 9)
+			((u64 *)memory[4])[i * 16] = (u64)(TABLES + i) << 12 | leaf;
+	}
+	load_roots(c);
+	settle();
+	for (i = 0; i <= 16; i++)
+		access_by_shadow(c, 1 << 21 | i << 16, UMBRA_GWALK_WRITE, &entry, &error);
+	access_by_shadow(c, 0, 0, &entry, &error);
+	for (i = 1; i <= 16; i++) {
+		u64 found = hw_walk(c, i << 12);
+
+		if (!cases[i].what)
+			continue;
+		tap_ok(found == (cases[i].want ? cases[i].want | frame_entry(TABLES + i) : 0),
+		       "beside a page that is used: %s", cases[i].what);
+	}
+	audit();
+	put_roots(c->root, c->roots);
+	c->roots = 0;
+	shadow_zap_oldest(&m, -1);
+	core_flush(&m);
+	alone = false;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 30000;
@@ -1061,6 +1139,7 @@ int main(int argc, char **argv)
 
 	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 0x5eed;
 	tap_begin();
+	beside();
 	for (mode = NOPAGING; mode < NR_MODES; mode++) {
 		run(mode, false, count);
 		run(mode, true, count);

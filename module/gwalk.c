@@ -114,12 +114,17 @@ static bool is_leaf32(const struct umbra_gwalk_ctx *ctx, u64 gpte, unsigned int 
 	return level == 1 || ((gpte & GPTE_PS) && (ctx->cr4 & CR4_PSE));
 }
 
-static u64 reserved_bits32(const struct umbra_gwalk_ctx *ctx, u64 gpte, unsigned int level)
+static u64 always_reserved32(const struct umbra_gwalk_ctx *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
+static u64 reserved_large32(const struct umbra_gwalk_ctx *ctx, unsigned int level)
 {
 	u64 rsvd = 1ull << 21;
 
-	if (level == 1 || !is_leaf32(ctx, gpte, level))
-		return 0;
+	(void)level;
 	if (ctx->maxphyaddr < 40)
 		rsvd |= bit_range(13 + ctx->maxphyaddr - 32, 20);
 	return rsvd;
@@ -141,27 +146,24 @@ static bool is_leaf64(const struct umbra_gwalk_ctx *ctx, u64 gpte, unsigned int 
 	return level == 1 || (gpte & GPTE_PS);
 }
 
-static u64 reserved_bits64(const struct umbra_gwalk_ctx *ctx, u64 gpte, unsigned int level)
+static u64 always_reserved64(const struct umbra_gwalk_ctx *ctx)
 {
-	bool large = level > 1 && (gpte & GPTE_PS);
 	u64 rsvd = 0;
 
-	/* PDPTE registers were checked when they were loaded. */
-	if (level == 3 && is_pae(ctx))
-		return 0;
 	if (ctx->maxphyaddr < 52)
 		rsvd |= bit_range(ctx->maxphyaddr, 51);
 	if (is_pae(ctx))
 		rsvd |= bit_range(52, 62);
 	if (!(ctx->efer & EFER_NX))
 		rsvd |= GPTE_NX;
-	if (large) {
-		if (level > 3 || (level == 3 && !ctx->gbpages))
-			rsvd |= GPTE_PS;
-		else
-			rsvd |= bit_range(13, level == 3 ? 29 : 20);
-	}
 	return rsvd;
+}
+
+static u64 reserved_large64(const struct umbra_gwalk_ctx *ctx, unsigned int level)
+{
+	if (level > 3 || (level == 3 && !ctx->gbpages))
+		return GPTE_PS;
+	return bit_range(13, level == 3 ? 29 : 20);
 }
 
 static u64 leaf_gpa64(u64 gpte, unsigned int level)

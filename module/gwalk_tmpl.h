@@ -4,7 +4,8 @@
  * GPTE_BITS 32 (two levels of 1024 entries) and once with 64 (PAE, 4 and 5 levels of 512).
  *
  * What depends on the width comes from two macros and the functions gwalk.c defines for it:
- * reserved bits, the leaf test and the large-page address.
+ * reserved bits (of any entry, and more of one of a large page), the leaf test and the large-page
+ * address.
  */
 
 #define GW_GLUE2(a, b)	a##b
@@ -78,14 +79,12 @@ static int GW(read_entry)(const struct umbra_gwalk_ctx *ctx, u64 gva, u64 table,
 static int GW(walk)(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
 		    unsigned int top, struct umbra_gwalk *out)
 {
-	u64 table = root_gpa(ctx), gpte;
+	u64 table = root_gpa(ctx), gpte, all = ~0ull, any = 0, rsvd = GW(always_reserved)(ctx);
 	unsigned int level = top;
+	bool pae = is_pae(ctx), leaf;
 	int r;
 
 	out->top_level = top;
-	out->writable = true;
-	out->user = true;
-	out->executable = true;
 	for (;; level--) {
 		out->level = level;
 		if (GW(read_entry)(ctx, gva, table, level, out) < 0)
@@ -93,18 +92,23 @@ static int GW(walk)(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int acc
 		gpte = out->gpte[level - 1];
 		if (!(gpte & GPTE_P))
 			return page_fault(ctx, access, 0, out);
-		if (gpte & GW(reserved_bits)(ctx, gpte, level))
-			return page_fault(ctx, access, UMBRA_PF_P | UMBRA_PF_RSVD, out);
-		if (!(level == 3 && is_pae(ctx))) {
-			out->writable &= !!(gpte & GPTE_W);
-			out->user &= !!(gpte & GPTE_U);
-			out->executable &= !(gpte & GPTE_NX);
+		leaf = GW(is_leaf)(ctx, gpte, level);
+		/* PDPTE registers were checked when they were loaded, and have no rights. */
+		if (!(level == 3 && pae)) {
+			if (gpte & (leaf && level > 1 ?
+				    rsvd | GW(reserved_large)(ctx, level) : rsvd))
+				return page_fault(ctx, access, UMBRA_PF_P | UMBRA_PF_RSVD, out);
+			all &= gpte;
+			any |= gpte;
 		}
-		if (GW(is_leaf)(ctx, gpte, level))
+		if (leaf)
 			break;
 		table = gpte & GPTE_ADDR;
 	}
 
+	out->writable = all & GPTE_W;
+	out->user = all & GPTE_U;
+	out->executable = !(any & GPTE_NX);
 	out->page_shift = GW_SHIFT(level);
 	out->pkey = (ctx->efer & EFER_LMA) ? (gpte >> 59) & 15 : 0;
 	out->dirty = gpte & GPTE_D;

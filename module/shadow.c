@@ -650,7 +650,7 @@ u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
 	return known;
 }
 
-static void map_neighbour(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 gpte)
+static void map_unasked(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 gpte)
 {
 	unsigned int access = leaf_rights(sp->role.access & gpte_rights(gpte, sp->role.narrow),
 					  gpte & GPTE_D, sp->role.wp);
@@ -663,6 +663,21 @@ static void map_neighbour(struct shadow *m, struct shadow_page *sp, unsigned int
 	if (sp->role.wide)
 		leaf |= gpte & PKEY_BITS;
 	set_leaf(m, sp, i, gfn, gpte, leaf);
+}
+
+void shadow_map_written(struct shadow *m, struct shadow_page *sp, unsigned int i)
+{
+	u64 now;
+
+	if (sp->role.level > 1 || has_mark(sp->present, i) || m->flush ||
+	    read_gptes(m, sp, i, &now, 1) < 0)
+		return;
+	/* Nobody has walked it: it is believed if none of its bits can be reserved. */
+	if (~now & (GPTE_P | GPTE_A) || now & ~(GPTE_P | shadow_soft_bits(sp) | NEAR_ADDR))
+		return;
+	map_unasked(m, sp, i, now);
+	if (has_mark(sp->present, i))
+		sp->writes = 0;
 }
 
 /*
@@ -681,7 +696,7 @@ static void map_around(struct shadow *m, struct shadow_page *sp, unsigned int i,
 	for (; missing; missing &= missing - 1) {
 		n = __builtin_ctz(missing);
 		if (!((now[n] ^ walked) & same))
-			map_neighbour(m, sp, first + n, now[n]);
+			map_unasked(m, sp, first + n, now[n]);
 	}
 }
 

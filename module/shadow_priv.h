@@ -109,6 +109,9 @@ u64 shadow_narrow_leaf(const struct shadow_page *sp, u64 leaf, u64 now);
 /* Does a leaf that becomes @leaf lose anything that a CPU may have cached of @old? */
 bool shadow_loses(u64 old, u64 leaf);
 
+/* The guest has written its @i-th entry: map what it says, where nobody need be asked. */
+void shadow_map_written(struct shadow *m, struct shadow_page *sp, unsigned int i);
+
 /* shadow_sync.c */
 
 /* Is a present entry still what the guest's says? What is not is taken away. */

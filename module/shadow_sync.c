@@ -94,8 +94,10 @@ static void check_written(struct shadow *m, struct shadow_page *sp, unsigned int
 		first = first < base ? 0 : first - base;
 		last -= base;
 	}
-	for (; first <= last && first < SHADOW_ENTRIES; first++)
+	for (; first <= last && first < SHADOW_ENTRIES; first++) {
 		shadow_check_entry(m, sp, first);
+		shadow_map_written(m, sp, first);
+	}
 }
 
 void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int len)

@@ -7,13 +7,16 @@ Linux does not look for, holds the kernel (lab/boot-disk, lab/boot-rom.S). Input
 goes to the host over its second serial line; what comes back, over its parallel
 port, because an emulated serial line is as slow as a real one.
 """
+import contextlib
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
 import threading
+import time
 import tty
 
 PACKAGES = ["bochs", "bochsbios", "vgabios", "bochs-term", "squashfs-tools"]
@@ -152,6 +155,7 @@ class Machine:
                                         env=dict(os.environ, TERM="xterm"))
         os.close(inside)
         threading.Thread(target=self.drain, args=(display,), daemon=True).start()
+        threading.Thread(target=self.drain_screen, daemon=True).start()
 
     @staticmethod
     def drain(display):
@@ -162,3 +166,22 @@ class Machine:
         except OSError:
             pass
         os.close(display)
+
+    def drain_screen(self):
+        """
+        With the debugger in, Bochs draws the screen on a pseudo-terminal of its own
+        making. Unread, that fills by the cursor's blinking, and Bochs stands still
+        after some minutes: once a line has ended, input of 4 KiB waits for a reader.
+        """
+        fds = f"/proc/{self.process.pid}/fdinfo"
+        while self.process.poll() is None:
+            with contextlib.suppress(OSError, termios.error):
+                for fd in os.listdir(fds):
+                    with open(os.path.join(fds, fd), encoding="ascii") as f:
+                        index = re.search(r"^tty-index:\s*(\d+)", f.read(), re.MULTILINE)
+                    if index:
+                        screen = os.open(f"/dev/pts/{index[1]}", os.O_RDWR | os.O_NOCTTY)
+                        tty.setraw(screen)
+                        self.drain(screen)
+                        return
+            time.sleep(0.1)

@@ -57,12 +57,23 @@ int emul_op_popa(struct umbra_emul *e)
 	return UMBRA_EMUL_OK;
 }
 
+/* Virtual-8086 mode without IOPL 3: #GP, or VIF in place of IF where CR4.VME is set, for 16 bits. */
+static bool low_vm86(const struct umbra_emul *e)
+{
+	return e->mode == UMBRA_EMUL_VM86 && emul_iopl(e) < 3;
+}
+
+static bool has_vme(struct umbra_emul *e)
+{
+	return (e->ops->get_cr(e, 4) & EMUL_CR4_VME) && e->opsize == 2;
+}
+
 int emul_op_pushf(struct umbra_emul *e)
 {
 	u64 flags = e->rflags & ~(EMUL_VM | EMUL_RF);
 
-	if (e->mode == UMBRA_EMUL_VM86 && emul_iopl(e) < 3) {
-		if (!(e->ops->get_cr(e, 4) & EMUL_CR4_VME) || e->opsize != 2)
+	if (low_vm86(e)) {
+		if (!has_vme(e))
 			return emul_gp0(e);
 		flags = (flags & ~EMUL_IF) | EMUL_IOPL;
 		if (e->rflags & EMUL_VIF)
@@ -71,13 +82,11 @@ int emul_op_pushf(struct umbra_emul *e)
 	return emul_push(e, flags, e->opsize);
 }
 
-/* POPF in virtual-8086 mode without IOPL 3 but with CR4.VME: IF means VIF. */
 static int popf_vme(struct umbra_emul *e, u64 val)
 {
 	u64 mask = 0xffff & ~(EMUL_IF | EMUL_IOPL);
 
-	if (!(e->ops->get_cr(e, 4) & EMUL_CR4_VME) || e->opsize != 2 || (val & EMUL_TF) ||
-	    ((val & EMUL_IF) && (e->rflags & EMUL_VIP)))
+	if ((val & EMUL_TF) || ((val & EMUL_IF) && (e->rflags & EMUL_VIP)))
 		return emul_gp0(e);
 	e->new_flags = (e->rflags & ~(mask | EMUL_VIF)) | (val & mask);
 	if (val & EMUL_IF)
@@ -91,12 +100,13 @@ int emul_op_popf(struct umbra_emul *e)
 	u64 val;
 	int r;
 
-	if (e->mode == UMBRA_EMUL_VM86 && emul_iopl(e) < 3 && e->opsize != 2)
+	/* Before the stack is read. */
+	if (low_vm86(e) && !has_vme(e))
 		return emul_gp0(e);
 	r = emul_pop(e, &val, e->opsize);
 	if (r)
 		return r;
-	if (e->mode == UMBRA_EMUL_VM86 && emul_iopl(e) < 3) {
+	if (low_vm86(e)) {
 		r = popf_vme(e, val);
 	} else {
 		if (e->cpl == 0)

@@ -389,8 +389,11 @@ static void apply_qemu_masks(const struct gen_case *c, struct difference *d)
 	const struct gen_leaf *l = &gen_leaves[c->leaf];
 	struct outcome *n = &d->native, *e = &d->emulated;
 
-	if (c->writes && n->vector == PF_VECTOR && n->error == (e->error & ~PFERR_W) &&
-	    n->error != e->error) {
+	/* A key that refuses writes alone refuses no read: PK may go with W. */
+	if (c->writes && n->vector == PF_VECTOR && e->vector == PF_VECTOR &&
+	    (e->error & ~n->error & PFERR_W) &&
+	    (n->error == (e->error & ~PFERR_W) ||
+	     n->error == (e->error & ~(PFERR_W | PFERR_PK)))) {
 		e->error = n->error;
 		g_masked[MASK_READ_FIRST]++;
 	}

@@ -395,6 +395,14 @@ static void test_iret(void)
 	frame(2, 0x1234, 0x567, IF_, 0, 0);
 	tap_ok(faulted(model_run(&m, CODE("\xcf")), GP, 0), "iret in vm86, VME: IF with VIP");
 
+	set_up(V86, 0);
+	m.seg[EMUL_SS].base = RAM;
+	tap_ok(faulted(model_run(&m, CODE("\x9d")), GP, 0), "popf in vm86, IOPL 0, without a stack");
+	set_up(V86, 0);
+	m.cr[4] |= 1;
+	m.seg[EMUL_SS].base = RAM;
+	tap_ok(faulted(model_run(&m, CODE("\x9d")), PF, 4), "popf in vm86, VME, without a stack");
+
 	set_up(P32, 0);
 	frame(4, 0x1234, CODE32, 0x3f7fd7 & ~VM, 0, 0);
 	tap_ok(at(model_run(&m, CODE("\xcf")), P32, CODE32, 0, 0x1234) && m.e.gpr[SP] == 0x800c &&

@@ -69,6 +69,16 @@ static bool stack_is_refused(const struct gen_case *c)
 	return !gen_strict && c->cpl && c->cr4 & GUARD_SMAP;
 }
 
+/*
+ * QEMU pushes with the supervisor's rights, and in 64-bit mode 32 bits to the low half of the stack's
+ * address: then the pages of a far call's pushes must take them either way.
+ */
+static bool pushes_are_plain(const struct gen_case *c, u32 top)
+{
+	return gen_strict || (!c->cpl && c->mode != UMBRA_EMUL_LONG64) ||
+	       (top >= 64 && gen_is_plain(top - 64) && gen_is_plain(top));
+}
+
 static u32 draw_stack(struct gen_case *c)
 {
 	u32 top = gen_plain_target() & ~7u;
@@ -127,7 +137,7 @@ static bool call_goes_wide(const struct gen_build *b, u16 cs)
 	       (b->e.op->exec == emul_op_call_far || b->e.op->exec == emul_op_call_far_mem);
 }
 
-/* 9A and EA have the pointer in the code. QEMU pushes with the supervisor's rights. */
+/* 9A and EA have the pointer in the code. */
 bool gen_far(struct gen_build *b)
 {
 	struct gen_case *c = b->c;
@@ -139,8 +149,7 @@ bool gen_far(struct gen_build *b)
 	memcpy(c->code + b->n, &rip, b->e.opsize);
 	memcpy(c->code + b->n + b->e.opsize, &cs, 2);
 	c->faulty = true;
-	draw_stack(c);
-	return !stack_is_refused(c);
+	return pushes_are_plain(c, draw_stack(c)) && !stack_is_refused(c);
 }
 
 bool gen_far_mem(struct gen_build *b)
@@ -154,13 +163,10 @@ bool gen_far_mem(struct gen_build *b)
 	if (b->target == NO_TARGET || ((!gen_strict || gen_bochs_svm) && b->e.opsize == 8) ||
 	    (gen_bochs && call_goes_wide(b, cs)))
 		return false;
-	/* QEMU pushes with the supervisor's rights. */
-	if (!gen_strict && (top < 64 || !gen_is_plain(top - 64) || !gen_is_plain(top)))
-		return false;
 	gen_patch(c, b->target, &rip, b->e.opsize);
 	gen_patch(c, b->target + b->e.opsize, &cs, 2);
 	c->faulty = true;
-	return !stack_is_refused(c);
+	return pushes_are_plain(c, top) && !stack_is_refused(c);
 }
 
 bool gen_interrupt(struct gen_build *b)

@@ -40,10 +40,13 @@ int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes,
 	run->internal.suberror = suberror;
 	umbra_event_internal_error(vcpu, suberror);
 	run->internal.ndata = 0;
+	if (suberror != KVM_INTERNAL_ERROR_EMULATION)
+		return 0;
+	/* The count of u64 words that follow: flags, size and bytes, and what no flag names. */
+	run->emulation_failure.ndata = 4;
+	run->internal.data[3] = umbra_rip(vcpu);
 	if (!n)
 		return 0;
-	/* The count of u64 words that follow: flags, then size and bytes. */
-	run->emulation_failure.ndata = 3;
 	run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
 	run->emulation_failure.insn_size = n;
 	memcpy(run->emulation_failure.insn_bytes, bytes, n);

@@ -162,7 +162,10 @@ int umbra_handle_exit(struct umbra_vcpu *vcpu);
  */
 int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn);
 
-/* Set up KVM_EXIT_INTERNAL_ERROR with the instruction's bytes, as far as they can be read; 0. */
+/*
+ * Set up KVM_EXIT_INTERNAL_ERROR; of an instruction that can't be emulated with its bytes, as far
+ * as they could be read, and RIP; 0.
+ */
 int umbra_internal_error(struct umbra_vcpu *vcpu, u32 suberror, const u8 *bytes, unsigned int n);
 
 /* Set up KVM_EXIT_DEBUG for @vector at RIP, with DR6's bits; 0. */

@@ -360,6 +360,47 @@ TEST(mmio_fetch, "fetching instructions from MMIO is an error exit, not a loop")
 	EXPECT_EQ(vcpu_regs(v).rip, HOLE);
 }
 
+/* What the emulator does not know; g_val is where it stands. */
+#define UNKNOWN_GUEST(name, insn)					\
+	static void name(void)						\
+	{								\
+		asm volatile("leaq 1f(%%rip), %%rax; movq %%rax, %0\n"	\
+			     "1: " insn : "=m"(g_val) : "D"(HOLE) : "memory", "rax"); \
+		guest_done();						\
+	}
+
+UNKNOWN_GUEST(x87_add, "fadds (%%rdi)")
+UNKNOWN_GUEST(sse_add, "addps (%%rdi), %%xmm0")
+
+static const struct unknown_row {
+	const char *name;
+	void (*entry)(void);
+	uint8_t bytes[3], n;
+} unknowns[] = {
+	{ "FADD", x87_add, { 0xd8, 0x07 }, 2 },
+	{ "ADDPS", sse_add, { 0x0f, 0x58, 0x07 }, 3 },
+};
+
+TEST_EACH(mmio_unknown, "what can't be emulated ends with its bytes, and RIP stays: ", unknowns, u)
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, u->entry);
+	struct kvm_run *run = v->run;
+
+	EXPECT_EQ(vcpu_run(v), KVM_EXIT_INTERNAL_ERROR);
+	EXPECT_EQ(run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+	ASSERT(run->internal.ndata >= 3);
+	EXPECT_EQ(run->emulation_failure.flags,
+		  KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
+	ASSERT(run->emulation_failure.insn_size >= u->n);
+	EXPECT_EQ(memcmp(run->emulation_failure.insn_bytes, u->bytes, u->n), 0);
+	EXPECT_EQ(vcpu_regs(v).rip, G(&vm, g_val));
+	if (on_umbra()) {
+		EXPECT_EQ(run->internal.ndata, 4);
+		EXPECT_EQ(run->internal.data[3], G(&vm, g_val));
+	}
+}
+
 static void ring3_mmio(void)
 {
 	*(volatile uint32_t *)(HOLE + 4) = 0x3333;

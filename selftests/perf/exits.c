@@ -393,11 +393,13 @@ static const struct side kvm_sides[] = {
 	{ }
 };
 
-/* Does the CPU say where an instruction that exited ends? */
+/* Does the CPU say where an instruction that exited ends? Intel's all do. */
 static bool next_rip(void)
 {
 	uint32_t a, b, c, d;
 
+	if (cpu_is_intel())
+		return true;
 	if (!__get_cpuid(0x8000000a, &a, &b, &c, &d))
 		return false;
 	return d & BIT(3);

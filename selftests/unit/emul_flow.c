@@ -301,6 +301,22 @@ static void test_operand_flag(void)
 
 /* REP */
 
+static void test_repeats(void)
+{
+	static const struct { const char *name; const u8 code[4]; bool repeats; } t[] = {
+		{ "rep movs", { 0xf3, 0xa5 }, true }, { "repne scas", { 0xf2, 0x48, 0xaf }, true },
+		{ "movs", { 0xa5 }, false }, { "pause", { 0xf3, 0x90 }, false },
+	};
+	unsigned int i;
+
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		set_up(L64);
+		tap_ok(umbra_emul_decode(&m.e, t[i].code, sizeof(t[i].code)) == OK &&
+		       umbra_emul_repeats(&m.e) == t[i].repeats, "%s: %s", t[i].name,
+		       t[i].repeats ? "again and again" : "once");
+	}
+}
+
 static void test_rep(void)
 {
 	unsigned int i;
@@ -969,6 +985,7 @@ int main(void)
 	test_fetch();
 	test_mmio();
 	test_operand_flag();
+	test_repeats();
 	test_rep();
 	test_pio();
 	test_io_rights();

@@ -20,6 +20,7 @@ until_true has_vcpu
 kill -0 $pid
 result $? "a VM runs"
 echo core >/sys/power/pm_test
+echo 1 >/sys/module/suspend/parameters/pm_test_delay
 back=0
 echo mem >/sys/power/state || back=1
 result $back "the machine suspends and comes back"

@@ -66,5 +66,5 @@ ends() {
 guest_ends() {
 	want=$1 pattern=$2 what=$3 kernel=$4
 	shift 4
-	ends "$want" "$pattern" "$what" timeout 30 umbra run --dev "$dev" --kernel "$work/$kernel" "$@"
+	ends "$want" "$pattern" "$what" timeout 120 umbra run --dev "$dev" --kernel "$work/$kernel" "$@"
 }

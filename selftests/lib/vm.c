@@ -671,10 +671,14 @@ void vcpu_diag(struct vcpu *v)
 {
 	struct kvm_run *run = v->run;
 	struct kvm_regs r = vcpu_regs(v);
+	struct kvm_sregs s = vcpu_sregs(v);
 
 	ktap_diag("exit %u (%s) rip %#llx rsp %#llx rax %#llx rflags %#llx",
 		  run->exit_reason, exit_name(run->exit_reason), r.rip, r.rsp,
 		  r.rax, r.rflags);
+	ktap_diag("vCPU %u cs %#x %#llx cr0 %#llx cr2 %#llx cr3 %#llx cr4 %#llx efer %#llx idt %#llx",
+		  v->id, s.cs.selector, s.cs.base, s.cr0, s.cr2, s.cr3, s.cr4, s.efer,
+		  s.idt.base);
 	if (run->exit_reason == KVM_EXIT_IO)
 		ktap_diag("port %#x direction %u size %u count %u data %#x",
 			  run->io.port, run->io.direction, run->io.size,

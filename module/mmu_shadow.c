@@ -19,6 +19,7 @@
 #include "backend.h"
 #include "genl.h"
 #include "gwalk.h"
+#include "mmu_pool.h"
 #include "mmu_quota.h"
 #include "shadow.h"
 #include "shadow_env.h"
@@ -47,12 +48,14 @@
  * struct umbra_vm_shadow - a VM's
  * @core: all tables (M)
  * @vm: whose
+ * @spares: what its next tables are made of (M)
  * @slots: those that the quota was computed for (M)
  * @vcpus: how many there were then (M)
  */
 struct umbra_vm_shadow {
 	struct shadow core;
 	struct umbra_vm *vm;
+	struct umbra_spares spares;
 	const struct umbra_slots *slots;
 	int vcpus;
 };
@@ -64,6 +67,7 @@ struct umbra_vm_shadow {
  * @roots: how many
  * @resync: userspace may have changed the guest's tables (o)
  * @pae: what the CPU's CR3 points to outside long mode; below 4 GiB
+ * @guest_fault: the page of the last #PF that was the guest's (o)
  * @retry_rip: where an instruction was let write that can't be emulated (o)
  * @retries: how often (o)
  */
@@ -73,6 +77,7 @@ struct umbra_vcpu_shadow {
 	u8 roots;
 	bool resync;
 	u64 *pae;
+	u64 guest_fault;
 	u64 retry_rip;
 	u8 retries;
 };
@@ -107,13 +112,7 @@ static void made(struct shadow *m, struct shadow_page *sp)
 
 static void free_table(struct shadow *m, struct shadow_page *sp)
 {
-	struct umbra_vm *vm = vm_of(m);
-
-	if (sp->gpte)
-		umbra_mmu_free_page(vm, sp->gpte);
-	umbra_mmu_free_page(vm, sp->next);
-	umbra_mmu_bury_page(vm, sp->spt);
-	kfree(sp);
+	umbra_spares_keep(vm_of(m), &container_of(m, struct umbra_vm_shadow, core)->spares, sp);
 }
 
 static void flush(struct shadow *m)
@@ -154,30 +153,9 @@ static void settle(struct umbra_vm *vm)
 	umbra_mmu_free_dead_pages(vm);
 }
 
-static int fill_pool(struct shadow_pool *pool)
+static int fill_pool(struct umbra_vcpu *vcpu)
 {
-	while (pool->tables < ARRAY_SIZE(pool->table)) {
-		struct shadow_page *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
-
-		if (!sp)
-			return -ENOMEM;
-		pool->table[pool->tables++] = sp;
-	}
-	while (pool->spts < ARRAY_SIZE(pool->spt)) {
-		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-
-		if (!page)
-			return -ENOMEM;
-		pool->spt[pool->spts++] = page;
-	}
-	while (pool->pages < ARRAY_SIZE(pool->page)) {
-		void *page = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
-
-		if (!page)
-			return -ENOMEM;
-		pool->page[pool->pages++] = page;
-	}
-	return 0;
+	return umbra_pool_fill(vcpu->vm, &vcpu->vm->mmu.shadow->spares, &vcpu->mmu.shadow->pool);
 }
 
 /* ------------------------------ roots ------------------------------ */
@@ -288,7 +266,7 @@ static int shadow_load_root(struct umbra_vcpu *vcpu)
 	bool tight;
 	int idx, r;
 
-	r = fill_pool(&sv->pool);
+	r = fill_pool(vcpu);
 	if (r)
 		return r;
 	umbra_reg_get(vcpu, UMBRA_REG_PDPTR);
@@ -577,7 +555,7 @@ static int map_asked(struct umbra_vcpu *vcpu, struct shadow_map *map, const stru
 static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
 		    gfn_t gfn, unsigned long seq)
 {
-	int r = fill_pool(&vcpu->mmu.shadow->pool);
+	int r = fill_pool(vcpu);
 	bool tight = false;
 
 	if (r)
@@ -606,6 +584,8 @@ static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 		.walk = walk,
 		.mode = mode_of(vcpu),
 		.write = error & PFERR_WRITE,
+		/* Pages of files come many at once, those that are written one by one. */
+		.alone = error & PFERR_WRITE && vcpu->mmu.shadow->guest_fault == gva >> PAGE_SHIFT,
 	};
 	gfn_t gfn = gpa_to_gfn(walk->gpa);
 	const struct umbra_slot *slot;
@@ -657,6 +637,7 @@ static int shadow_fault(struct umbra_vcpu *vcpu, u64 gva, u64 error)
 	case UMBRA_GWALK_FAULT:
 		if (error & PFERR_PRESENT)
 			shadow_gva_faulted(vcpu, gva);
+		sv->guest_fault = gva >> PAGE_SHIFT;
 		umbra_queue_page_fault(vcpu, gva, walk.error_code);
 		return UMBRA_FAULT_DONE;
 	case UMBRA_GWALK_RACE:
@@ -744,6 +725,7 @@ static gfn_t shadow_max_gfn(void)
 
 static void free_shadow(struct umbra_vm_shadow *s)
 {
+	umbra_spares_free(&s->spares);
 	kvfree(s->core.hash);
 	kvfree(s->core.rmap);
 	kfree(s);
@@ -828,6 +810,8 @@ unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count)
 		return 0;
 	n = shadow_zap_unused(core_of(vm), count);
 	settle(vm);
+	/* Who calls wants the memory. */
+	umbra_spares_free(&vm->mmu.shadow->spares);
 	return n;
 }
 
@@ -867,12 +851,7 @@ static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu, struct umbra_vcpu_shado
 	write_lock(&vm->mmu_lock);
 	put_roots(vm, sv->root, sv->roots);
 	write_unlock(&vm->mmu_lock);
-	while (sv->pool.tables)
-		kfree(sv->pool.table[--sv->pool.tables]);
-	while (sv->pool.spts)
-		free_page((unsigned long)sv->pool.spt[--sv->pool.spts]);
-	while (sv->pool.pages)
-		free_page((unsigned long)sv->pool.page[--sv->pool.pages]);
+	umbra_pool_free(&sv->pool);
 	free_page((unsigned long)sv->pae);
 	kfree(sv);
 }

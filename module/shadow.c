@@ -152,14 +152,42 @@ static bool drop_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, 
 	return true;
 }
 
+/* Of bits that the CPU sets meanwhile none is needed. */
+static bool make_read_only(struct shadow *m, u64 *sptep, u64 set, u64 clear)
+{
+	u64 spte = *sptep;
+
+	if (!(spte & (SHADOW_W | clear)))
+		return false;
+	if (spte & SHADOW_W)
+		m->flush = true;
+	else
+		set = 0;
+	WRITE_ONCE(*sptep, (spte & ~(SHADOW_W | SHADOW_D | clear)) | set);
+	return true;
+}
+
 static bool protect_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
 {
 	(void)clear;
-	if (!(sp->spt[i] & SHADOW_W))
+	return make_read_only(m, &sp->spt[i], 0, SHADOW_HELD);
+}
+
+static bool hold_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	(void)clear;
+	return make_read_only(m, &sp->spt[i], SHADOW_HELD, 0);
+}
+
+static bool release_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	u64 spte = sp->spt[i];
+
+	(void)m;
+	(void)clear;
+	if (!(spte & SHADOW_HELD))
 		return false;
-	/* Of bits that the CPU sets meanwhile none is needed. */
-	WRITE_ONCE(sp->spt[i], sp->spt[i] & ~(SHADOW_W | SHADOW_D));
-	m->flush = true;
+	WRITE_ONCE(sp->spt[i], (spte & ~SHADOW_HELD) | SHADOW_W | SHADOW_D);
 	return true;
 }
 
@@ -168,10 +196,10 @@ static bool age_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, b
 	u64 spte = READ_ONCE(sp->spt[i]);
 
 	(void)m;
-	if (!(spte & SHADOW_A))
+	if (!(spte & (SHADOW_A | SHADOW_WAS_A)))
 		return false;
 	if (clear)
-		WRITE_ONCE(sp->spt[i], spte & ~SHADOW_A);
+		WRITE_ONCE(sp->spt[i], spte & ~(SHADOW_A | SHADOW_WAS_A));
 	return true;
 }
 
@@ -196,6 +224,11 @@ static bool each_leaf(struct shadow *m, u64 start, u64 end, leaf_fn fn, bool cle
 void shadow_protect(struct shadow *m, u64 start, u64 end)
 {
 	each_leaf(m, start, end, protect_leaf, false);
+}
+
+void shadow_hold(struct shadow *m, u64 gfn)
+{
+	each_leaf(m, gfn, gfn + 1, hold_leaf, false);
 }
 
 bool shadow_age(struct shadow *m, u64 start, u64 end, bool clear)
@@ -260,8 +293,12 @@ void shadow_zap_page(struct shadow *m, struct shadow_page *sp)
 	*p = sp->hash_next;
 	unlist(m, sp);
 	sp->dead = true;
+	if (m->orphan == sp)
+		m->orphan = NULL;
 	/* A CPU may have cached what led here, also what was taken away before. */
 	m->flush = true;
+	if (!sp->role.direct && !shadow_tracks(m, sp->gfn))
+		each_leaf(m, sp->gfn, sp->gfn + 1, release_leaf, false);
 	if (sp->roots) {
 		m->used--;
 		m->reload = true;
@@ -386,25 +423,11 @@ static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool,
 	if (shadow_is_unsync(m, gfn) && !role.direct)
 		shadow_sync_frame(m, gfn);
 	else if (!role.direct)
-		shadow_protect(m, gfn, gfn + 1);
+		shadow_hold(m, gfn);
 	sp->hash_next = *chain;
 	*chain = sp;
 	enlist(m, sp);
 	m->ops->made(m, sp);
-	return sp;
-}
-
-struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, u64 gfn,
-				    union shadow_role role)
-{
-	struct shadow_page *sp = get_table(m, pool, gfn, role);
-
-	if (!sp)
-		return NULL;
-	unlist(m, sp);
-	enlist(m, sp);
-	if (!sp->roots++)
-		m->used++;
 	return sp;
 }
 
@@ -438,6 +461,57 @@ static unsigned int leaf_rights(unsigned int access, bool dirty, bool wp)
 	if (!wp && !(access & SHADOW_MAY_USER))
 		access |= SHADOW_MAY_WRITE;
 	return dirty ? access : access & ~SHADOW_MAY_WRITE;
+}
+
+/*
+ * What a new address space shares with others is its kernel, in the upper half: tables that
+ * are known are linked where its entries have been used, before a fault asks for each.
+ */
+static void link_known(struct shadow *m, struct shadow_page *root)
+{
+	union shadow_role role = root->role;
+	struct shadow_page *child;
+	u64 now[GROUP];
+	unsigned int i;
+
+	/* A CPU may still think that it can write the frame. */
+	if (m->flush)
+		m->ops->flush(m);
+	for (i = SHADOW_ENTRIES / 2; i < SHADOW_ENTRIES; i++) {
+		u64 gpte;
+
+		if (!(i % GROUP) && read_gptes(m, root, i, now, GROUP) < 0)
+			return;
+		gpte = now[i % GROUP];
+		if (~gpte & (GPTE_P | GPTE_A) ||
+		    gpte & ~(GPTE_P | shadow_soft_bits(root) | NEAR_ADDR))
+			continue;
+		role.level = root->role.level - 1;
+		role.access = root->role.access & gpte_rights(gpte, false);
+		child = find(m, gpte_gfn(root, gpte), role);
+		if (!child || child->epoch != m->epoch)
+			continue;
+		shadow_sync(m, child);
+		put(root, i, shadow_entry_of(child->spt) | SHADOW_TABLE);
+		root->gpte[i] = gpte;
+		chain_grow(m, &child->parents, &root->spt[i]);
+	}
+}
+
+struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, u64 gfn,
+				    union shadow_role role)
+{
+	struct shadow_page *sp = get_table(m, pool, gfn, role);
+
+	if (!sp)
+		return NULL;
+	unlist(m, sp);
+	enlist(m, sp);
+	if (!sp->roots++)
+		m->used++;
+	if (role.wide && next_mark(sp->present, 0) == SHADOW_ENTRIES)
+		link_known(m, sp);
+	return sp;
 }
 
 /* The way of one address: our table at each level, and the guest's entry in it as it is now. */
@@ -601,6 +675,8 @@ u64 shadow_narrow_leaf(const struct shadow_page *sp, u64 leaf, u64 now)
 	unsigned int access = sp->role.access & gpte_rights(now, sp->role.narrow);
 
 	access = leaf_rights(access, now & GPTE_D, sp->role.wp);
+	if (!(access & SHADOW_MAY_WRITE))
+		leaf &= ~SHADOW_HELD;
 	return (leaf & ~RIGHTS) | rights_bits(sp, access, leaf & SHADOW_W);
 }
 
@@ -731,7 +807,7 @@ enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct
 	if (sp->role.wide)
 		leaf |= (u64)map->walk->pkey << 59;
 	/* First, so that of chains that grow too long the leaf that is wanted goes last. */
-	if (!sp->role.direct)
+	if (!sp->role.direct && !map->alone)
 		map_around(m, sp, i, way.gpte[1] | GPTE_A);
 	set_leaf(m, sp, i, gfn, way.gpte[1], leaf);
 	return map->write && !(leaf & SHADOW_W) ? SHADOW_EMULATE : SHADOW_MAPPED;

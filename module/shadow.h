@@ -20,6 +20,10 @@
 #define SHADOW_U		(1ULL << 2)
 #define SHADOW_A		(1ULL << 5)
 #define SHADOW_D		(1ULL << 6)
+/* Ours: it was found accessed, and the bit was cleared to find out whether that goes on. */
+#define SHADOW_WAS_A		(1ULL << 9)
+/* Ours: it may be written but for its frame, which is a table; so it is given back with that. */
+#define SHADOW_HELD		(1ULL << 10)
 #define SHADOW_NX		(1ULL << 63)
 #define SHADOW_ADDR		0x000ffffffffff000ULL
 /* Rights stand in the leaf alone: what leads there allows all. */
@@ -72,7 +76,8 @@ union shadow_role {
  * @roots: vCPUs that have it as their root
  * @dead: it was zapped; it goes with its last @roots
  * @unsync: the guest writes its table unseen; so it is for all tables of a frame
- * @writes: to the guest's table since the shadow was last used to map something
+ * @writes: to the guest's table since the shadow was last used to map something, or was
+ *	found in use by a CPU
  * @to_compare: another that is about to be compared with the guest's
  * @present: entries of @spt
  * @marked: those of them that lead to what is unsynced, and others
@@ -150,6 +155,7 @@ struct shadow_ops {
  * @used: how many of those are roots in use
  * @quota: how many others there may be
  * @longest: entries of a chain; at most so many map one frame
+ * @orphan: a table that the guest has just taken away from where it was used last
  * @epoch: counts the times when memory may have been changed unseen
  * @lazy: the guest may write tables of its last level unseen
  * @flush: the host or we rely on no CPU having something cached: the caller flushes and
@@ -164,6 +170,7 @@ struct shadow {
 	struct shadow_page *newest, *oldest;
 	unsigned long nr, used, quota;
 	unsigned int longest;
+	struct shadow_page *orphan;
 	u32 epoch;
 	bool lazy, flush, stale, reload;
 };
@@ -174,6 +181,7 @@ struct shadow {
  * @walk: what the guest's tables say of it, for an access that they allow
  * @mode: of the tables: narrow, wide, wp, nx, pse
  * @write: the access is a write
+ * @alone: the page is new to the guest, and so is none beside it
  * @writable: the host lets it be written, and no log must see the first write
  * @entry: address and encryption of the host's frame, as bits of an entry
  */
@@ -181,7 +189,7 @@ struct shadow_map {
 	u64 gva;
 	const struct umbra_gwalk *walk;
 	union shadow_role mode;
-	bool write, writable;
+	bool write, alone, writable;
 	u64 entry;
 };
 

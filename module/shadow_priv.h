@@ -102,6 +102,8 @@ struct shadow_page *shadow_next_of(const struct shadow_page *sp);
 /* Take an entry away, if it is present. */
 void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i);
 void shadow_zap_page(struct shadow *m, struct shadow_page *sp);
+/* The next write of @gfn, which is a table of the guest's, must fault. */
+void shadow_hold(struct shadow *m, u64 gfn);
 /* The bits of the guest's entry that leave a leaf at its place, with other rights. */
 u64 shadow_soft_bits(const struct shadow_page *sp);
 /* What remains of a leaf of @sp whose guest's entry becomes @now, of the same frame. */

@@ -28,6 +28,28 @@ static bool is_other(const struct shadow_page *sp, u64 old, u64 now)
 	return (old ^ now) & ~(GPTE_A | GPTE_D) || old & ~now;
 }
 
+/*
+ * Where the guest has an entry lead nowhere it takes a table away, most often because it
+ * needs the table no more.
+ */
+static void note_orphan(struct shadow *m, const struct shadow_page *sp, unsigned int i, u64 now)
+{
+	struct shadow_page *child = child_of(sp->spt[i]);
+
+	if (!(now & GPTE_P) && !child->role.direct && !child->roots)
+		m->orphan = child;
+}
+
+/* Its page will be written as memory, or be cleared for another table: either would exit. */
+static void release_orphan(struct shadow *m)
+{
+	struct shadow_page *sp = m->orphan;
+
+	m->orphan = NULL;
+	if (sp && !sp->parents && !sp->roots)
+		shadow_zap_page(m, sp);
+}
+
 /* The guest's entry is @now. */
 static void update_entry(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 now)
 {
@@ -36,6 +58,8 @@ static void update_entry(struct shadow *m, struct shadow_page *sp, unsigned int 
 	if (sp->gpte[i] == now)
 		return;
 	if (is_other(sp, sp->gpte[i], now)) {
+		if (sp->role.level > 1)
+			note_orphan(m, sp, i, now);
 		shadow_drop(m, sp, i);
 		return;
 	}
@@ -100,17 +124,50 @@ static void check_written(struct shadow *m, struct shadow_page *sp, unsigned int
 	}
 }
 
+/*
+ * Has a CPU used it since it was asked last, as far as it has forgotten what it had cached?
+ * Who forks writes to many entries of tables that are used before and after.
+ */
+static bool was_used(struct shadow_page *sp)
+{
+	bool used = false;
+	unsigned int i;
+
+	if (sp->role.level > 1)
+		return false;
+	for (i = 0; (i = next_mark(sp->present, i)) < SHADOW_ENTRIES; i++) {
+		u64 leaf = sp->spt[i];
+
+		if (!(leaf & SHADOW_A))
+			continue;
+		used = true;
+		WRITE_ONCE(sp->spt[i], (leaf & ~SHADOW_A) | SHADOW_WAS_A);
+	}
+	return used;
+}
+
+static bool is_flooded(struct shadow_page *sp)
+{
+	if (sp->roots || ++sp->writes <= MANY_WRITES)
+		return false;
+	if (!was_used(sp))
+		return true;
+	sp->writes = 0;
+	return false;
+}
+
 void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int len)
 {
 	struct shadow_page *sp = shadow_first_of(m, gfn), *next;
 
 	for (; sp && !sp->unsync; sp = next) {
 		next = shadow_next_of(sp);
-		if (!sp->roots && ++sp->writes > MANY_WRITES)
+		if (is_flooded(sp))
 			shadow_zap_page(m, sp);
 		else
 			check_written(m, sp, offset, len);
 	}
+	release_orphan(m);
 }
 
 void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva)
@@ -214,7 +271,7 @@ static void end_unsync(struct shadow *m, u64 gfn, struct shadow_page **list)
 		sp->to_compare = *list;
 		*list = sp;
 	}
-	shadow_protect(m, gfn, gfn + 1);
+	shadow_hold(m, gfn);
 }
 
 static void collect(struct shadow *m, struct shadow_page *sp, struct shadow_page **list)

@@ -1068,6 +1068,30 @@ static void run(enum mode mode, bool lazy, unsigned long count)
 	       mode_name[mode], kind, mapped, faults, emulated, old, unseen);
 }
 
+/* One CPU with four levels of paging whose root is frame 0, and nothing else that writes. */
+static void begin_alone(struct cpu *c, bool lazy)
+{
+	alone = true;
+	new_shadow(lazy);
+	memset(memory, 0, sizeof(memory));
+	memset(tlb, 0, sizeof(tlb));
+	set_mode(c, M4);
+	c->ctx.cr0 |= CR0_WP;
+	c->ctx.efer |= EFER_NX;
+	c->mode.wp = c->mode.nx = true;
+	c->ctx.cr3 = 0;
+}
+
+static void end_alone(struct cpu *c)
+{
+	audit();
+	put_roots(c->root, c->roots);
+	c->roots = 0;
+	shadow_zap_oldest(&m, -1);
+	core_flush(&m);
+	alone = false;
+}
+
 /* What is mapped beside a page that is used: entry n of its table, where the shadow knows the frame. */
 static void beside(void)
 {
@@ -1092,15 +1116,7 @@ static void beside(void)
 	u64 entry;
 	u32 error;
 
-	alone = true;
-	new_shadow(true);
-	memset(memory, 0, sizeof(memory));
-	memset(tlb, 0, sizeof(tlb));
-	set_mode(c, M4);
-	c->ctx.cr0 |= CR0_WP;
-	c->ctx.efer |= EFER_NX;
-	c->mode.wp = c->mode.nx = true;
-	c->ctx.cr3 = 0;
+	begin_alone(c, true);
 	((u64 *)memory[0])[0] = 1 << 12 | leaf;
 	((u64 *)memory[1])[0] = 2 << 12 | leaf;
 	((u64 *)memory[2])[0] = 3 << 12 | leaf;
@@ -1124,12 +1140,80 @@ static void beside(void)
 		tap_ok(found == (cases[i].want ? cases[i].want | frame_entry(TABLES + i) : 0),
 		       "beside a page that is used: %s", cases[i].what);
 	}
-	audit();
-	put_roots(c->root, c->roots);
-	c->roots = 0;
-	shadow_zap_oldest(&m, -1);
-	core_flush(&m);
-	alone = false;
+	end_alone(c);
+}
+
+/* The guest writes an entry of the table in frame @table, and of what it is nothing changes but a bit. */
+static void write_entry(unsigned int table, unsigned int times)
+{
+	while (times--) {
+		*(u64 *)memory[table] ^= 1 << 9;
+		shadow_written(&m, table, 0, 8);
+		settle();
+	}
+}
+
+/* A table is one as long as it is used; a page that is none any more is written without exits. */
+static void released(void)
+{
+	const u64 leaf = P | A | D | W | U;
+	struct cpu *c = &cpus[0];
+	u64 entry;
+	u32 error;
+
+	begin_alone(c, false);
+	*(u64 *)memory[0] = 1 << 12 | leaf;
+	*(u64 *)memory[1] = 2 << 12 | leaf;
+	*(u64 *)memory[2] = 3 << 12 | leaf;
+	*(u64 *)memory[3] = (u64)TABLES << 12 | leaf;
+	load_roots(c);
+	settle();
+	access_by_shadow(c, 0, UMBRA_GWALK_WRITE, &entry, &error);
+	write_entry(3, 5);
+	tap_ok(shadow_tracks(&m, 3), "a table that the CPU uses is one after many writes");
+	write_entry(3, 5);
+	tap_ok(!shadow_tracks(&m, 3), "a table that is not used is none after many writes");
+	access_by_shadow(c, 0, UMBRA_GWALK_WRITE, &entry, &error);
+	tap_ok(shadow_tracks(&m, 3), "it is one again with its next use");
+	*(u64 *)memory[2] = 0;
+	shadow_written(&m, 2, 0, 8);
+	settle();
+	tap_ok(!shadow_tracks(&m, 3) && shadow_tracks(&m, 2), "a table that is taken away is none at once");
+	end_alone(c);
+}
+
+/* Another address space with the same table. */
+static void shared(void)
+{
+	const u64 leaf = P | A | D | W | U, kernel = 0xffffULL << 48 | 1ULL << 47;
+	struct cpu *c = &cpus[0];
+	u64 entry;
+	u32 error;
+
+	begin_alone(c, true);
+	((u64 *)memory[0])[256] = 1 << 12 | leaf;
+	*(u64 *)memory[1] = 2 << 12 | leaf;
+	*(u64 *)memory[2] = 3 << 12 | leaf;
+	*(u64 *)memory[3] = (u64)TABLES << 12 | leaf;
+	((u64 *)memory[4])[256] = 1 << 12 | leaf;
+	((u64 *)memory[5])[256] = 1 << 12 | (leaf & ~A);
+	((u64 *)memory[6])[256] = 1 << 12 | (leaf & ~W);
+	load_roots(c);
+	settle();
+	access_by_shadow(c, kernel, UMBRA_GWALK_WRITE, &entry, &error);
+	c->ctx.cr3 = 4 << 12;
+	load_roots(c);
+	settle();
+	tap_ok(hw_walk(c, kernel), "what address spaces share is there in each at once");
+	c->ctx.cr3 = 5 << 12;
+	load_roots(c);
+	settle();
+	tap_ok(!hw_walk(c, kernel), "not where the guest has not used it");
+	c->ctx.cr3 = 6 << 12;
+	load_roots(c);
+	settle();
+	tap_ok(!hw_walk(c, kernel), "nor with other rights");
+	end_alone(c);
 }
 
 int main(int argc, char **argv)
@@ -1140,6 +1224,8 @@ int main(int argc, char **argv)
 	seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 0x5eed;
 	tap_begin();
 	beside();
+	released();
+	shared();
 	for (mode = NOPAGING; mode < NR_MODES; mode++) {
 		run(mode, false, count);
 		run(mode, true, count);

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What shadow tables are made of. A guest that starts and ends processes makes tables and
+ * gives them up all the time, and to allocate and clear their pages costs more than to map
+ * what is in them: some are kept. Those that were kept are nobody's tables and count for none.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "mmu_pool.h"
+#include "umbra.h"
+
+static void move(void **to, u8 *n, unsigned int wanted, void **from, u8 *left)
+{
+	while (*n < wanted && *left)
+		to[(*n)++] = from[--*left];
+}
+
+static void take_spares(struct umbra_vm *vm, struct umbra_spares *s, struct shadow_pool *pool)
+{
+	write_lock(&vm->mmu_lock);
+	move((void **)pool->table, &pool->tables, ARRAY_SIZE(pool->table),
+	     (void **)s->table, &s->tables);
+	move(pool->spt, &pool->spts, ARRAY_SIZE(pool->spt), s->spt, &s->spts);
+	move(pool->page, &pool->pages, ARRAY_SIZE(pool->page), s->page, &s->pages);
+	write_unlock(&vm->mmu_lock);
+}
+
+int umbra_pool_fill(struct umbra_vm *vm, struct umbra_spares *spares, struct shadow_pool *pool)
+{
+	/* They come last: where all of them are, all else is. */
+	if (pool->tables == ARRAY_SIZE(pool->table))
+		return 0;
+	if (READ_ONCE(spares->tables))
+		take_spares(vm, spares, pool);
+	while (pool->spts < ARRAY_SIZE(pool->spt)) {
+		void *page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+
+		if (!page)
+			return -ENOMEM;
+		pool->spt[pool->spts++] = page;
+	}
+	while (pool->pages < ARRAY_SIZE(pool->page)) {
+		void *page = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+
+		if (!page)
+			return -ENOMEM;
+		pool->page[pool->pages++] = page;
+	}
+	while (pool->tables < ARRAY_SIZE(pool->table)) {
+		struct shadow_page *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
+
+		if (!sp)
+			return -ENOMEM;
+		pool->table[pool->tables++] = sp;
+	}
+	return 0;
+}
+
+static void free_pages_of(void **page, u8 *n)
+{
+	while (*n)
+		free_page((unsigned long)page[--*n]);
+}
+
+static void free_tables_of(struct shadow_page **table, u8 *n)
+{
+	while (*n)
+		kfree(table[--*n]);
+}
+
+void umbra_pool_free(struct shadow_pool *pool)
+{
+	free_tables_of(pool->table, &pool->tables);
+	free_pages_of(pool->spt, &pool->spts);
+	free_pages_of(pool->page, &pool->pages);
+}
+
+void umbra_spares_free(struct umbra_spares *spares)
+{
+	free_tables_of(spares->table, &spares->tables);
+	free_pages_of(spares->spt, &spares->spts);
+	free_pages_of(spares->page, &spares->pages);
+}
+
+static void keep_page(struct umbra_vm *vm, struct umbra_spares *s, void *page)
+{
+	if (s->pages == ARRAY_SIZE(s->page)) {
+		umbra_mmu_free_page(vm, page);
+		return;
+	}
+	atomic_long_dec(&vm->mmu.pages);
+	s->page[s->pages++] = page;
+}
+
+void umbra_spares_keep(struct umbra_vm *vm, struct umbra_spares *s, struct shadow_page *sp)
+{
+	lockdep_assert_held_write(&vm->mmu_lock);
+	if (sp->gpte)
+		keep_page(vm, s, sp->gpte);
+	keep_page(vm, s, sp->next);
+	if (s->spts == ARRAY_SIZE(s->spt)) {
+		umbra_mmu_bury_page(vm, sp->spt);
+	} else {
+		atomic_long_dec(&vm->mmu.pages);
+		s->spt[s->spts++] = sp->spt;
+	}
+	if (s->tables == ARRAY_SIZE(s->table)) {
+		kfree(sp);
+		return;
+	}
+	memset(sp, 0, sizeof(*sp));
+	s->table[s->tables] = sp;
+	WRITE_ONCE(s->tables, s->tables + 1);
+}

@@ -458,3 +458,37 @@ TEST(high_memory, "memory above 4 GiB, by a guest mapping above 512 GiB")
 	EXPECT_EQ(*(uint64_t *)(mem + 0x1230), 0x5555aaaa);
 	EXPECT_EQ(G(&vm, g_val), 0x99);
 }
+
+/* 32-bit code without paging: no exception, and memory stays what it is. */
+static volatile uint32_t g_flushes, g_flushed;
+static volatile uint64_t g_pcid[2];
+
+extern char flush_code[];
+asm(".text; .code32\n"
+    "flush_code:\n"
+    "movl $0x1234, g_val; invlpg g_val\n"
+    "xorl %eax, %eax\n"
+    "1: cmpl %eax, g_flushes; je 2f\n"
+    "invpcid g_pcid, %eax; incl %eax; jmp 1b\n"
+    "2: movl g_val, %eax; movl %eax, g_flushed\n"
+    "movl $0x5f0, %edx; xorl %eax, %eax; outl %eax, %dx; hlt\n"
+    ".code64");
+
+TEST(flush_unpaged, "INVLPG and each type of INVPCID without paging (26)")
+{
+	struct kvm_cpuid2 *c = supported_cpuid();
+	struct kvm_cpuid_entry2 *e = cpuid_find(c, 7, 0);
+	struct vm vm;
+	struct vcpu *v;
+
+	vm_init(&vm, 0);
+	v = vm_vcpu(&vm, 0);
+	vcpu_set_cpuid(v, c);
+	vcpu_prot32(v, (void (*)(void))flush_code);
+	/* Types 0 to 3, where the CPU has any. */
+	G(&vm, g_flushes) = e && e->ebx & BIT(10) ? 4 : 0;
+	ktap_diag("%u types of INVPCID", G(&vm, g_flushes));
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_flushed), 0x1234);
+	vm_free(&vm);
+}

@@ -5,7 +5,10 @@
  */
 #define _GNU_SOURCE
 #include <linux/umbra.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "guest.h"
 #include "vm.h"
@@ -774,4 +777,64 @@ TEST_MODES(pae_cr3, "PAE paging: a device found by the PDPTEs of another CR3")
 	EXPECT_EQ(G(&vm, g_first), 0x1111);
 	EXPECT_EQ(G(&vm, g_second), data);
 	vm_free(&vm);
+}
+
+#define DROPS	200
+
+/* The bits of entries that have gone from the host's page tables, or go meanwhile. */
+static void dropped_guest(void)
+{
+	unsigned int round, i;
+
+	at(GPA_PD)[OTHER >> 21] = EXTRA | RWU;
+	for (round = 0; round < DROPS; round++) {
+		for (i = 0; i < 8; i++)
+			at(EXTRA)[i] = (GPA_TEST + i * PAGE) | RWU;
+		write_cr3(read_cr3());
+		guest_sync(1);
+		for (i = 0; i < 8; i++)
+			*at(OTHER + i * PAGE) = round;
+		for (i = 0; i < 8; i++) {
+			GUEST_ASSERT((at(EXTRA)[i] & (PTE_A | PTE_D)) == (PTE_A | PTE_D));
+			GUEST_ASSERT(*at(GPA_TEST + i * PAGE) == round);
+		}
+	}
+	guest_done();
+}
+
+static void *file_page;
+static bool enough;
+
+static void *drop_always(void *unused)
+{
+	while (!__atomic_load_n(&enough, __ATOMIC_RELAXED)) {
+		madvise(file_page, PAGE, MADV_DONTNEED);
+		sched_yield();
+	}
+	return unused;
+}
+
+TEST_MODES(dropped, "a table in a file's page, which the host drops while its bits are set")
+{
+	int fd = memfd_create("table", 0), i;
+	pthread_t thread;
+	struct vm vm;
+	struct vcpu *v = start(&vm, mode, dropped_guest);
+
+	ASSERT(fd >= 0 && !ftruncate(fd, PAGE));
+	file_page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT(file_page != MAP_FAILED);
+	ASSERT(!vm_slot(&vm, 1, 0, EXTRA, PAGE, file_page));
+	enough = false;
+	ASSERT(!pthread_create(&thread, NULL, drop_always, NULL));
+	for (i = 0; i < DROPS; i++) {
+		vcpu_run_to_sync(v, 1);
+		EXPECT_OK(madvise(file_page, PAGE, MADV_DONTNEED));
+	}
+	vcpu_run_to_end(v);
+	__atomic_store_n(&enough, true, __ATOMIC_RELAXED);
+	ASSERT(!pthread_join(thread, NULL));
+	vm_free(&vm);
+	munmap(file_page, PAGE);
+	close(fd);
 }

@@ -130,8 +130,20 @@ static void set_offset(struct umbra_vcpu *vcpu, u64 offset)
 	umbra_backend->set_tsc_offset(vcpu, offset);
 }
 
+/*
+ * Is the VM's common TSC meant by @tsc? Not by the first value that userspace writes,
+ * however near to what a new VM's has counted meanwhile: then a guest that was saved in
+ * its first second would go back in time.
+ */
+static bool means_common(const struct umbra_vm_time *time, u64 tsc, u64 elapsed)
+{
+	if (!tsc)
+		return true;
+	return time->tsc_written && umbra_tsc_matches(tsc, time->last_tsc, elapsed, tsc_khz);
+}
+
 /* Give a vCPU the TSC @tsc, or the VM's common one where that is what is meant. */
-static void synchronize(struct umbra_vcpu *vcpu, u64 tsc)
+static void synchronize(struct umbra_vcpu *vcpu, u64 tsc, bool written)
 {
 	struct umbra_vm_time *time = &vcpu->vm->time;
 	struct host_time now;
@@ -141,8 +153,7 @@ static void synchronize(struct umbra_vcpu *vcpu, u64 tsc)
 	raw_spin_lock_irqsave(&time->lock, flags);
 	host_time(&now);
 	elapsed = now.ns - time->last_tsc_ns;
-	if (!time->tsc_given ||
-	    (tsc && !umbra_tsc_matches(tsc, time->last_tsc, elapsed, tsc_khz))) {
+	if (!time->tsc_given || !means_common(time, tsc, elapsed)) {
 		time->last_tsc_offset = tsc - now.tsc;
 		time->last_tsc = tsc;
 	} else if (check_tsc_unstable()) {
@@ -154,6 +165,7 @@ static void synchronize(struct umbra_vcpu *vcpu, u64 tsc)
 	}
 	time->last_tsc_ns = now.ns;
 	time->tsc_given = true;
+	time->tsc_written |= written;
 	set_offset(vcpu, time->last_tsc_offset);
 	raw_spin_unlock_irqrestore(&time->lock, flags);
 }
@@ -161,7 +173,7 @@ static void synchronize(struct umbra_vcpu *vcpu, u64 tsc)
 void umbra_time_vcpu_init(struct umbra_vcpu *vcpu)
 {
 	vcpu->time.tsc_khz = tsc_khz;
-	synchronize(vcpu, 0);
+	synchronize(vcpu, 0, false);
 }
 
 u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc)
@@ -225,7 +237,7 @@ void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host)
 	u64 difference;
 
 	if (host) {
-		synchronize(vcpu, tsc);
+		synchronize(vcpu, tsc, true);
 	} else {
 		difference = tsc - umbra_guest_tsc(vcpu);
 		adjust_offset(vcpu, difference);
@@ -248,6 +260,7 @@ void umbra_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
 	time->last_tsc = now.tsc + offset;
 	time->last_tsc_ns = now.ns;
 	time->tsc_given = true;
+	time->tsc_written = true;
 	set_offset(vcpu, offset);
 	raw_spin_unlock_irqrestore(&time->lock, flags);
 	umbra_lapic_tsc_changed(vcpu);

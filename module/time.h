@@ -23,6 +23,7 @@ struct umbra_vcpu;
  * @last_tsc: the TSC last given to a vCPU, at @last_tsc_ns of the host's clock,
  *	by @last_tsc_offset; to keep the TSCs of an SMP guest equal
  * @tsc_given: the three are valid
+ * @tsc_written: userspace has given one
  */
 struct umbra_vm_time {
 	raw_spinlock_t lock;
@@ -30,7 +31,7 @@ struct umbra_vm_time {
 	u64 wall_clock;
 	bool stable;
 	u64 stable_tsc, stable_ns;
-	bool tsc_given;
+	bool tsc_given, tsc_written;
 	u64 last_tsc, last_tsc_ns;
 	u64 last_tsc_offset;
 };
@@ -66,7 +67,7 @@ u64 umbra_guest_tsc(struct umbra_vcpu *vcpu);		/* now */
 u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc);
 /*
  * MSR_IA32_TSC. A host's write (@host) of 0, or within a second of what the last
- * one has become by now, gives the VM's common offset. A guest's write moves
+ * one written has become by now, gives the VM's common offset. A guest's write moves
  * TSC_ADJUST along.
  */
 void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host);

@@ -149,6 +149,18 @@ TEST(tsc_restored, "one TSC value, given to each vCPU in turn, makes them equal"
 	EXPECT(a <= b && b <= c);
 }
 
+TEST(tsc_young, "the first value written is taken as it is, however young the VM")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, steps);
+	uint64_t half_second = (uint64_t)ioctl(v->fd, KVM_GET_TSC_KHZ, 0UL) * 500;
+
+	if (!on_umbra())
+		SKIP("stock KVM gives it the time since the VM was made, before 6.7");
+	set_msr(v, MSR_TSC, half_second);
+	EXPECT(msr(v, MSR_TSC) >= half_second);
+}
+
 TEST(tsc_apart, "values far apart stay apart, and end the stable clock")
 {
 	struct vm vm;

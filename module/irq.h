@@ -108,7 +108,8 @@ int umbra_set_apic_base(struct umbra_vcpu *vcpu, u64 value, bool host);	/* 0, 1 
 /* x2APIC MSRs 0x800..0x8ff: 0, 1. */
 int umbra_x2apic_read(struct umbra_vcpu *vcpu, u32 msr, u64 *value);
 int umbra_x2apic_write(struct umbra_vcpu *vcpu, u32 msr, u64 value);
-u64 umbra_tsc_deadline(struct umbra_vcpu *vcpu);
+/* To userspace (@host) a deadline that has come is still there until it is an interrupt. */
+u64 umbra_tsc_deadline(struct umbra_vcpu *vcpu, bool host);
 void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value);
 /* The guest's TSC has jumped: a deadline that is armed is another time away now. Owner. */
 void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu);

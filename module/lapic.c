@@ -26,6 +26,8 @@
 #define BASE_BSP		BIT_ULL(8)
 #define BASE_MODE		(XAPIC_ENABLE | X2APIC_ENABLE)
 
+#define SPIV_BITS	(APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED | APIC_SPIV_FOCUS_DISABLED)
+
 /* Registers by number, which is offset / 16. */
 #define REG(offset)		BIT_ULL((offset) >> 4)
 #define REGS8(offset)		(0xffull << ((offset) >> 4))
@@ -266,8 +268,7 @@ static void write_svr(struct umbra_lapic *apic, u32 val)
 {
 	unsigned int i;
 
-	lapic_set_reg(apic, APIC_SPIV,
-		      val & (APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED | APIC_SPIV_FOCUS_DISABLED));
+	lapic_set_reg(apic, APIC_SPIV, val & SPIV_BITS);
 	lapic_virt_changed(apic);
 	if (lapic_software_enabled(apic))
 		return;
@@ -433,8 +434,7 @@ static u64 x2apic_reserved(struct umbra_vcpu *vcpu, unsigned int reg)
 	case APIC_SELF_IPI:
 		return ~0xffull;
 	case APIC_SPIV:
-		return ~(u64)(APIC_VECTOR_MASK | APIC_SPIV_APIC_ENABLED |
-			      APIC_SPIV_FOCUS_DISABLED);
+		return ~(u64)SPIV_BITS;
 	case APIC_TDCR:
 		return ~0xbull;
 	case APIC_TMICT:
@@ -711,18 +711,17 @@ u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu)
 int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
-	u32 val;
+	u32 count, id;
 
 	if (!apic)
 		return -EINVAL;
-	umbra_lapic_timer_expired(vcpu);
+	count = lapic_timer_save(apic);
 	lapic_take_posted(apic);
 	memcpy(state->regs, apic->regs, sizeof(state->regs));
 	/* KVM's format without KVM_CAP_X2APIC_API: the ID is in the top byte in both modes. */
-	val = lapic_id(apic) << 24;
-	memcpy(state->regs + APIC_ID, &val, sizeof(val));
-	val = lapic_timer_current(apic);
-	memcpy(state->regs + APIC_TMCCT, &val, sizeof(val));
+	id = lapic_id(apic) << 24;
+	memcpy(state->regs + APIC_ID, &id, sizeof(id));
+	memcpy(state->regs + APIC_TMCCT, &count, sizeof(count));
 	return 0;
 }
 
@@ -749,7 +748,9 @@ static void sanitize_regs(struct umbra_lapic *apic)
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(apic, lvt_regs[i],
 			      lapic_reg(apic, lvt_regs[i]) & lvt_mask(lvt_regs[i], apic->vcpu));
-	write_svr(apic, lapic_reg(apic, APIC_SPIV));
+	/* Not as the guest writes it: after power-up LINT0 is open while the LAPIC is disabled. */
+	lapic_set_reg(apic, APIC_SPIV, lapic_reg(apic, APIC_SPIV) & SPIV_BITS);
+	lapic_virt_changed(apic);
 }
 
 int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state)
@@ -765,7 +766,7 @@ int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state
 	if (id != lapic_id(apic) << 24)
 		return -EINVAL;
 
-	deadline = umbra_tsc_deadline(vcpu);
+	deadline = umbra_tsc_deadline(vcpu, true);
 	lapic_timer_reset(apic);
 	memcpy(apic->regs, state->regs, LAPIC_REGS_SIZE);
 	bitmap_zero(apic->posted, 256);

@@ -194,6 +194,11 @@ void lapic_timer_write_lvtt(struct umbra_lapic *apic, u32 val);
 void lapic_timer_write_tmict(struct umbra_lapic *apic, u32 val);
 void lapic_timer_write_tdcr(struct umbra_lapic *apic, u32 val);
 u32 lapic_timer_current(struct umbra_lapic *apic);
+/*
+ * For KVM_GET_LAPIC: the current count, 0 only where the timer does not run: what has run
+ * out is an interrupt by then. A deadline is MSR_IA32_TSC_DEADLINE's to tell.
+ */
+u32 lapic_timer_save(struct umbra_lapic *apic);
 /* After KVM_SET_LAPIC: run on from a current count of @count, or up to @deadline. */
 void lapic_timer_restore(struct umbra_lapic *apic, u32 count, u64 deadline);
 

@@ -233,21 +233,40 @@ u32 lapic_timer_current(struct umbra_lapic *apic)
 				 divider(apic), lapic_reg(apic, APIC_TMICT));
 }
 
+u32 lapic_timer_save(struct umbra_lapic *apic)
+{
+	u32 count = 0;
+	bool runs;
+
+	if (deadline_mode(apic))
+		return 0;
+	/* Held: it must not run out between the look at it and that at IRR. */
+	runs = apic->timer.armed && hrtimer_cancel(&apic->timer.hrtimer);
+	umbra_lapic_timer_expired(apic->vcpu);
+	if (runs) {
+		count = max(lapic_timer_current(apic), 1U);
+		start_at(apic, hrtimer_get_expires(&apic->timer.hrtimer));
+	}
+	return count;
+}
+
 void lapic_timer_restore(struct umbra_lapic *apic, u32 count, u64 deadline)
 {
 	u32 initial = lapic_reg(apic, APIC_TMICT);
 
 	if (deadline_mode(apic))
 		umbra_set_tsc_deadline(apic->vcpu, deadline);
+	else if (!count && timer_mode(apic) == APIC_LVT_TIMER_PERIODIC)
+		run_count(apic, initial);	/* it never stands still */
 	else
 		run_count(apic, min(count, initial));
 }
 
-u64 umbra_tsc_deadline(struct umbra_vcpu *vcpu)
+u64 umbra_tsc_deadline(struct umbra_vcpu *vcpu, bool host)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
 
-	if (!apic || !deadline_mode(apic) || READ_ONCE(apic->timer.expired))
+	if (!apic || !deadline_mode(apic) || (!host && READ_ONCE(apic->timer.expired)))
 		return 0;
 	return apic->timer.deadline;
 }
@@ -278,7 +297,7 @@ void umbra_set_tsc_deadline(struct umbra_vcpu *vcpu, u64 value)
 
 void umbra_lapic_tsc_changed(struct umbra_vcpu *vcpu)
 {
-	u64 deadline = umbra_tsc_deadline(vcpu);
+	u64 deadline = umbra_tsc_deadline(vcpu, false);
 
 	if (deadline)
 		umbra_set_tsc_deadline(vcpu, deadline);

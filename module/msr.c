@@ -212,7 +212,7 @@ static int tsc_adjust_set(struct msr_op *op)
 
 static int deadline_get(struct msr_op *op)
 {
-	op->value = umbra_tsc_deadline(op->vcpu);
+	op->value = umbra_tsc_deadline(op->vcpu, op->host);
 	return 0;
 }
 

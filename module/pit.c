@@ -126,7 +126,7 @@ static enum hrtimer_restart tick(struct hrtimer *timer)
 static void restart_timer(struct umbra_pit *pit)
 {
 	const struct kvm_pit_channel_state *s = &pit->channel[0].s;
-	u64 start = s->count_load_time;
+	u64 now = ktime_get_ns(), gone = now - s->count_load_time;
 
 	hrtimer_cancel(&pit->timer);
 	pit->backlog = 0;
@@ -135,7 +135,11 @@ static void restart_timer(struct umbra_pit *pit)
 	    (pit->flags & KVM_PIT_FLAGS_HPET_LEGACY))
 		return;
 	pit->period = pit_periodic(s->mode) ? pit_period_ns(s->count) : 0;
-	pit->next = start + (pit->period ? pit->period : pit_ticks_to_ns(s->count));
+	/* Loaded long ago where a state is restored: whole periods since then had their ticks. */
+	if (pit->period)
+		pit->next = now + pit->period - gone % pit->period;
+	else
+		pit->next = s->count_load_time + pit_ticks_to_ns(s->count);
 	hrtimer_start(&pit->timer, ns_to_ktime(pit->next), HRTIMER_MODE_ABS_HARD);
 }
 
@@ -481,7 +485,7 @@ int umbra_pit_get(struct umbra_vm *vm, struct kvm_pit_state2 *state)
 
 		state->channels[i] = c->s;
 		/* So that the load time tells all, whatever the gate did since. */
-		if (c->s.count)
+		if (c->s.count && (c->held || !counting(c)))
 			state->channels[i].count_load_time =
 				ktime_get_ns() - pit_ticks_to_ns(elapsed(c));
 	}
@@ -538,8 +542,6 @@ int umbra_pit_set(struct umbra_vm *vm, const struct kvm_pit_state2 *state)
 	for (i = 0; i < 3; i++)
 		set_channel(&pit->channel[i], &state->channels[i], i == 2);
 	pit->flags = state->flags;
-	/* The clock of the saver is not ours: channel 0 starts a new period. */
-	pit->channel[0].s.count_load_time = ktime_get_ns();
 	restart_timer(pit);
 	mutex_unlock(&pit->lock);
 	return 0;

@@ -489,6 +489,21 @@ TEST(lapic_round, "SET_LAPIC then GET_LAPIC gives the same registers")
 			   lapic_reg(&s, put[i].reg), put[i].v);
 }
 
+TEST(lapic_reset_round, "what GET_LAPIC says of a new vCPU, set again, changes nothing")
+{
+	struct kvm_lapic_state a, b;
+	struct vm vm;
+	struct vcpu *v;
+
+	vm_init(&vm, VM_IRQCHIP | VM_NO_MEMORY);
+	v = vm_vcpu_raw(&vm, 0);
+	ASSERT(!ioctl(v->fd, KVM_GET_LAPIC, &a));
+	EXPECT_EQ(lapic_reg(&a, APIC_LVT0), 0x700);
+	EXPECT_OK(ioctl(v->fd, KVM_SET_LAPIC, &a));
+	ASSERT(!ioctl(v->fd, KVM_GET_LAPIC, &b));
+	EXPECT(!memcmp(&a, &b, sizeof(a)));
+}
+
 TEST(lapic_timer_extremes, "SET_LAPIC with extreme timer counts is survived")
 {
 	static const uint32_t counts[] = { 0, 1, 2, 0x7fffffff, 0xffffffff };

@@ -575,3 +575,73 @@ TEST_SECONDS(deadline_moving, "the TSC deadline of a vCPU whose thread moves: 30
 	NEED_CAP(KVM_CAP_TSC_DEADLINE_TIMER);
 	run_ticking(true);
 }
+
+/* The PIT's timer fires while userspace replaces its state, and its vCPU is anywhere. */
+#define PIT_VECTOR	0x30
+#define PIT_TICKS	60
+
+static volatile uint32_t g_pit_ticks;
+
+static void on_pit(struct frame *f)
+{
+	(void)f;
+	g_pit_ticks++;
+	outb(0x20, 0x20);
+}
+
+static void pit_listener(void)
+{
+	g_handlers[PIT_VECTOR] = on_pit;
+	guest_pic_init(PIT_VECTOR, 1);
+	outb(0x43, 0x34);
+	outb(0x40, 1193 & 0xff);
+	outb(0x40, 1193 >> 8);
+	while (g_pit_ticks < PIT_TICKS)
+		asm volatile("sti; hlt; cli" : : : "memory");
+	guest_done();
+}
+
+struct resetter {
+	struct vm *vm;
+	atomic_bool stop;
+	unsigned long times;
+};
+
+static void *set_pit_again(void *arg)
+{
+	struct resetter *r = arg;
+	struct kvm_pit_state2 state;
+
+	while (!atomic_load(&r->stop)) {
+		ASSERT(!ioctl(r->vm->fd, KVM_GET_PIT2, &state));
+		ASSERT(!ioctl(r->vm->fd, KVM_SET_PIT2, &state));
+		r->times++;
+		/* The guest's turn, where there is one CPU. */
+		usleep(100);
+	}
+	return NULL;
+}
+
+static const struct pit_case { const char *name; bool moving; } pit_cases[] = {
+	{ "a vCPU", false }, { "a vCPU whose thread moves", true },
+};
+
+TEST_EACH_SECONDS(pit_set_again, "SET_PIT2 again and again while the PIT interrupts (56) ",
+		  pit_cases, c, 120)
+{
+	struct mover m = { .count = 0 };
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP | VM_PIT, pit_listener);
+	struct resetter r = { .vm = &vm };
+	pthread_t thread;
+
+	if (c->moving)
+		start_mover(&m);
+	ASSERT(!pthread_create(&thread, NULL, set_pit_again, &r));
+	vcpu_run_to_end(v);
+	atomic_store(&r.stop, true);
+	pthread_join(thread, NULL);
+	if (c->moving)
+		stop_mover(&m);
+	EXPECT(r.times > 0);
+}

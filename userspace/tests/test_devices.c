@@ -432,6 +432,59 @@ static void test_platform(struct tap *tap)
 	       !marks_taken[MARKS_MAX], "mark: no more are kept than there is room for");
 }
 
+/* Hostile guests (59) ----------------------------------------------------- */
+
+static uint32_t next_random(uint32_t *seed)
+{
+	*seed = *seed * 1664525 + 1013904223;
+	return *seed >> 8;
+}
+
+/* Every register of every device, in any order, width and value; the sanitizers judge. */
+static void test_hostile(struct tap *tap)
+{
+	static const uint32_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0xffff, 0x80000000, 0xffffffff };
+	struct bus *bus = calloc(1, sizeof(*bus));
+	struct line *l = new_line();
+	struct pm pm = { .board = &l->f.board };
+	struct mark mark = { .take = take_mark, .ctx = marks_taken };
+	uint32_t seed = 59, value;
+	bool narrow = true;
+	struct rtc rtc;
+	unsigned int i;
+
+	bus->top = 0xffff;
+	rtc_init(&rtc, &l->f.board, &fake_host);
+	bus_add(bus, 0, 8, &uart_bus_ops, &l->uart);
+	bus_add(bus, 8, 2, &rtc_bus_ops, &rtc);
+	bus_add(bus, 10, PM_PORTS, &pm_bus_ops, &pm);
+	bus_add(bus, 22, 1, &i8042_bus_ops, &l->f.board);
+	bus_add(bus, 23, 1, &reset_bus_ops, &l->f.board);
+	bus_add(bus, 24, 1, &mark_bus_ops, &mark);
+	bus_add(bus, 25, 4, &absent_bus_ops, NULL);
+	for (i = 0; i < 300000; i++) {
+		uint64_t port = next_random(&seed) % 32;
+		unsigned int size = 1u << next_random(&seed) % 3;
+
+		value = next_random(&seed) & 1 ? edges[next_random(&seed) % 8] :
+						 next_random(&seed) << 8;
+		if (next_random(&seed) % 3)
+			bus_write(bus, port, value, size);
+		else
+			narrow &= size == 4 || !(bus_read(bus, port, size) >> 8 * size);
+		if (i % 64 == 0) {
+			fake_time += next_random(&seed) % 100000;
+			rtc_tick(&rtc);
+		}
+	}
+	tap_ok(tap, narrow, "hostile accesses (59): none is answered with more than it asks for");
+	for (i = 0; i < bus->count; i++)
+		tap_ok(tap, bus->range[i].hits > 1000, "hostile accesses (59): they reach each device");
+	rtc_destroy(&rtc);
+	free_line(l);
+	free(bus);
+}
+
 int main(void)
 {
 	struct tap tap = { 0 };
@@ -444,5 +497,6 @@ int main(void)
 	test_rtc(&tap);
 	test_rtc_interrupts(&tap);
 	test_platform(&tap);
+	test_hostile(&tap);
 	return tap_done(&tap);
 }

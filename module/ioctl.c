@@ -129,8 +129,9 @@ static const struct {
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_EXT_CPUID, 1 },
 	{ KVM_CAP_CLOCKSOURCE, 1 },
-	{ KVM_CAP_NR_VCPUS, 0 },	/* these two below: as this machine has it */
+	{ KVM_CAP_NR_VCPUS, 0 },	/* these three below: as this machine has it */
 	{ KVM_CAP_XSAVE2, 0 },
+	{ KVM_CAP_X86_DISABLE_EXITS, 0 },
 	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ KVM_CAP_NR_MEMSLOTS, UMBRA_MAX_SLOTS },
 	{ KVM_CAP_VAPIC, 1 },
@@ -183,6 +184,7 @@ static const struct {
 	{ KVM_CAP_X86_MSR_FILTER, 1 },
 	{ KVM_CAP_EXCEPTION_PAYLOAD, 1 },
 	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1 },
+	{ KVM_CAP_X2APIC_API, UMBRA_X2APIC_API },
 	{ KVM_CAP_MSR_PLATFORM_INFO, 1 },
 	{ KVM_CAP_VCPU_ATTRIBUTES, 1 },
 	{ KVM_CAP_SYS_ATTRIBUTES, 1 },
@@ -202,6 +204,8 @@ long umbra_ioctl_check_extension(struct ioctl_call *c, void *data)
 
 	if (c->value == KVM_CAP_XSAVE2)
 		return umbra_fpu_uabi_size();
+	if (c->value == KVM_CAP_X86_DISABLE_EXITS)
+		return umbra_exits_to_disable();
 	if (c->value == KVM_CAP_NR_VCPUS)
 		return min_t(unsigned int, num_online_cpus(), UMBRA_MAX_VCPUS);
 	for (i = 0; i < ARRAY_SIZE(capabilities); i++) {

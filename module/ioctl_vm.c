@@ -66,6 +66,8 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO,		umbra_enable_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,			umbra_enable_max_vcpu_id },
 	{ KVM_CAP_DISABLE_QUIRKS2,		umbra_disable_quirks },
+	{ KVM_CAP_X2APIC_API,			umbra_enable_x2apic_api },
+	{ KVM_CAP_X86_DISABLE_EXITS,		umbra_disable_exits },
 };
 
 static long vm_enable_cap(struct ioctl_call *c, void *data)

@@ -74,13 +74,22 @@ static struct umbra_routes *alloc_routes(u32 nr, u32 nr_gsis)
 #define MSI_MODE_SHIFT		8
 #define MSI_LEVEL		BIT(15)
 
-/* What an address and data of x86 mean. false: no interrupt message. */
-static bool decode_msi(u32 lo, u32 hi, u32 data, struct umbra_irq_msg *msg)
+/* The upper half of an address has bits 31 to 8 of an x2APIC's ID, where the VMM has asked. */
+#define MSI_HI_RESERVED		0xffu
+
+static bool wide_ids(const struct umbra_vm *vm)
 {
-	if ((lo & MSI_BASE_MASK) != MSI_BASE || hi)
+	return READ_ONCE(vm->x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS;
+}
+
+/* What an address and data of x86 mean. false: no interrupt message. */
+static bool decode_msi(const struct umbra_vm *vm, u32 lo, u32 hi, u32 data,
+		       struct umbra_irq_msg *msg)
+{
+	if ((lo & MSI_BASE_MASK) != MSI_BASE || (hi & (wide_ids(vm) ? MSI_HI_RESERVED : ~0u)))
 		return false;
 	*msg = (struct umbra_irq_msg){
-		.dest = (lo >> MSI_DEST_SHIFT) & 0xff,
+		.dest = hi | ((lo >> MSI_DEST_SHIFT) & 0xff),
 		.mode = (data >> MSI_MODE_SHIFT) & 7,
 		.vector = data & 0xff,
 		.logical = lo & MSI_LOGICAL,
@@ -96,7 +105,7 @@ int umbra_signal_msi(struct umbra_vm *vm, const struct kvm_msi *msi)
 	struct umbra_irq_msg msg;
 
 	if (!umbra_irqchip_in_kernel(vm) || msi->flags ||
-	    !decode_msi(msi->address_lo, msi->address_hi, msi->data, &msg))
+	    !decode_msi(vm, msi->address_lo, msi->address_hi, msi->data, &msg))
 		return -EINVAL;
 	return umbra_lapic_deliver(vm, &msg, NULL);
 }
@@ -213,8 +222,10 @@ static int parse_entry(const struct umbra_irqchip *chip, const struct kvm_irq_ro
 	case KVM_IRQ_ROUTING_IRQCHIP:
 		return chip->split ? -EINVAL : parse_pin(e, r);
 	case KVM_IRQ_ROUTING_MSI:
-		r->kind = decode_msi(msi->address_lo, msi->address_hi, msi->data, &r->msg) ?
-			  ROUTE_MSI : ROUTE_NOWHERE;
+		if (wide_ids(chip->vm) && (msi->address_hi & MSI_HI_RESERVED))
+			return -EINVAL;
+		r->kind = decode_msi(chip->vm, msi->address_lo, msi->address_hi, msi->data,
+				     &r->msg) ? ROUTE_MSI : ROUTE_NOWHERE;
 		return 0;
 	}
 	return -EINVAL;

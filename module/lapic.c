@@ -708,6 +708,14 @@ u64 umbra_lapic_tpr(struct umbra_vcpu *vcpu)
 
 /* --- saved state -------------------------------------------------------- */
 
+/* The ID register in KVM's format: where the mode has the ID lie is the VMM's to ask for. */
+static u32 saved_id(const struct umbra_lapic *apic)
+{
+	bool wide = READ_ONCE(apic->vcpu->vm->x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS;
+
+	return wide && lapic_x2(apic) ? lapic_id(apic) : lapic_id(apic) << 24;
+}
+
 int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
@@ -718,8 +726,7 @@ int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state)
 	count = lapic_timer_save(apic);
 	lapic_take_posted(apic);
 	memcpy(state->regs, apic->regs, sizeof(state->regs));
-	/* KVM's format without KVM_CAP_X2APIC_API: the ID is in the top byte in both modes. */
-	id = lapic_id(apic) << 24;
+	id = saved_id(apic);
 	memcpy(state->regs + APIC_ID, &id, sizeof(id));
 	memcpy(state->regs + APIC_TMCCT, &count, sizeof(count));
 	return 0;
@@ -763,7 +770,7 @@ int umbra_lapic_set(struct umbra_vcpu *vcpu, const struct kvm_lapic_state *state
 		return -EINVAL;
 	/* IDs are the vCPUs' and don't change. */
 	memcpy(&id, state->regs + APIC_ID, sizeof(id));
-	if (id != lapic_id(apic) << 24)
+	if (id != saved_id(apic))
 		return -EINVAL;
 
 	deadline = umbra_tsc_deadline(vcpu, true);

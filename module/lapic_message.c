@@ -144,6 +144,17 @@ static bool match_all(const struct umbra_lapic *apic, u32 dest, bool wide)
 	return dest == LAPIC_X2_ALL || (dest == LAPIC_XAPIC_ALL && !(wide && lapic_x2(apic)));
 }
 
+/*
+ * Does the sender speak to x2APICs as one of them? Of what is no LAPIC (@src is NULL) KVM
+ * takes 0xff for a broadcast all the same, unless the VMM has said that it means the ID.
+ */
+static bool speaks_x2(const struct umbra_vm *vm, const struct umbra_lapic *src)
+{
+	if (src)
+		return lapic_x2(src);
+	return READ_ONCE(vm->x2apic_api) & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK;
+}
+
 static bool match(const struct umbra_lapic *apic, const struct umbra_irq_msg *msg, bool wide)
 {
 	if (!apic || !lapic_hardware_enabled(apic))
@@ -166,6 +177,7 @@ static bool wins(const struct umbra_lapic *a, const struct umbra_lapic *b)
 static int deliver_lowest(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
 			  struct umbra_lapic *src)
 {
+	bool wide = speaks_x2(vm, src);
 	struct umbra_lapic *best = NULL;
 	struct umbra_vcpu *vcpu;
 	int i;
@@ -173,7 +185,7 @@ static int deliver_lowest(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
 	umbra_for_each_vcpu(vm, i, vcpu) {
 		struct umbra_lapic *apic = vcpu->lapic;
 
-		if (match(apic, msg, src && lapic_x2(src)) && lapic_software_enabled(apic) &&
+		if (match(apic, msg, wide) && lapic_software_enabled(apic) &&
 		    (!best || wins(apic, best)))
 			best = apic;
 	}
@@ -187,7 +199,7 @@ static int deliver_lowest(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
 int umbra_lapic_deliver(struct umbra_vm *vm, const struct umbra_irq_msg *msg,
 			struct umbra_lapic *src)
 {
-	bool wide = src && lapic_x2(src);
+	bool wide = speaks_x2(vm, src);
 	struct umbra_vcpu *vcpu;
 	int i, ret = -1;
 

@@ -23,6 +23,7 @@
 #include "backend.h"
 #include "guest_state.h"
 #include "hardware.h"
+#include "switches.h"
 #include "svm.h"
 #include "svm_judge.h"
 
@@ -201,6 +202,20 @@ static void init_paging(struct svm_vcpu *svm, bool shadow)
 	svm_dirty(svm, SVM_CLEAN_NPT);
 }
 
+/* What this VM's guests may do by themselves after all. */
+static void leave_exits(struct svm_vcpu *svm, const struct umbra_vm *vm)
+{
+	if (umbra_lets(vm, KVM_X86_DISABLE_EXITS_HLT))
+		svm_intercept(svm, INTERCEPT_HLT, false);
+	if (umbra_lets(vm, KVM_X86_DISABLE_EXITS_PAUSE))
+		svm_intercept(svm, INTERCEPT_PAUSE, false);
+	if (umbra_lets(vm, KVM_X86_DISABLE_EXITS_MWAIT)) {
+		svm_intercept(svm, INTERCEPT_MONITOR, false);
+		svm_intercept(svm, INTERCEPT_MWAIT, false);
+		svm_intercept(svm, INTERCEPT_MWAIT_COND, false);
+	}
+}
+
 static void init_control(struct svm_vcpu *svm, bool shadow)
 {
 	struct vmcb_control_area *c = &svm->vmcb->control;
@@ -246,6 +261,7 @@ static int svm_vcpu_create(struct umbra_vcpu *vcpu)
 	svm->cpu = -1;
 	svm_init_msrpm(svm);
 	init_control(svm, vcpu->mmu.shadow);
+	leave_exits(svm, vcpu->vm);
 	vcpu->hw = svm;
 	return 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/kvm.h>
+#include <asm/cpufeature.h>
 
 #include "switches.h"
 #include "umbra.h"
@@ -56,6 +57,39 @@ int umbra_disable_quirks(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
 	if (!take_arg(cap, UMBRA_QUIRKS, &mask) || (mask & ~UMBRA_QUIRKS))
 		return -EINVAL;
 	WRITE_ONCE(vm->disabled_quirks, mask);
+	return 0;
+}
+
+/* What was asked for once stays: a guest's interrupts may have come to rely on it. */
+int umbra_enable_x2apic_api(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
+{
+	u64 flags;
+
+	if (!take_arg(cap, UMBRA_X2APIC_API, &flags))
+		return -EINVAL;
+	WRITE_ONCE(vm->x2apic_api, vm->x2apic_api | flags);
+	return 0;
+}
+
+/* Deep sleep of the host's CPU by MWAIT must stop neither its timer nor its wake-up. */
+u32 umbra_exits_to_disable(void)
+{
+	bool mwait = boot_cpu_has(X86_FEATURE_MWAIT) && boot_cpu_has(X86_FEATURE_ARAT) &&
+		     !boot_cpu_has_bug(X86_BUG_MONITOR);
+
+	return KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE |
+	       (mwait ? KVM_X86_DISABLE_EXITS_MWAIT : 0);
+}
+
+/* A vCPU is made with the exits that it has. */
+int umbra_disable_exits(struct umbra_vm *vm, const struct kvm_enable_cap *cap)
+{
+	u64 exits;
+
+	if (!take_arg(cap, umbra_exits_to_disable(), &exits) ||
+	    (exits & ~(u64)umbra_exits_to_disable()) || vm->online_vcpus)
+		return -EINVAL;
+	vm->disabled_exits |= exits;
 	return 0;
 }
 

@@ -13,6 +13,10 @@
 			 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN | \
 			 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 
+#define UMBRA_X2APIC_API	(KVM_X2APIC_API_USE_32BIT_IDS |	\
+				 KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+
+#define umbra_lets(vm, exits)		((vm)->disabled_exits & (exits))
 #define umbra_has_quirk(vm, quirk)	(!(READ_ONCE((vm)->disabled_quirks) & (quirk)))
 
 struct kvm_enable_cap;
@@ -24,6 +28,10 @@ int umbra_enable_exception_payload(struct umbra_vm *vm, const struct kvm_enable_
 int umbra_enable_triple_fault_event(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 int umbra_enable_platform_info(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 int umbra_disable_quirks(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+int umbra_enable_x2apic_api(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
+/* KVM_X86_DISABLE_EXITS_* that this machine can do without. */
+u32 umbra_exits_to_disable(void);
+int umbra_disable_exits(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 int umbra_enable_max_vcpu_id(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 
 /* Of a vCPU, loaded or not; 0, -EINVAL likewise. */

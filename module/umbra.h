@@ -208,6 +208,8 @@ struct umbra_vm {
 	bool triple_fault_event;		/* KVM_CAP_X86_TRIPLE_FAULT_EVENT */
 	bool no_platform_info;			/* the guest can't read MSR_PLATFORM_INFO */
 	u64 disabled_quirks;			/* KVM_CAP_DISABLE_QUIRKS2 */
+	u32 disabled_exits;			/* (m) KVM_X86_DISABLE_EXITS_*; (c) once there is a vCPU */
+	u32 x2apic_api;				/* KVM_X2APIC_API_*, KVM_CAP_X2APIC_API */
 	u32 max_vcpu_id;			/* (m) KVM_CAP_MAX_VCPU_ID; 0: not set */
 	u32 halt_poll_ns;			/* KVM_CAP_HALT_POLL, halt.c */
 	int last_boosted;			/* index of the vCPU that a spinning one last helped */

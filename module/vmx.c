@@ -20,6 +20,7 @@
 #include "backend.h"
 #include "hardware.h"
 #include "irq.h"
+#include "switches.h"
 #include "vmx.h"
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
@@ -160,6 +161,17 @@ static void free_vcpu(struct vmx_vcpu *vmx)
 	kfree(vmx);
 }
 
+/* What this VM's guests may do by themselves after all. */
+static void leave_exits(struct vmx_vcpu *vmx, const struct umbra_vm *vm)
+{
+	if (umbra_lets(vm, KVM_X86_DISABLE_EXITS_HLT))
+		vmx->primary &= ~CPU_BASED_HLT_EXITING;
+	if (umbra_lets(vm, KVM_X86_DISABLE_EXITS_PAUSE))
+		vmx->secondary &= ~SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	if (umbra_lets(vm, KVM_X86_DISABLE_EXITS_MWAIT))
+		vmx->primary &= ~(CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING);
+}
+
 static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = kzalloc(sizeof(*vmx), GFP_KERNEL_ACCOUNT);
@@ -194,6 +206,7 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 		vmx->secondary &= ~VMX_SECONDARY_NESTED;
 	if (!vmx->pml)
 		vmx->secondary &= ~SECONDARY_EXEC_ENABLE_PML;
+	leave_exits(vmx, vcpu->vm);
 	vmx->eptp = vmx_controls.eptp;
 	vmx_init_msrs(vmx);
 	vmx->counts = vmx_counts_alloc();
@@ -252,7 +265,7 @@ static void write_constants(struct umbra_vcpu *vcpu)
 	vmcs_write(VM_ENTRY_CONTROLS, vmx_controls.entry);
 	if (vmx->vpid)
 		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
-	if (vmx_controls.pause_loops) {
+	if (vmx->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
 		vmcs_write(PLE_GAP, 128);
 		vmcs_write(PLE_WINDOW, 4096);
 	}

@@ -47,7 +47,6 @@ struct vmx_msr_lists {
  * @vpid: VPIDs are used
  * @invvpid_gva: INVVPID can flush one address
  * @switches_pat, @switches_efer: an entry loads the guest's, an exit the host's
- * @pause_loops: so is the filter of PAUSE
  * @timer_shift: the preemption timer counts when this bit of the TSC changes
  */
 struct vmx_controls {
@@ -57,7 +56,6 @@ struct vmx_controls {
 	u32 apicv;
 	bool vpid, invvpid_gva;
 	bool switches_pat, switches_efer;
-	bool pause_loops;
 	u8 timer_shift;
 };
 

@@ -124,7 +124,6 @@ static int read_controls(void)
 	    choose_controls(capability(ENTRY_CTLS), ENTRY_WANTED, ENTRY_MAY, &c->entry);
 	if (r)
 		return r;
-	c->pause_loops = c->secondary & SECONDARY_EXEC_PAUSE_LOOP_EXITING;
 	c->switches_pat = switches(VM_EXIT_SAVE_IA32_PAT | VM_EXIT_LOAD_IA32_PAT,
 				   VM_ENTRY_LOAD_IA32_PAT);
 	c->switches_efer = switches(VM_EXIT_SAVE_IA32_EFER | VM_EXIT_LOAD_IA32_EFER,

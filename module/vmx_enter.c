@@ -255,6 +255,9 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 	if (unlikely(vmx->failed))
 		return;
 	read_vmcs(vcpu);
+	/* It was in a HLT of its own: what ended that for us does for the guest, as on SVM. */
+	if (unlikely(!(vmx->primary & CPU_BASED_HLT_EXITING)))
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	if (unlikely(vmx->pml) && (READ_ONCE(vcpu->vm->mmu.logged) ||
 				   vmx->reason == EXIT_REASON_PML_FULL))
 		take_log(vcpu);

@@ -25,10 +25,13 @@
 #define GPA2	0x30000000UL
 #define SLOT	7
 
-enum op { OP_READ, OP_WRITE, OP_FILL, OP_SUM };
+enum op { OP_READ, OP_WRITE, OP_FILL, OP_SUM, OP_CALL };
 static volatile uint64_t g_op, g_addr, g_value, g_pages;
 
-/* Word 0 of each page is touched: FILL puts value + page number there, SUM adds them up. */
+/*
+ * Word 0 of each page is touched: FILL puts value + page number there, SUM adds them up, and
+ * CALL calls it.
+ */
 static void servant(void)
 {
 	uint64_t i, sum;
@@ -51,6 +54,10 @@ static void servant(void)
 			for (sum = i = 0; i < g_pages; i++)
 				sum += p[i * (PAGE / 8)];
 			g_value = sum;
+			break;
+		case OP_CALL:
+			for (i = 0; i < g_pages; i++)
+				((void (*)(void))&p[i * (PAGE / 8)])();
 			break;
 		}
 		guest_sync(1);
@@ -502,6 +509,47 @@ TEST(slot_in_large_page, "memory: a slot that ends inside a large page ends ther
 	EXPECT_EQ(guest_read(GPA + 2 * MIB + 2 * PAGE), 0x5a5a5a5a5a5a5a5a);
 	want_mmio_read(GPA + 2 * MIB + 3 * PAGE, 3);
 	want_mmio_read(GPA + 3 * MIB, 4);
+}
+
+static bool cpu_has_bug(const char *name)
+{
+	char line[2000];
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	bool has = false;
+
+	ASSERT(f);
+	while (!has && fgets(line, sizeof(line), f))
+		has = !strncmp(line, "bugs", 4) && strstr(line, name);
+	fclose(f);
+	return has;
+}
+
+TEST(code_small, "memory: code in a large page is mapped small where the CPU needs it (31)")
+{
+	char *mem = map_aligned(2 * MIB, 2 * MIB);
+	uint64_t before, data;
+
+	if (!cpu_has_bug("itlb_multihit"))
+		SKIP("this CPU may run code from large pages");
+	if (madvise(mem, 2 * MIB, MADV_HUGEPAGE))
+		SKIP("this kernel has no transparent huge pages");
+	memset(mem, 0xc3, 2 * MIB);		/* RET */
+	start(mem, 2 * MIB, 0);
+	if (vm_shadow(&vm))
+		SKIP("all that a shadow maps is small");
+	/* What the guest itself needs for it is mapped then. */
+	vm.mem[GPA_TEST] = 0xc3;
+	order(OP_CALL, GPA_TEST, 0, 1);
+	vcpu_run_to_sync(v, 1);
+	guest_sum(GPA_TEST, 1);
+	before = exit_count(&vm, "page_fault");
+	guest_sum(GPA, 8);
+	data = exit_count(&vm, "page_fault");
+	if (data != before + 1)
+		SKIP("no large page was to be had");
+	order(OP_CALL, GPA, 0, 8);
+	vcpu_run_to_sync(v, 1);
+	EXPECT_EQ(exit_count(&vm, "page_fault") - data, 8);
 }
 
 static long read_number(const char *path)

@@ -15,7 +15,7 @@
 #   make report        what Linux costs as a guest in each mode, beside stock KVM, drawn in
 #                      build/report/index.html: some 20 minutes
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
-#                      disk, in an emulated host
+#                      disk, and boots with all trace events on, in an emulated host
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -83,7 +83,7 @@ check-here:
 
 soak:
 	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && selftests/mmu/switch --count 10000 && \
-		scripts/storm-tests 12 600'
+		scripts/storm-tests 12 600 && scripts/traced-tests'
 
 fuzz-emul:
 	@scripts/fuzz-emul

@@ -333,8 +333,8 @@ static bool user_wants_window(struct umbra_vcpu *vcpu)
 	return READ_ONCE(vcpu->run->request_interrupt_window) && umbra_takes_user_irq(vcpu);
 }
 
-/* The usual case, in few instructions: with chips in the kernel, and none of them asks. */
-static bool nothing_waits(struct umbra_vcpu *vcpu)
+/* With chips in the kernel, and none of them asks. */
+bool umbra_nothing_waits(struct umbra_vcpu *vcpu)
 {
 	const struct umbra_events *ev = &vcpu->events;
 
@@ -348,8 +348,6 @@ void umbra_inject_events(struct umbra_vcpu *vcpu)
 {
 	struct umbra_events *ev = &vcpu->events;
 
-	if (likely(nothing_waits(vcpu)))
-		return;
 	collect_nmis(vcpu);
 	umbra_lapic_inform(vcpu);
 	if (!inject_one(vcpu) && unlikely(halt_is_over(vcpu)))

@@ -73,6 +73,8 @@ bool umbra_has_event(struct umbra_vcpu *vcpu);
 
 /* Before entry: choose one event, tell the backend, ask for windows for the rest. */
 void umbra_inject_events(struct umbra_vcpu *vcpu);
+/* There is nothing to choose from, nor to ask for: the usual case, in few instructions. */
+bool umbra_nothing_waits(struct umbra_vcpu *vcpu);
 
 int umbra_vcpu_get_events(struct umbra_vcpu *vcpu, struct kvm_vcpu_events *ev);
 int umbra_vcpu_set_events(struct umbra_vcpu *vcpu, const struct kvm_vcpu_events *ev);

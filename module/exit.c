@@ -116,18 +116,25 @@ static noinline bool find_end(struct umbra_vcpu *vcpu, int insn)
 	return true;
 }
 
-int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
+static noinline int skip_insn(struct umbra_vcpu *vcpu, int insn)
 {
 	if (!vcpu->exit.next_rip && !find_end(vcpu, insn))
 		return 0;
 	umbra_set_rip(vcpu, vcpu->exit.next_rip);
 	umbra_hot(set_interrupt_shadow)(vcpu, 0);
-	umbra_reg_get(vcpu, UMBRA_REG_RFLAGS);
 	if (likely(!(vcpu->regs.rflags & (X86_EFLAGS_RF | X86_EFLAGS_TF))))
 		return 1;
 	umbra_set_rflags(vcpu, umbra_rflags(vcpu) & ~(u64)X86_EFLAGS_RF);
 	/* A debugger's TF too, which umbra_rflags() hides. */
 	return umbra_after_insn(vcpu, vcpu->regs.rflags & X86_EFLAGS_TF);
+}
+
+int umbra_skip_insn(struct umbra_vcpu *vcpu, int insn)
+{
+	if (unlikely(!vcpu->exit.plain || !vcpu->exit.next_rip))
+		return skip_insn(vcpu, insn);
+	umbra_set_rip(vcpu, vcpu->exit.next_rip);
+	return 1;
 }
 
 static int inject_gp(struct umbra_vcpu *vcpu)
@@ -277,10 +284,10 @@ static noinline int msr_failed(struct umbra_vcpu *vcpu, int result, bool write, 
 
 static int handle_msr_read(struct umbra_vcpu *vcpu)
 {
-	u64 value;
-	int r = umbra_msr_read(vcpu, vcpu->regs.gpr[UMBRA_RCX], &value, false);
+	u64 *value = &vcpu->exit.msr.value;
+	int r = umbra_msr_read(vcpu, vcpu->regs.gpr[UMBRA_RCX], value, false);
 
-	return unlikely(r) ? msr_failed(vcpu, r, false, 0) : finish_msr_read(vcpu, value);
+	return unlikely(r) ? msr_failed(vcpu, r, false, 0) : finish_msr_read(vcpu, *value);
 }
 
 static int handle_msr_write(struct umbra_vcpu *vcpu)
@@ -347,32 +354,34 @@ static int pio_to_user(struct umbra_vcpu *vcpu, u16 port, u8 size, bool in)
 	return 0;
 }
 
+static int handle_in(struct umbra_vcpu *vcpu)
+{
+	struct umbra_exit *exit = &vcpu->exit;
+
+	if (umbra_io_read(vcpu, UMBRA_BUS_PIO, exit->io.port, exit->io.size, &exit->io.value))
+		return pio_to_user(vcpu, exit->io.port, exit->io.size, true);
+	umbra_trace(kvm_pio, false, exit->io.port, exit->io.size, 1, &exit->io.value);
+	set_in_result(vcpu, exit->io.size, exit->io.value);
+	return skip_io(vcpu, true);
+}
+
+static int handle_out(struct umbra_vcpu *vcpu)
+{
+	struct umbra_exit *exit = &vcpu->exit;
+
+	exit->io.value = vcpu->regs.gpr[UMBRA_RAX];
+	umbra_trace(kvm_pio, true, exit->io.port, exit->io.size, 1, &exit->io.value);
+	if (!umbra_io_write(vcpu, UMBRA_BUS_PIO, exit->io.port, exit->io.size, &exit->io.value))
+		return skip_io(vcpu, false);
+	memcpy(vcpu->pio_data, &exit->io.value, exit->io.size);
+	return pio_to_user(vcpu, exit->io.port, exit->io.size, false);
+}
+
 static int handle_io(struct umbra_vcpu *vcpu)
 {
-	u8 size = vcpu->exit.io.size;
-	u16 port = vcpu->exit.io.port;
-	bool in = vcpu->exit.io.in;
-	u32 value = vcpu->regs.gpr[UMBRA_RAX];
-	int r;
-
 	if (vcpu->exit.io.string || umbra_breakpoints(vcpu))
 		return umbra_emulate_insn(vcpu);
-	if (in) {
-		r = umbra_io_read(vcpu, UMBRA_BUS_PIO, port, size, &value);
-	} else {
-		umbra_trace(kvm_pio, true, port, size, 1, &value);
-		r = umbra_io_write(vcpu, UMBRA_BUS_PIO, port, size, &value);
-	}
-	if (r) {
-		if (!in)
-			memcpy(vcpu->pio_data, &value, size);
-		return pio_to_user(vcpu, port, size, in);
-	}
-	if (in) {
-		umbra_trace(kvm_pio, false, port, size, 1, &value);
-		set_in_result(vcpu, size, value);
-	}
-	return skip_io(vcpu, in);
+	return vcpu->exit.io.in ? handle_in(vcpu) : handle_out(vcpu);
 }
 
 static int handle_page_fault(struct umbra_vcpu *vcpu)
@@ -681,6 +690,20 @@ static int handle_apic_write(struct umbra_vcpu *vcpu)
 	return 1;
 }
 
+static __always_inline int with_srcu(struct umbra_vcpu *vcpu, int (*handle)(struct umbra_vcpu *vcpu))
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	int r = handle(vcpu);
+
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
+}
+
+static noinline int handle_io_exit(struct umbra_vcpu *vcpu)
+{
+	return with_srcu(vcpu, handle_io);
+}
+
 /* @srcu: the handler reads slots or buses. */
 static const struct {
 	int (*handle)(struct umbra_vcpu *vcpu);
@@ -694,7 +717,7 @@ static const struct {
 	[UMBRA_EXIT_NMI_WINDOW]		= { handle_resume },
 	[UMBRA_EXIT_EXCEPTION]		= { handle_exception, true },
 	[UMBRA_EXIT_PAGE_FAULT]		= { handle_page_fault, true },
-	[UMBRA_EXIT_IO]			= { handle_io, true },
+	[UMBRA_EXIT_IO]			= { handle_io_exit },
 	[UMBRA_EXIT_CPUID]		= { handle_cpuid },
 	[UMBRA_EXIT_MSR_READ]		= { handle_msr_read },
 	[UMBRA_EXIT_MSR_WRITE]		= { handle_msr_write, true },
@@ -719,19 +742,29 @@ static const struct {
 	[UMBRA_EXIT_APIC_WRITE]		= { handle_apic_write, true },
 };
 
+static noinline int handle_by_table(struct umbra_vcpu *vcpu, u32 reason)
+{
+	if (WARN_ON_ONCE(!handlers[reason].handle))
+		return handle_unknown(vcpu);
+	if (!handlers[reason].srcu)
+		return handlers[reason].handle(vcpu);
+	return with_srcu(vcpu, handlers[reason].handle);
+}
+
+/* The quick ones first, and without a call by a pointer, which hosts with retpolines pay for. */
 int umbra_handle_exit(struct umbra_vcpu *vcpu)
 {
 	u32 reason = vcpu->exit.reason;
-	int idx, r;
 
-	if (WARN_ON_ONCE(reason >= UMBRA_EXIT_NR || !handlers[reason].handle))
+	if (WARN_ON_ONCE(reason >= UMBRA_EXIT_NR))
 		reason = vcpu->exit.reason = UMBRA_EXIT_UNKNOWN;
 	umbra_stats_reason(vcpu, reason);
 	umbra_trace(kvm_exit, vcpu);
-	if (!handlers[reason].srcu)
-		return handlers[reason].handle(vcpu);
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = handlers[reason].handle(vcpu);
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return r;
+	if (reason == UMBRA_EXIT_CPUID)
+		return handle_cpuid(vcpu);
+	if (reason == UMBRA_EXIT_MSR_READ)
+		return handle_msr_read(vcpu);
+	if (reason == UMBRA_EXIT_IO)
+		return handle_io_exit(vcpu);
+	return handle_by_table(vcpu, reason);
 }

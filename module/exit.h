@@ -68,6 +68,7 @@ struct umbra_exit {
 	u8 insn_len;
 	u8 insn[UMBRA_MAX_INSN];
 	u64 next_rip;
+	bool plain;		/* no interrupt shadow, no TF, no RF: to skip it is to move RIP */
 	union {
 		struct {
 			u64 code, info[2];
@@ -86,7 +87,11 @@ struct umbra_exit {
 			u16 port;
 			u8 size;	/* 1, 2 or 4 */
 			bool in, string, rep;
+			u32 value;	/* the handler's: what is read or written */
 		} io;
+		struct {
+			u64 value;	/* the handler's: what is read */
+		} msr;
 		struct {
 			u8 nr;
 			bool write;

@@ -142,33 +142,51 @@ vacate:
 }
 
 /* The device whose range holds all of [@addr, @addr + @len), or NULL. */
-static __always_inline struct umbra_iodev *find_dev(struct umbra_vm *vm, enum umbra_bus bus,
-						    gpa_t addr, unsigned int len)
+static noinline struct umbra_iodev *search_dev(struct umbra_vcpu *vcpu, enum umbra_bus bus,
+					       const struct umbra_io_bus *b, gpa_t addr,
+					       unsigned int len)
 {
-	const struct umbra_io_bus *b = srcu_dereference(*bus_slot(vm, bus), &vm->srcu);
-	u32 lo = 0, hi;
+	u32 lo = 0, hi = b->nr;
 
-	if (!b)
-		return NULL;
-	hi = b->nr;
 	while (lo < hi) {
 		u32 mid = (lo + hi) / 2;
 		const struct bus_range *r = &b->ranges[mid];
 
-		if (addr < r->start)
+		if (addr < r->start) {
 			hi = mid;
-		else if (addr > r->last)
+		} else if (addr > r->last) {
 			lo = mid + 1;
-		else
-			return len - 1 <= r->last - addr ? READ_ONCE(r->dev) : NULL;
+		} else if (len - 1 > r->last - addr) {
+			break;
+		} else {
+			vcpu->last_range[bus] = mid;
+			return READ_ONCE(r->dev);
+		}
 	}
 	return NULL;
+}
+
+/* Drivers use one port many times: where the last search ended comes first. */
+static __always_inline struct umbra_iodev *find_dev(struct umbra_vcpu *vcpu, enum umbra_bus bus,
+						    gpa_t addr, unsigned int len)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	const struct umbra_io_bus *b = srcu_dereference(*bus_slot(vm, bus), &vm->srcu);
+	u32 last = vcpu->last_range[bus];
+
+	if (!b)
+		return NULL;
+	/* A guess only: the bus may be another by now. */
+	if (likely(last < b->nr && addr >= b->ranges[last].start &&
+		   addr <= b->ranges[last].last && len - 1 <= b->ranges[last].last - addr))
+		return READ_ONCE(b->ranges[last].dev);
+	return search_dev(vcpu, bus, b, addr, len);
 }
 
 int umbra_io_read(struct umbra_vcpu *vcpu, enum umbra_bus bus, gpa_t addr, unsigned int len,
 		  void *data)
 {
-	struct umbra_iodev *dev = find_dev(vcpu->vm, bus, addr, len);
+	struct umbra_iodev *dev = find_dev(vcpu, bus, addr, len);
 
 	return dev ? dev->ops->read(vcpu, dev, addr, len, data) : -EOPNOTSUPP;
 }
@@ -182,7 +200,7 @@ int umbra_io_write(struct umbra_vcpu *vcpu, enum umbra_bus bus, gpa_t addr, unsi
 	/* Who asks for an address of a chip's means it. */
 	if (rcu_access_pointer(vm->ioevents[bus]) && umbra_ioevent_write(vm, bus, addr, len, data))
 		return 0;
-	dev = find_dev(vm, bus, addr, len);
+	dev = find_dev(vcpu, bus, addr, len);
 	if (dev && !dev->ops->write(vcpu, dev, addr, len, data))
 		return 0;
 	if (rcu_access_pointer(vm->zones) && umbra_coalesce_write(vm, bus, addr, len, data))

@@ -11,6 +11,7 @@
 #include <linux/kvm.h>
 #include <linux/types.h>
 
+#include "backend.h"
 #include "umbra.h"
 
 #define LAPIC_REGS_SIZE		sizeof(struct kvm_lapic_state)
@@ -168,7 +169,15 @@ void lapic_regs_changed(struct umbra_lapic *apic);
 extern const u64 lapic_plain_regs;
 
 /* lapic_virt.c. Owner. */
-void lapic_take_posted(struct umbra_lapic *apic);
+void lapic_move_posted(struct umbra_lapic *apic);
+
+/* Move what was posted to IRR, where the CPU works on that. */
+static inline void lapic_take_posted(struct umbra_lapic *apic)
+{
+	if (unlikely(umbra_caps.apicv))
+		lapic_move_posted(apic);
+}
+
 void lapic_virt_changed(struct umbra_lapic *apic);
 
 /* A vector is requested. true: it was not yet. Any thread. */

@@ -22,12 +22,10 @@ void *umbra_lapic_page(struct umbra_vcpu *vcpu)
 	return vcpu->lapic ? vcpu->lapic->regs : NULL;
 }
 
-void lapic_take_posted(struct umbra_lapic *apic)
+void lapic_move_posted(struct umbra_lapic *apic)
 {
 	unsigned int i;
 
-	if (!umbra_caps.apicv)
-		return;
 	for (i = 0; i < BITS_TO_LONGS(256); i++) {
 		unsigned int reg = APIC_IRR + i * 0x20;
 		u64 bits;

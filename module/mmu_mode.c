@@ -142,9 +142,7 @@ static void read_registers(struct umbra_vcpu *vcpu)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
 
-	umbra_reg_get(vcpu, UMBRA_REG_CR0);
 	umbra_reg_get(vcpu, UMBRA_REG_CR3);
-	umbra_reg_get(vcpu, UMBRA_REG_CR4);
 	umbra_reg_get(vcpu, UMBRA_REG_PDPTR);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 }

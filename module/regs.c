@@ -104,7 +104,6 @@ void umbra_reread_pdptes(struct umbra_vcpu *vcpu)
 static void put_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 {
 	vcpu->regs.cr0 = cr0;
-	umbra_reg_put(vcpu, UMBRA_REG_CR0);
 	umbra_backend->set_cr0(vcpu, cr0);
 }
 
@@ -120,7 +119,6 @@ static void put_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 	u64 changed = vcpu->regs.cr4 ^ cr4;
 
 	vcpu->regs.cr4 = cr4;
-	umbra_reg_put(vcpu, UMBRA_REG_CR4);
 	umbra_backend->set_cr4(vcpu, cr4);
 	if (changed & (X86_CR4_OSXSAVE | X86_CR4_PKE))
 		umbra_cpuid_update(vcpu);

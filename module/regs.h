@@ -18,9 +18,8 @@ enum { UMBRA_RAX, UMBRA_RCX, UMBRA_RDX, UMBRA_RBX, UMBRA_RSP, UMBRA_RBP, UMBRA_R
        UMBRA_R8, UMBRA_R9, UMBRA_R10, UMBRA_R11, UMBRA_R12, UMBRA_R13, UMBRA_R14, UMBRA_R15,
        UMBRA_NR_GPRS };
 
-/* Cached pieces, for @avail and @dirty of struct umbra_regs. */
-enum umbra_reg { UMBRA_REG_RSP, UMBRA_REG_RIP, UMBRA_REG_RFLAGS, UMBRA_REG_CR0, UMBRA_REG_CR3,
-		 UMBRA_REG_CR4, UMBRA_REG_PDPTR, UMBRA_REG_NR };
+/* Cached pieces, for @avail and @dirty of struct umbra_regs. All others are valid at any time. */
+enum umbra_reg { UMBRA_REG_RSP, UMBRA_REG_CR3, UMBRA_REG_PDPTR, UMBRA_REG_NR };
 
 /* Segments, in the order of the encodings, then LDTR and TR. */
 enum { VCPU_SREG_ES, VCPU_SREG_CS, VCPU_SREG_SS, VCPU_SREG_DS, VCPU_SREG_FS, VCPU_SREG_GS,

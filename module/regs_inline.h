@@ -46,13 +46,11 @@ static inline void umbra_set_gpr(struct umbra_vcpu *vcpu, int nr, u64 value)
 
 static inline u64 umbra_rip(struct umbra_vcpu *vcpu)
 {
-	umbra_reg_get(vcpu, UMBRA_REG_RIP);
 	return vcpu->regs.rip;
 }
 
 static inline void umbra_set_rip(struct umbra_vcpu *vcpu, u64 rip)
 {
-	umbra_reg_put(vcpu, UMBRA_REG_RIP);
 	vcpu->regs.rip = rip;
 }
 
@@ -62,7 +60,6 @@ static inline void umbra_set_rip(struct umbra_vcpu *vcpu, u64 rip)
  */
 static inline u64 umbra_rflags(struct umbra_vcpu *vcpu)
 {
-	umbra_reg_get(vcpu, UMBRA_REG_RFLAGS);
 	if (unlikely(vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP))
 		return vcpu->regs.rflags & ~X86_EFLAGS_TF;
 	return vcpu->regs.rflags;
@@ -72,13 +69,11 @@ static inline void umbra_set_rflags(struct umbra_vcpu *vcpu, u64 rflags)
 {
 	if (unlikely(vcpu->regs.guest_debug & KVM_GUESTDBG_SINGLESTEP))
 		rflags |= X86_EFLAGS_TF;
-	umbra_reg_put(vcpu, UMBRA_REG_RFLAGS);
 	vcpu->regs.rflags = rflags | X86_EFLAGS_FIXED;
 }
 
 static inline u64 umbra_cr0(struct umbra_vcpu *vcpu)
 {
-	umbra_reg_get(vcpu, UMBRA_REG_CR0);
 	return vcpu->regs.cr0;
 }
 
@@ -90,7 +85,6 @@ static inline u64 umbra_cr3(struct umbra_vcpu *vcpu)
 
 static inline u64 umbra_cr4(struct umbra_vcpu *vcpu)
 {
-	umbra_reg_get(vcpu, UMBRA_REG_CR4);
 	return vcpu->regs.cr4;
 }
 

@@ -80,13 +80,19 @@ static inline void umbra_stats_enter(struct umbra_vcpu *vcpu)
 {
 	struct umbra_stats *stats = vcpu->stats;
 	u32 reason = stats->reason;
-	s64 ticks;
+	unsigned long bucket;
+	u64 ticks;
 
 	if (unlikely(!vcpu->exit_tsc))
 		return;
-	ticks = max_t(s64, rdtsc() - vcpu->exit_tsc, 0);
+	ticks = rdtsc() - vcpu->exit_tsc;
+	bucket = __fls(ticks | 1);
+	if (unlikely(bucket >= UMBRA_EXIT_BUCKETS)) {
+		ticks = max_t(s64, ticks, 0);
+		bucket = ticks ? UMBRA_EXIT_BUCKETS - 1 : 0;
+	}
 	stats->ticks[reason] += ticks;
-	stats->bucket[reason][min_t(unsigned long, __fls(ticks | 1), UMBRA_EXIT_BUCKETS - 1)]++;
+	stats->bucket[reason][bucket]++;
 }
 
 /* stats.c; from «All figures» on: figures.c */

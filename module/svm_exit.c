@@ -320,6 +320,8 @@ void svm_decode(struct umbra_vcpu *vcpu)
 
 	exit->insn_len = 0;
 	exit->next_rip = umbra_caps.next_rip ? c->next_rip : 0;
+	exit->plain = !((vcpu->regs.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) |
+			(c->int_state & SVM_INTERRUPT_SHADOW_MASK));
 	if (tpr != svm->tpr) {
 		svm->tpr = tpr;
 		umbra_set_cr8(vcpu, tpr);

@@ -151,6 +151,7 @@ struct umbra_vcpu {
 	struct umbra_events events;		/* (o) event.h */
 	struct umbra_exit exit;			/* (o) exit.h: the last decoded exit */
 	struct umbra_io io;			/* (o) exit.h: unfinished user I/O */
+	u32 last_range[2];			/* (o) by enum umbra_bus: the one found last; iodev.c */
 	struct umbra_memos memos;		/* (o) memo.h */
 	struct umbra_cpuid cpuid;		/* (o) cpuid.h */
 	struct umbra_msrs msrs;			/* (o) msr.h */

@@ -263,10 +263,9 @@ static bool userspace_needed(unsigned long flags)
 	       (task_work_pending(current) || memcg_wants_to_throttle());
 }
 
-static __always_inline bool host_work_pending(void)
+/* @flags: the thread's */
+static __always_inline bool host_work_pending(unsigned long flags)
 {
-	unsigned long flags = read_thread_flags();
-
 	if (likely(!(flags & (_TIF_NEED_RESCHED | _TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL |
 			      _TIF_NOTIFY_RESUME))))
 		return false;
@@ -299,15 +298,6 @@ static int host_work(struct umbra_vcpu *vcpu)
 			schedule();
 	}
 	return 1;
-}
-
-/*
- * Preemption and irqs off, mode is IN_GUEST. Work that must be done before the guest
- * may run.
- */
-static __always_inline bool must_back_out(struct umbra_vcpu *vcpu)
-{
-	return READ_ONCE(vcpu->requests) || host_work_pending();
 }
 
 /* Guest memory stands for a part of the LAPIC: keep the two in step. */
@@ -375,6 +365,7 @@ static __always_inline bool fpu_differs(struct umbra_vcpu *vcpu)
  */
 static int enter_guest(struct umbra_vcpu *vcpu)
 {
+	unsigned long flags;
 	int r;
 
 	if (READ_ONCE(vcpu->requests)) {
@@ -387,7 +378,8 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 		if (r)
 			return r;
 	}
-	umbra_inject_events(vcpu);
+	if (!umbra_nothing_waits(vcpu))
+		umbra_inject_events(vcpu);
 	if (unlikely(vcpu->emulate) && must_emulate(vcpu))
 		return emulate_next(vcpu);
 	if (unlikely(vcpu->shares))
@@ -404,12 +396,13 @@ static int enter_guest(struct umbra_vcpu *vcpu)
 	 * IN_GUEST and interrupts us. Pairs with umbra_vcpu_kick().
 	 */
 	smp_store_mb(vcpu->mode, UMBRA_IN_GUEST);
-	if (unlikely(must_back_out(vcpu)))
+	flags = read_thread_flags();
+	if (unlikely(READ_ONCE(vcpu->requests) || host_work_pending(flags)))
 		return back_out(vcpu);
 
 	umbra_stats_enter(vcpu);
 	/* An interrupt may have used the FPU since umbra_fpu_load(). */
-	if (unlikely(test_thread_flag(TIF_NEED_FPU_LOAD)))
+	if (unlikely(flags & _TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
 	if (unlikely(fpu_differs(vcpu)))
 		umbra_fpu_switch_in(vcpu);
@@ -510,6 +503,8 @@ static int finish_user_io(struct umbra_vcpu *vcpu)
 	if (!complete)
 		return 1;
 	vcpu->io.complete = NULL;
+	/* Userspace may have set RFLAGS and the interrupt shadow since. */
+	vcpu->exit.plain = false;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = complete(vcpu);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);

@@ -207,6 +207,9 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 	if (!vmx->pml)
 		vmx->secondary &= ~SECONDARY_EXEC_ENABLE_PML;
 	leave_exits(vmx, vcpu->vm);
+	vmx->todo.flush = true;
+	vmx->todo.write = true;
+	vmx->todo.tpr = vmx->own_apic;
 	vmx->eptp = vmx_controls.eptp;
 	vmx_init_msrs(vmx);
 	vmx->counts = vmx_counts_alloc();
@@ -361,7 +364,7 @@ static void vmx_vcpu_load(struct umbra_vcpu *vcpu, int cpu)
 		vmx->cpu = cpu;
 		local_irq_restore(flags);
 		/* What this CPU has cached of the guest is older than what another did. */
-		vmx->flush = true;
+		vmx->todo.flush = true;
 	}
 	if (here->current_vmcs != vmx) {
 		vmptrld(vmx->vmcs);
@@ -475,19 +478,19 @@ static void vmx_load_root(struct umbra_vcpu *vcpu, hpa_t root, int level)
 	if (vcpu->mmu.shadow) {
 		/* Outside long mode what it points to may be new although it is the same. */
 		vmcs_write(GUEST_CR3, root);
-		vmx->flush = true;
+		vmx->todo.flush = true;
 		return;
 	}
 	if (vmx->eptp == eptp)
 		return;
 	vmx->eptp = eptp;
 	vmcs_write(EPT_POINTER, eptp);
-	vmx->flush = true;
+	vmx->todo.flush = true;
 }
 
 static void vmx_flush_all(struct umbra_vcpu *vcpu)
 {
-	to_vmx(vcpu)->flush = true;
+	to_vmx(vcpu)->todo.flush = true;
 }
 
 /* On whatever CPU this runs: one that the guest moves to flushes all. */
@@ -498,17 +501,19 @@ static void vmx_flush_gva(struct umbra_vcpu *vcpu, gva_t gva)
 	if (vmx->vpid && vmx_controls.invvpid_gva)
 		vmx_invvpid(VMX_VPID_EXTENT_INDIVIDUAL_ADDR, vmx->vpid, gva);
 	else
-		vmx->flush = true;
+		vmx->todo.flush = true;
 }
 
 static void vmx_set_timer(struct umbra_vcpu *vcpu, u64 deadline)
 {
 	to_vmx(vcpu)->timer = deadline;
+	to_vmx(vcpu)->todo.timer = true;
 }
 
 static void vmx_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
 {
 	to_vmx(vcpu)->tsc_offset = offset;
+	to_vmx(vcpu)->todo.write = true;
 }
 
 /* Instructions that the CPU has and this guest must not. */

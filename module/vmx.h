@@ -79,6 +79,18 @@ struct vmx_cpu {
 
 DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
+/*
+ * Bytes, for they are set while the vCPU is loaded anew too, which may come in between: all
+ * translations are stale; @secondary or @tsc_offset is new; so is the timer, or it runs;
+ * the TPR is not the LAPIC's, and written for each entry.
+ */
+union vmx_todo {
+	struct {
+		bool flush, write, timer, tpr;
+	};
+	u32 any;
+};
+
 /**
  * struct vmx_vcpu - vcpu->hw; all of it belongs to the vCPU's owner
  * @vmcs: the control structure, current on @cpu while the vCPU is loaded
@@ -94,7 +106,7 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
  * @vpid: its VPID, or 0
  * @prepared: the VMCS has its constant fields
  * @launched: it has been launched since it was last cleared
- * @flush: translations are stale
+ * @todo: what enter() does before the next entry, which mostly is nothing
  * @failed: the last entry did not happen at all
  * @host_saved: the host's selectors and bases were written since the vCPU was loaded
  * @primary: controls as they stand in the VMCS
@@ -132,7 +144,8 @@ struct vmx_vcpu {
 	int cpu;
 	u64 id;
 	u16 vpid;
-	bool prepared, launched, flush, failed;
+	bool prepared, launched, failed;
+	union vmx_todo todo;
 	bool host_saved;
 	u32 primary, secondary, written_secondary;
 	u64 tsc_offset, written_offset;
@@ -241,6 +254,7 @@ static inline void vmx_set_primary(struct vmx_vcpu *vmx, u32 bits, bool on)
 static inline void vmx_set_secondary(struct vmx_vcpu *vmx, u32 bits, bool on)
 {
 	vmx->secondary = on ? vmx->secondary | bits : vmx->secondary & ~bits;
+	vmx->todo.write = true;
 }
 
 /* CR3 is not the guest's while the CPU pages by a shadow or by the identity table. */

@@ -57,7 +57,7 @@ static void take_drs_back(struct umbra_vcpu *vcpu)
 }
 
 /* Without a LAPIC here userspace has the TPR, and wants to know of each lowering. */
-static noinline void write_own_tpr(struct umbra_vcpu *vcpu)
+static void write_own_tpr(struct umbra_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
@@ -78,6 +78,8 @@ static void write_pending_debug(struct vmx_vcpu *vmx, u64 rflags)
 {
 	u64 pending = vmx->pending_debug & ~PENDING_STEP;
 
+	if (likely(!vmx->pending_debug && !(rflags & X86_EFLAGS_TF)))
+		return;
 	if (rflags & X86_EFLAGS_TF && vmx->interruptibility & VMX_SHADOW)
 		pending |= PENDING_STEP;
 	if (pending == vmx->pending_debug)
@@ -113,12 +115,8 @@ static void write_vmcs(struct umbra_vcpu *vcpu)
 		vmcs_write(GUEST_RSP, regs->gpr[UMBRA_RSP]);
 	if (regs->dirty & BIT(UMBRA_REG_PDPTR))
 		vmx_write_pdptrs(vcpu);
-	write_once(SECONDARY_VM_EXEC_CONTROL, vmx->secondary, vmx->written_secondary);
-	write_once(TSC_OFFSET, vmx->tsc_offset, vmx->written_offset);
 	write_once(HOST_CR3, cr3, vmx->host_cr3);
 	write_once(HOST_CR4, cr4, vmx->host_cr4);
-	if (unlikely(vmx->own_apic))
-		write_own_tpr(vcpu);
 }
 
 static void read_vmcs(struct umbra_vcpu *vcpu)
@@ -169,20 +167,39 @@ static void write_timer(struct vmx_vcpu *vmx)
 	}
 	if (!vmx->timer)
 		return;
+	vmx->todo.timer = true;
 	now = rdtsc() + vmx->tsc_offset;
 	left = vmx->timer > now ? vmx->timer - now : 0;
 	left = min_t(u64, (left >> shift) + 1, U32_MAX);
 	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, left);
 }
 
-/* Without either each entry flushes. Apart, for what lies on the stack is guarded. */
-static noinline void flush_guest(struct vmx_vcpu *vmx)
+/* Without either each entry flushes. */
+static void flush_guest(struct vmx_vcpu *vmx)
 {
-	vmx->flush = false;
 	if (vmx->secondary & SECONDARY_EXEC_ENABLE_EPT)
 		vmx_invept(VMX_EPT_EXTENT_CONTEXT, vmx->eptp);
 	if (vmx->vpid)
 		vmx_invvpid(VMX_VPID_EXTENT_SINGLE_CONTEXT, vmx->vpid, 0);
+}
+
+/* What has changed since the last entry, or wants to be written for each. */
+static noinline void catch_up(struct umbra_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	union vmx_todo todo = vmx->todo;
+
+	vmx->todo = (union vmx_todo) { .tpr = todo.tpr };
+	if (todo.flush)
+		flush_guest(vmx);
+	if (todo.write) {
+		write_once(SECONDARY_VM_EXEC_CONTROL, vmx->secondary, vmx->written_secondary);
+		write_once(TSC_OFFSET, vmx->tsc_offset, vmx->written_offset);
+	}
+	if (todo.tpr)
+		write_own_tpr(vcpu);
+	if (todo.timer)
+		write_timer(vmx);
 }
 
 /*
@@ -226,11 +243,9 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 		vmx->failed = true;
 		return;
 	}
-	if (unlikely(vmx->flush))
-		flush_guest(vmx);
 	write_vmcs(vcpu);
-	if (unlikely(vmx->timer || vmx->pin != vmx_controls.pin))
-		write_timer(vmx);
+	if (unlikely(vmx->todo.any))
+		catch_up(vcpu);
 	if (unlikely(needs_drs(vcpu)))
 		load_drs(vcpu);
 	if (static_cpu_has_bug(X86_BUG_L1TF) && static_cpu_has(X86_FEATURE_FLUSH_L1D))

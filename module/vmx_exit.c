@@ -279,6 +279,11 @@ static bool in_delivery(u32 reason)
 	       reason == EXIT_REASON_PML_FULL;
 }
 
+static noinline void close_windows(struct vmx_vcpu *vmx)
+{
+	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
+}
+
 /* What the entry was to inject goes back; @entered: enter() has read RIP anew. */
 static void take_injection_back(struct umbra_vcpu *vcpu, bool entered)
 {
@@ -291,7 +296,7 @@ static void take_injection_back(struct umbra_vcpu *vcpu, bool entered)
 	if (info & INTR_INFO_VALID_MASK)
 		requeue(vcpu, info, vmcs_read(VM_ENTRY_EXCEPTION_ERROR_CODE), entered);
 	vmx->soft = false;
-	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
+	close_windows(vmx);
 }
 
 /* The guest has moved to CR8. */
@@ -320,10 +325,13 @@ void vmx_decode(struct umbra_vcpu *vcpu)
 		take_injection_back(vcpu, !vmx->failed);
 		return;
 	}
+	exit->plain = !((vcpu->regs.rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) |
+			(vmx->interruptibility & VMX_SHADOW));
 	tpr = *(u32 *)(vmx->virtual_apic + APIC_TASKPRI) >> 4 & 0xf;
 	if (unlikely(tpr != vmx->tpr))
 		take_tpr(vcpu, tpr);
-	vmx_set_primary(vmx, CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING, false);
+	if (unlikely(vmx->primary & (CPU_BASED_INTR_WINDOW_EXITING | CPU_BASED_NMI_WINDOW_EXITING)))
+		close_windows(vmx);
 
 	plain = vmx->reason < ARRAY_SIZE(plain_exits) ? plain_exits[vmx->reason] : 0;
 	length = plain & DONE;

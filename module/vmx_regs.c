@@ -195,7 +195,7 @@ void vmx_set_cr0(struct umbra_vcpu *vcpu, u64 cr0)
 	vmcs_write(GUEST_CR0, real);
 	vmcs_write(CR0_READ_SHADOW, cr0);
 	write_efer(vcpu);
-	to_vmx(vcpu)->flush = true;
+	to_vmx(vcpu)->todo.flush = true;
 }
 
 void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
@@ -206,7 +206,7 @@ void vmx_set_cr3(struct umbra_vcpu *vcpu, u64 cr3)
 		return;
 	vmcs_write(GUEST_CR3, to_vmx(vcpu)->identity ? vcpu->vm->identity_map_addr : cr3);
 	/* The CPU has not executed this load, so that it has flushed nothing. */
-	to_vmx(vcpu)->flush = true;
+	to_vmx(vcpu)->todo.flush = true;
 }
 
 /* A machine check with CR4.MCE clear would shut the host down; VMXE is what makes it a guest. */
@@ -218,13 +218,13 @@ void vmx_set_cr4(struct umbra_vcpu *vcpu, u64 cr4)
 		real = vmx_real_cr4(vcpu, real);
 	vmcs_write(GUEST_CR4, real);
 	vmcs_write(CR4_READ_SHADOW, cr4);
-	to_vmx(vcpu)->flush = true;
+	to_vmx(vcpu)->todo.flush = true;
 }
 
 void vmx_set_efer(struct umbra_vcpu *vcpu, u64 efer)
 {
 	write_efer(vcpu);
-	to_vmx(vcpu)->flush = true;
+	to_vmx(vcpu)->todo.flush = true;
 }
 
 /*
@@ -432,7 +432,7 @@ void vmx_mode_changed(struct umbra_vcpu *vcpu)
 	write_pat(vcpu, vcpu->msrs.pat);
 	/* EPT has them from the VMCS. */
 	umbra_reg_put(vcpu, UMBRA_REG_PDPTR);
-	vmx->flush = true;
+	vmx->todo.flush = true;
 }
 
 /* Manual: «Processor State After Reset»; INIT leaves the MSRs alone. */

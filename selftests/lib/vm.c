@@ -738,6 +738,32 @@ int vm_msi(struct vm *vm, uint64_t addr, uint32_t data)
 	return ioctl(vm->fd, KVM_SIGNAL_MSI, &msi);
 }
 
+uint64_t figure(int of, const char *name)
+{
+	int fd = ioctl(of, KVM_GET_STATS_FD, 0UL);
+	struct kvm_stats_header h;
+	uint64_t value = 0;
+	size_t size;
+	char *d;
+	uint32_t i;
+
+	ASSERT(fd >= 0 && read(fd, &h, sizeof(h)) == sizeof(h));
+	size = sizeof(struct kvm_stats_desc) + h.name_size;
+	d = malloc(size);
+	for (i = 0; i < h.num_desc; i++) {
+		ASSERT(pread(fd, d, size, h.desc_offset + i * size) == (ssize_t)size);
+		if (strcmp(d + sizeof(struct kvm_stats_desc), name))
+			continue;
+		ASSERT(pread(fd, &value, 8, h.data_offset +
+			     ((struct kvm_stats_desc *)d)->offset) == 8);
+		break;
+	}
+	ASSERT(i < h.num_desc);
+	free(d);
+	close(fd);
+	return value;
+}
+
 uint64_t now_ns(void)
 {
 	struct timespec t;

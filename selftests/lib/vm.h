@@ -124,6 +124,8 @@ int vcpu_get_msr(struct vcpu *v, uint32_t msr, uint64_t *value);
 int vcpu_set_msr(struct vcpu *v, uint32_t msr, uint64_t value);
 int vm_irq(struct vm *vm, uint32_t gsi, uint32_t level);
 int vm_msi(struct vm *vm, uint64_t addr, uint32_t data);
+/* The figure @name of the VM or the vCPU whose fd this is. */
+uint64_t figure(int of, const char *name);
 void sleep_ms(unsigned int ms);
 uint64_t now_ns(void);
 

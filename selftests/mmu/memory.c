@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/umbra.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -495,6 +496,42 @@ TEST_EACH(page_sizes, "memory: 8 MiB, a page dropped and others kept: ", sizes, 
 	EXPECT_EQ(guest_sum(GPA, PAGES), 0);
 	guest_fill(GPA, 5, PAGES);
 	EXPECT_EQ(guest_sum(GPA, PAGES), sum_of(5, PAGES));
+}
+
+/*
+ * Something else in the host may take a page away meanwhile, and ask for a flush; 512 of
+ * them can't be meant.
+ */
+#define OTHER_FLUSHES	8
+
+TEST(flushes, "memory: 512 pages that come, are logged and go cost no flush each")
+{
+	enum { PAGES = 512 };
+	const uint32_t hardware = UMBRA_MMU_HARDWARE;
+	char *mem = map_aligned(PAGES * PAGE, 2 * MIB);
+	uint64_t bits[PAGES / 64], before;
+	struct kvm_dirty_log log = { .slot = SLOT, .dirty_bitmap = bits };
+	unsigned int i, seen = 0;
+
+	if (!on_umbra())
+		SKIP("not Umbra's device");
+	/* Without, or told not to have, transparent huge pages: small ones. */
+	madvise(mem, PAGES * PAGE, MADV_NOHUGEPAGE);
+	v = vm_long_mode(&vm, 0, servant);
+	if (ioctl(vm.fd, UMBRA_SET_MMU, &hardware))
+		SKIP("no nested paging here: a guest's own flushes count too");
+	ASSERT(!vm_slot(&vm, SLOT, KVM_MEM_LOG_DIRTY_PAGES, GPA, PAGES * PAGE, mem));
+	guest_write(GPA, 1);
+	before = figure(v->fd, "flushes");
+	guest_fill(GPA, 1, PAGES);
+	ASSERT(!ioctl(vm.fd, KVM_GET_DIRTY_LOG, &log));
+	for (i = 0; i < ARRAY_SIZE(bits); i++)
+		seen += __builtin_popcountll(bits[i]);
+	EXPECT_EQ(seen, PAGES);
+	guest_fill(GPA, 2, PAGES);
+	ASSERT(!madvise(mem, PAGES * PAGE, MADV_DONTNEED));
+	EXPECT_EQ(guest_sum(GPA, PAGES), 0);
+	EXPECT(figure(v->fd, "flushes") - before <= 2 + OTHER_FLUSHES);
 }
 
 TEST(slot_in_large_page, "memory: a slot that ends inside a large page ends there")

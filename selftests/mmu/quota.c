@@ -48,33 +48,6 @@ static const struct mode {
 	{ "eager", UMBRA_MMU_SHADOW_EAGER },
 };
 
-/* The VM's figure @name. */
-static uint64_t figure(const char *name)
-{
-	int fd = ioctl(vm.fd, KVM_GET_STATS_FD, 0UL);
-	struct kvm_stats_header h;
-	uint64_t value = 0;
-	size_t size;
-	char *d;
-	uint32_t i;
-
-	ASSERT(fd >= 0 && read(fd, &h, sizeof(h)) == sizeof(h));
-	size = sizeof(struct kvm_stats_desc) + h.name_size;
-	d = malloc(size);
-	for (i = 0; i < h.num_desc; i++) {
-		ASSERT(pread(fd, d, size, h.desc_offset + i * size) == (ssize_t)size);
-		if (strcmp(d + sizeof(struct kvm_stats_desc), name))
-			continue;
-		ASSERT(pread(fd, &value, 8, h.data_offset +
-			     ((struct kvm_stats_desc *)d)->offset) == 8);
-		break;
-	}
-	ASSERT(i < h.num_desc);
-	free(d);
-	close(fd);
-	return value;
-}
-
 static volatile uint64_t g_spaces;
 
 static volatile uint64_t *at(uint64_t addr)
@@ -125,9 +98,9 @@ TEST_EACH_SECONDS(spaces, "quota: 4,000 address spaces with the smallest quota, 
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
 	EXPECT_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), LEAST);
 	vcpu_run_to_sync(v, 1);
-	EXPECT(figure("mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
 	vcpu_run_to_sync(v, 2);
-	EXPECT(figure("mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
 }
 
 TEST_EACH(lowered, "quota: what is lowered frees tables at once, and the guest goes on, shadow-", modes,
@@ -137,9 +110,9 @@ TEST_EACH(lowered, "quota: what is lowered frees tables at once, and the guest g
 
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
 	vcpu_run_to_sync(v, 1);
-	EXPECT(figure("mmu_table_pages") > 400 * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") > 400 * TABLE);
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
-	EXPECT(figure("mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
 	vcpu_run_to_sync(v, 2);
 	vcpu_run_to_sync(v, 3);
 }
@@ -175,7 +148,7 @@ TEST_EACH(told, "quota: netlink tells that tables had to go, once a second at mo
 	vcpu_run_to_sync(v, 1);
 	vcpu_run_to_sync(v, 2);
 	seconds = (now_ns() - since) / 1000000000;
-	all = figure("mmu_recycled");
+	all = figure(vm.fd, "mmu_recycled");
 	vm_free(&vm);
 	do {
 		ASSERT(nl_next(&nl, &msg) == 1);
@@ -199,10 +172,10 @@ TEST_EACH(pressure, "quota: a host short of memory takes tables, and the guest g
 	v = start_spaces(mode->id, 400);
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
 	vcpu_run_to_sync(v, 1);
-	before = figure("mmu_table_pages");
+	before = figure(vm.fd, "mmu_table_pages");
 	/* All that the shrinkers give. */
 	ASSERT(write(fd, "2", 1) == 1);
-	EXPECT(figure("mmu_table_pages") < before / 2);
+	EXPECT(figure(vm.fd, "mmu_table_pages") < before / 2);
 	vcpu_run_to_sync(v, 2);
 	vcpu_run_to_sync(v, 3);
 }

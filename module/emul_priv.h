@@ -93,7 +93,7 @@ enum { K_NONE, K_GPR, K_MEM, K_IMM, K_SREG, K_CR, K_DR, K_XMM, K_MMX };
 #define F_SRC2(k)	((u64)(k) << 10)
 #define F_OP(d, s)	(F_DST(d) | F_SRC(s))
 #define F_VSIZE_SHIFT	15
-#define F_VSIZE(n)	((u64)(n) << F_VSIZE_SHIFT)	/* log2 of bytes: 1 to 4 */
+#define F_VSIZE(n)	((u64)(n) << F_VSIZE_SHIFT)	/* log2 of bytes: 2 to 4 */
 
 #define F_BYTE		(1ull << 20)	/* operand size is one byte */
 #define F_MODRM		(1ull << 21)
@@ -482,8 +482,7 @@ bool emul_condition(u64 rflags, unsigned int cc);
 	/* emul_sse.c */						\
 	X(vmov) X(vmov_low) X(vmov_high) X(vmov_hl) X(vdup_low)		\
 	X(vdup_even) X(vdup_odd) X(vmovddup) X(vzero) X(extrq)		\
-	X(insertq) X(maskmov) X(vmaskmov) X(vwiden) X(ldmxcsr)		\
-	X(stmxcsr)							\
+	X(insertq) X(maskmov) X(vmaskmov) X(ldmxcsr) X(stmxcsr)		\
 	/* emul_fpu.c */						\
 	X(fxsave) X(fxrstor) X(fldcw) X(fnstcw) X(fnstsw) X(fninit)	\
 	X(fnclex) X(fwait) X(emms)

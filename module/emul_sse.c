@@ -113,25 +113,6 @@ int emul_op_vdup_odd(struct umbra_emul *e)
 	return UMBRA_EMUL_OK;
 }
 
-/* PMOVSX and PMOVZX: as many elements as find room when they are wider, by the opcode's low bits. */
-int emul_op_vwiden(struct umbra_emul *e)
-{
-	static const u8 from[8] = { 1, 1, 1, 2, 2, 4 }, to[8] = { 2, 4, 8, 4, 8, 8 };
-	unsigned int kind = e->opcode & 7, n = (e->vexl ? 32 : 16) / to[kind], i;
-	bool sign = !(e->opcode & 0x10);
-
-	memset(e->dst.raw, 0, sizeof(e->dst.raw));
-	for (i = 0; i < n; i++) {
-		u64 val = 0;
-
-		memcpy(&val, e->src.raw + i * from[kind], from[kind]);
-		if (sign)
-			val = emul_sext(val, from[kind]);
-		memcpy(e->dst.raw + i * to[kind], &val, to[kind]);
-	}
-	return UMBRA_EMUL_OK;
-}
-
 /*
  * EXTRQ and INSERTQ of SSE4a: a field of a 64-bit number, its length in the low byte of @how (0
  * means 64), its place in the high one. What reaches beyond bit 63 is undefined.

@@ -379,16 +379,6 @@ const struct emul_opcode emul_opcodes_0f[256] = {
 static const struct emul_opcode movntdqa[4] = {
 	[1] = I(vmov, XREG_XRM(4) | F_MOV | F_ALIGN | F_MEMONLY | F_CPU(SSE41)),
 };
-/* PMOVSX and PMOVZX, by the bytes that they read. */
-static const struct emul_opcode widen2[4] = {
-	UNDEF(0), I(vwiden, XREG_XRM(1) | F_MOV | F_CPU(SSE41)), UNDEF(0), UNDEF(0),
-};
-static const struct emul_opcode widen4[4] = {
-	UNDEF(0), I(vwiden, XREG_XRM(2) | F_MOV | F_CPU(SSE41)), UNDEF(0), UNDEF(0),
-};
-static const struct emul_opcode widen8[4] = {
-	UNDEF(0), I(vwiden, XREG_XRM(3) | F_MOV | F_CPU(SSE41)), UNDEF(0), UNDEF(0),
-};
 static const struct emul_opcode invpcid_pfx[4] = {
 	[1] = I(invpcid, F_OP(O_REG, O_ADDR) | F_SELF | F_CPU(INVPCID)),
 };
@@ -419,13 +409,7 @@ static const struct emul_opcode movdiri[4] = {
 };
 
 const struct emul_opcode emul_opcodes_0f38[256] = {
-	[0x20] = T(MANDATORY, widen8, F_MODRM | VEC), [0x21] = T(MANDATORY, widen4, F_MODRM | VEC),
-	[0x22] = T(MANDATORY, widen2, F_MODRM | VEC), [0x23] = T(MANDATORY, widen8, F_MODRM | VEC),
-	[0x24] = T(MANDATORY, widen4, F_MODRM | VEC), [0x25] = T(MANDATORY, widen8, F_MODRM | VEC),
 	[0x2a] = T(MANDATORY, movntdqa, F_MODRM | VEC),
-	[0x30] = T(MANDATORY, widen8, F_MODRM | VEC), [0x31] = T(MANDATORY, widen4, F_MODRM | VEC),
-	[0x32] = T(MANDATORY, widen2, F_MODRM | VEC), [0x33] = T(MANDATORY, widen8, F_MODRM | VEC),
-	[0x34] = T(MANDATORY, widen4, F_MODRM | VEC), [0x35] = T(MANDATORY, widen8, F_MODRM | VEC),
 	/* INVEPT and INVVPID belong to VMX. */
 	[0x80] = UNDEF(F_MODRM), [0x81] = UNDEF(F_MODRM),
 	[0x82] = T(MANDATORY, invpcid_pfx, F_MODRM),

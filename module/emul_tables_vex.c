@@ -126,11 +126,6 @@ const struct emul_opcode emul_vex_0f[256] = {
 static const struct emul_opcode vntdqa[4] = {
 	UNDEF(0), I(vmov, LOAD | F_ALIGN | F_MEMONLY | F_L_AVX2), UNDEF(0), UNDEF(0),
 };
-/* As behind 0F 38 without VEX; what VEX.L doubles is AVX2's. */
-#define WIDEN(n)	(XREG_XRM(n) | F_VECL | F_MOV | F_L_AVX2)
-static const struct emul_opcode vwiden2[4] = { UNDEF(0), I(vwiden, WIDEN(1)), UNDEF(0), UNDEF(0) };
-static const struct emul_opcode vwiden4[4] = { UNDEF(0), I(vwiden, WIDEN(2)), UNDEF(0), UNDEF(0) };
-static const struct emul_opcode vwiden8[4] = { UNDEF(0), I(vwiden, WIDEN(3)), UNDEF(0), UNDEF(0) };
 /* Elements whose bit in the register of VEX.vvvv is set. */
 #define MASKED_LOAD	(F_OP(O_XREG, O_ADDR) | F_VSIZE(4) | F_VECL | F_VVVV | F_SELF)
 #define MASKED_STORE	(F_OP(O_ADDR, O_XREG) | F_VSIZE(4) | F_VECL | F_VVVV | F_SELF)
@@ -170,15 +165,9 @@ static const struct emul_opcode vex38_f7[4] = {
 };
 
 const struct emul_opcode emul_vex_0f38[256] = {
-	[0x20] = T(MANDATORY, vwiden8, VEX_AVX), [0x21] = T(MANDATORY, vwiden4, VEX_AVX),
-	[0x22] = T(MANDATORY, vwiden2, VEX_AVX), [0x23] = T(MANDATORY, vwiden8, VEX_AVX),
-	[0x24] = T(MANDATORY, vwiden4, VEX_AVX), [0x25] = T(MANDATORY, vwiden8, VEX_AVX),
 	[0x2a] = T(MANDATORY, vntdqa, VEX_AVX),
 	[0x2c] = T(MANDATORY, vmaskmovp_load, VEX_AVX), [0x2d] = T(MANDATORY, vmaskmovp_load, VEX_AVX),
 	[0x2e] = T(MANDATORY, vmaskmovp_store, VEX_AVX), [0x2f] = T(MANDATORY, vmaskmovp_store, VEX_AVX),
-	[0x30] = T(MANDATORY, vwiden8, VEX_AVX), [0x31] = T(MANDATORY, vwiden4, VEX_AVX),
-	[0x32] = T(MANDATORY, vwiden2, VEX_AVX), [0x33] = T(MANDATORY, vwiden8, VEX_AVX),
-	[0x34] = T(MANDATORY, vwiden4, VEX_AVX), [0x35] = T(MANDATORY, vwiden8, VEX_AVX),
 	[0x8c] = T(MANDATORY, vpmaskmov_load, VEX_AVX2), [0x8e] = T(MANDATORY, vpmaskmov_store, VEX_AVX2),
 	[0xf2] = T(MANDATORY, vex38_f2, F_MODRM), [0xf3] = T(MANDATORY, vex38_f3, F_MODRM),
 	[0xf5] = T(MANDATORY, vex38_f5, F_MODRM), [0xf6] = T(MANDATORY, vex38_f6, F_MODRM),

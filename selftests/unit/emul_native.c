@@ -47,7 +47,7 @@ static u64 seed;
 /* What the high bits of a class ask of the CPU, from bit 8 on, as in insns.S. */
 static bool cpu_has(u32 class)
 {
-	static bool have[11];
+	static bool have[10];
 	unsigned int i;
 
 	__builtin_cpu_init();
@@ -61,7 +61,6 @@ static bool cpu_has(u32 class)
 	have[7] = __builtin_cpu_supports("avx");
 	have[8] = __builtin_cpu_supports("sse3");
 	have[9] = __builtin_cpu_supports("sse4.1");
-	have[10] = __builtin_cpu_supports("avx2");
 	for (i = 0; i < sizeof(have); i++)
 		if (((class >> (8 + i)) & 1) && !have[i])
 			return false;

@@ -38,7 +38,6 @@
 #define C_AVX		0x8000
 #define C_SSE3		0x10000
 #define C_SSE41		0x20000
-#define C_AVX2		0x40000
 
 	.macro	alu op, undef
 	.irp	r, "%cl, %al", "%ch, %dh", "%cx, %ax", "%ecx, %eax", "%rcx, %r9", "%sil, %r10b"
@@ -307,18 +306,6 @@ insns:
 	insn	0, C_SSE3, movsldup (%rsi), %xmm1
 	insn	0, C_SSE3, movshdup %xmm2, %xmm1
 	insn	0, C_SSE41, movntdqa (%rsi), %xmm1
-	.irp	op, bw, bd, bq, wd, wq, dq
-	.irp	r, "(%rdi), %xmm1", "%xmm1, %xmm2", "%xmm9, %xmm9"
-	insn	0, C_SSE41, pmovsx\op \r
-	insn	0, C_SSE41, pmovzx\op \r
-	insn	0, C_AVX, vpmovsx\op \r
-	insn	0, C_AVX, vpmovzx\op \r
-	.endr
-	.irp	r, "(%rdi), %ymm1", "%xmm1, %ymm15"
-	insn	0, C_AVX2, vpmovsx\op \r
-	insn	0, C_AVX2, vpmovzx\op \r
-	.endr
-	.endr
 
 	insn	0, C_POPCNT, popcnt %cx, %ax
 	insn	0, C_POPCNT, popcnt %ecx, %eax

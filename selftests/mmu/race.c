@@ -85,17 +85,6 @@ static void *run_watcher(void *arg)
 	return NULL;
 }
 
-/*
- * Where QEMU has a thread for each CPU, one of three vCPUs that move between two has had
- * the host's state in its VMCB, in two of eight boots. Why is not known: see
- * Documentation/errata.rst.
- */
-#define SKIP_ON_TWO_OF_QEMU()						\
-	do {								\
-		if (on_tcg() && sysconf(_SC_NPROCESSORS_ONLN) > 1)	\
-			SKIP("three vCPUs on two of QEMU's CPUs (errata)"); \
-	} while (0)
-
 static pthread_t thread[MAX_VCPUS];
 static int nr_threads;
 
@@ -252,7 +241,6 @@ TEST_EACH(race1, "race: one vCPU never sees old memory: ", changes, c)
 
 TEST_EACH(race3, "race: three vCPUs never see old memory: ", changes, c)
 {
-	SKIP_ON_TWO_OF_QEMU();
 	race(c, 3);
 }
 
@@ -441,7 +429,6 @@ TEST_EACH(kept_writes, "race: no write of three vCPUs is lost while their slot i
 	uint64_t end = now_ns() + SECONDS * 1000000000ULL, writes = 0;
 	unsigned int i;
 
-	SKIP_ON_TWO_OF_QEMU();
 	kept = map_pages(PAGES * PAGE);
 	start(3, (void (*)(void))keeper);
 	for (i = 0; i < 3; i++) {
@@ -501,7 +488,6 @@ TEST_SECONDS(storm, "race: slots, drops and the log against three vCPUs", 60)
 	pthread_t dropper[2];
 	unsigned int i = 0;
 
-	SKIP_ON_TWO_OF_QEMU();
 	storm_mem = map_pages(PAGES * PAGE);
 	start(3, scribbler);
 	ASSERT(!vm_slot(&vm, SLOT, 0, GPA, PAGES * PAGE, (void *)storm_mem));

@@ -26,10 +26,16 @@ static void take_spares(struct umbra_vm *vm, struct umbra_spares *s, struct shad
 	write_unlock(&vm->mmu_lock);
 }
 
+/* What a failure left short stays so although the spares had all tables: look at each. */
+static bool is_full(const struct shadow_pool *pool)
+{
+	return pool->tables == ARRAY_SIZE(pool->table) && pool->spts == ARRAY_SIZE(pool->spt) &&
+	       pool->pages == ARRAY_SIZE(pool->page);
+}
+
 int umbra_pool_fill(struct umbra_vm *vm, struct umbra_spares *spares, struct shadow_pool *pool)
 {
-	/* They come last: where all of them are, all else is. */
-	if (pool->tables == ARRAY_SIZE(pool->table))
+	if (is_full(pool))
 		return 0;
 	if (READ_ONCE(spares->tables))
 		take_spares(vm, spares, pool);

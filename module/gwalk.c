@@ -176,14 +176,11 @@ static u64 leaf_gpa64(u64 gpte, unsigned int level)
 #define GPTE_BITS 64
 #include "gwalk_tmpl.h"
 
-static int walk_once(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
-		     struct umbra_gwalk *out)
+static unsigned int root_level(const struct umbra_gwalk_ctx *ctx)
 {
 	if (ctx->efer & EFER_LMA)
-		return walk64(ctx, gva, access, (ctx->cr4 & CR4_LA57) ? 5 : 4, out);
-	if (ctx->cr4 & CR4_PAE)
-		return walk64(ctx, gva, access, 3, out);
-	return walk32(ctx, gva, access, 2, out);
+		return (ctx->cr4 & CR4_LA57) ? 5 : 4;
+	return (ctx->cr4 & CR4_PAE) ? 3 : 2;
 }
 
 static int no_paging(u64 gva, struct umbra_gwalk *out)
@@ -201,14 +198,12 @@ static int no_paging(u64 gva, struct umbra_gwalk *out)
 	return UMBRA_GWALK_OK;
 }
 
-int umbra_gwalk(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
-		struct umbra_gwalk *out)
+int umbra_gwalk_from(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
+		     const struct umbra_gwalk_start *start, struct umbra_gwalk *out)
 {
 	unsigned int tries, shift;
 	int r;
 
-	if (!(ctx->cr0 & CR0_PG))
-		return no_paging(gva, out);
 	if (ctx->efer & EFER_LMA) {
 		shift = (ctx->cr4 & CR4_LA57) ? 7 : 16;
 		if ((u64)((s64)(gva << shift) >> shift) != gva)
@@ -218,9 +213,25 @@ int umbra_gwalk(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
 	}
 	for (tries = 0; tries < WALK_TRIES; tries++) {
 		out->error_code = 0;
-		r = walk_once(ctx, gva, access, out);
+		if (ctx->cr4 & CR4_PAE)
+			r = walk64(ctx, gva, access, start, out);
+		else
+			r = walk32(ctx, gva, access, start, out);
 		if (r != UMBRA_GWALK_RACE)
 			return r;
 	}
 	return UMBRA_GWALK_RACE;
+}
+
+int umbra_gwalk(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
+		struct umbra_gwalk *out)
+{
+	struct umbra_gwalk_start start;
+
+	if (!(ctx->cr0 & CR0_PG))
+		return no_paging(gva, out);
+	start.table = root_gpa(ctx);
+	start.way = ~GPTE_NX;
+	start.level = root_level(ctx);
+	return umbra_gwalk_from(ctx, gva, access, &start, out);
 }

@@ -131,4 +131,29 @@ struct umbra_gwalk {
 int umbra_gwalk(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
 		struct umbra_gwalk *out);
 
+/**
+ * struct umbra_gwalk_start - a table on the way, where what leads there is known
+ * @table: its guest-physical address
+ * @way: W and U as all entries above it have them, NX if any has it
+ * @level: its level
+ */
+struct umbra_gwalk_start {
+	u64 table;
+	u64 way;
+	unsigned int level;
+};
+
+/**
+ * umbra_gwalk_from - the rest of a walk
+ * @ctx: paging state, with paging on; its root is not looked at
+ * @gva: as for umbra_gwalk()
+ * @access: likewise
+ * @start: where to begin; the accessed bits above are set already
+ * @out: result, as if the root were there
+ *
+ * Return: enum umbra_gwalk_result.
+ */
+int umbra_gwalk_from(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
+		     const struct umbra_gwalk_start *start, struct umbra_gwalk *out);
+
 #endif /* UMBRA_GWALK_H */

@@ -77,14 +77,14 @@ static int GW(read_entry)(const struct umbra_gwalk_ctx *ctx, u64 gva, u64 table,
 
 /* One attempt: down the tables, then rights, then accessed and dirty bits. */
 static int GW(walk)(const struct umbra_gwalk_ctx *ctx, u64 gva, unsigned int access,
-		    unsigned int top, struct umbra_gwalk *out)
+		    const struct umbra_gwalk_start *start, struct umbra_gwalk *out)
 {
-	u64 table = root_gpa(ctx), gpte, all = ~0ull, any = 0, rsvd = GW(always_reserved)(ctx);
-	unsigned int level = top;
+	u64 table = start->table, gpte, all = start->way, any = all, rsvd = GW(always_reserved)(ctx);
+	unsigned int level = start->level;
 	bool pae = is_pae(ctx), leaf;
 	int r;
 
-	out->top_level = top;
+	out->top_level = level;
 	for (;; level--) {
 		out->level = level;
 		if (GW(read_entry)(ctx, gva, table, level, out) < 0)

@@ -129,7 +129,8 @@ void umbra_memo_learn(struct umbra_vcpu *vcpu, const u8 *bytes, unsigned int len
 		return;
 	m->code = (const u64 __user *)(hva + offset_in_page(walk.gpa));
 	m->gfn = gpa_to_gfn(walk.gpa);
-	m->cr3 = umbra_cr3(vcpu);
+	/* A shadow's walk need not tell of all levels: no way for the hardware's mode to agree on. */
+	m->cr3 = vcpu->mmu.shadow ? ~0ULL : umbra_cr3(vcpu);
 	m->cr4 = umbra_cr4(vcpu);
 	m->efer = vcpu->regs.efer;
 	m->cpl = umbra_hot(get_cpl)(vcpu);

@@ -398,6 +398,14 @@ static int read_gpte(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *val, unsig
 	return umbra_guest_read_entry(vm_of_walk(ctx), gpa, val, size);
 }
 
+/* With a lock held: what is not there now the walk at length brings. */
+static int peek_gpte(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *val, unsigned int size)
+{
+	return umbra_guest_peek_entries(vm_of_walk(ctx), gpa, val, 1, size) < 0 ? -EFAULT : 0;
+}
+
+static const struct umbra_gwalk_ops peek_ops = { .read_gpte = peek_gpte };
+
 static int cmpxchg_gpte(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 old, u64 new,
 			unsigned int size)
 {
@@ -451,9 +459,11 @@ int umbra_walk_gva(struct umbra_vcpu *vcpu, gva_t gva, u32 access, struct umbra_
 		memcpy(w.ctx.pdpte, vcpu->regs.pdptr, sizeof(w.ctx.pdpte));
 	}
 	if (vcpu->mmu.shadow) {
+		w.ctx.ops = &peek_ops;
 		r = vcpu->mmu.ops->short_walk(vcpu, &w.ctx, gva, access, walk);
 		if (r != UMBRA_GWALK_RACE)
 			return r;
+		w.ctx.ops = &walk_ops;
 	}
 	return umbra_gwalk(&w.ctx, gva, access, walk);
 }

@@ -145,7 +145,8 @@ struct umbra_vm_mmu {
  * @let_write: shadow modes: the faulting write can't be emulated: let the CPU do it,
  *	true, if that can be
  * @short_walk: shadow modes: umbra_walk_gva() where nothing sleeps and no bit has to be
- *	set; UMBRA_GWALK_RACE: it must be done at length
+ *	set, which begins as low as our tables allow; UMBRA_GWALK_RACE: it must be done at
+ *	length
  * @frame_of: shadow modes: the gfn that the CPU finds at @gva, where none is mapped one that
  *	no slot has
  * @written: shadow modes: [@gpa, @gpa + @len), in one page, was written; in srcu

@@ -335,29 +335,6 @@ u64 umbra_mmu_efer(struct umbra_vcpu *vcpu, u64 efer)
 
 /* ------------------------------ the guest's walk ------------------------------ */
 
-/*
- * What leads to a table of ours says what the guest's entry says: down to the tables of
- * the last level the walk need not look at the guest's.
- */
-struct short_walk {
-	struct umbra_gwalk_ctx ctx;
-	struct umbra_vm *vm;
-	const struct shadow_page *next;
-	gva_t gva;
-};
-
-static int short_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, unsigned int size)
-{
-	struct short_walk *w = container_of(ctx, struct short_walk, ctx);
-
-	if (w->next && shadow_leads_on(core_of(w->vm), &w->next, w->gva, gpa, value))
-		return 0;
-	w->next = NULL;
-	return umbra_guest_peek_entries(w->vm, gpa, value, 1, size) < 0 ? -EFAULT : 0;
-}
-
-static const struct umbra_gwalk_ops short_ops = { .read_gpte = short_read };
-
 static gfn_t shadow_frame_of(struct umbra_vcpu *vcpu, gva_t gva)
 {
 	struct umbra_vm *vm = vcpu->vm;
@@ -374,15 +351,14 @@ static gfn_t shadow_frame_of(struct umbra_vcpu *vcpu, gva_t gva)
 	return gfn;
 }
 
-/* Has the walk found the bits that the access would set? */
-static bool has_bits(const struct umbra_gwalk *walk, u32 access, bool pae)
+/* Has the walk found the bits that the access would set? What leads to where it began has them. */
+static bool has_bits(const struct umbra_gwalk *walk, u32 access)
 {
-	unsigned int level;
 	u64 needed = access & UMBRA_GWALK_WRITE ? PT_ACCESSED | PT_DIRTY : PT_ACCESSED;
+	unsigned int level;
 
-	for (level = walk->level; level && level <= walk->top_level; level++) {
-		/* PDPTEs have none. */
-		if (needed & ~walk->gpte[level - 1] && !(level == 3 && pae))
+	for (level = walk->level; level <= walk->top_level; level++) {
+		if (needed & ~walk->gpte[level - 1])
 			return false;
 		needed = PT_ACCESSED;
 	}
@@ -392,19 +368,19 @@ static bool has_bits(const struct umbra_gwalk *walk, u32 access, bool pae)
 static int shadow_short_walk(struct umbra_vcpu *vcpu, const struct umbra_gwalk_ctx *ctx, gva_t gva,
 			     u32 access, struct umbra_gwalk *walk)
 {
-	struct short_walk w = { .ctx = *ctx, .vm = vcpu->vm, .gva = gva };
-	int r;
+	struct umbra_vm *vm = vcpu->vm;
+	struct umbra_gwalk_start start;
+	int r = UMBRA_GWALK_RACE;
 
 	/* There is no root yet for what the registers say now. */
 	if (vcpu->mmu.root == INVALID_PAGE)
-		return UMBRA_GWALK_RACE;
-	w.ctx.ops = &short_ops;
-	read_lock(&w.vm->mmu_lock);
-	w.next = root_of(vcpu, gva);
-	r = umbra_gwalk(&w.ctx, gva, access | UMBRA_GWALK_NO_AD, walk);
-	read_unlock(&w.vm->mmu_lock);
+		return r;
+	read_lock(&vm->mmu_lock);
+	if (shadow_walk_start(core_of(vm), root_of(vcpu, gva), gva, &start))
+		r = umbra_gwalk_from(ctx, gva, access | UMBRA_GWALK_NO_AD, &start, walk);
+	read_unlock(&vm->mmu_lock);
 	if (r == UMBRA_GWALK_NO_TABLE || (r == UMBRA_GWALK_OK && !(access & UMBRA_GWALK_NO_AD) &&
-					  !has_bits(walk, access, !umbra_is_long(vcpu))))
+					  !has_bits(walk, access)))
 		return UMBRA_GWALK_RACE;
 	return r;
 }

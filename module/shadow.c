@@ -583,15 +583,35 @@ static struct shadow_page *next_table(struct shadow *m, struct shadow_pool *pool
 	return child;
 }
 
-/* Find or make all tables of the way; false: the pool is empty. */
+/* Our table of that where the walk began, which need not be the root; NULL: it is not there any more. */
+static struct shadow_page *walked_from(struct shadow_page *root, const struct shadow_map *map)
+{
+	struct shadow_page *sp = root;
+	unsigned int top = map->walk->top_level, i;
+
+	if (sp->role.direct || sp->role.level <= top)
+		return sp;
+	while (sp->role.level > top) {
+		i = index_of(map->gva, sp->role.level);
+		if (!has_mark(sp->present, i))
+			return NULL;
+		sp->writes = 0;
+		sp = child_of(sp->spt[i]);
+	}
+	return !sp->role.direct && sp->gfn == map->walk->table_gpa[top - 1] >> 12 ? sp : NULL;
+}
+
+/* Find or make all tables of the way; false: the pool is empty, or the way has changed. */
 static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
 		     const struct shadow_map *map, struct way *way)
 {
-	struct shadow_page *sp = root;
+	struct shadow_page *sp = walked_from(root, map);
 	int level;
 
-	way->top = root->role.level;
-	way->access = root->role.access;
+	if (!sp)
+		return false;
+	way->top = sp->role.level;
+	way->access = sp->role.access;
 	for (level = way->top;; level--) {
 		way->sp[level] = sp;
 		if (!sp->role.direct)

@@ -226,11 +226,11 @@ bool shadow_tracks(const struct shadow *m, u64 gfn);
 /* And one whose writes must be told? */
 bool shadow_sees_writes(const struct shadow *m, u64 gfn);
 /*
- * A walk of the guest's tables, at @gpa for @gva, where *@next is our table of that frame:
- * *@value is the entry if it leads to another table of ours, which *@next then is.
+ * Where a walk of the guest's tables for @gva may begin: what leads to another table of ours
+ * says what the guest's entry says. False: at the guest's root.
  */
-bool shadow_leads_on(const struct shadow *m, const struct shadow_page **next, u64 gva, u64 gpa,
-		     u64 *value);
+bool shadow_walk_start(const struct shadow *m, const struct shadow_page *root, u64 gva,
+		       struct umbra_gwalk_start *start);
 /*
  * [offset, offset + len) of frame @gfn was written. After too many writes without a use
  * it is taken for a table no more.

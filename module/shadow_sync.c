@@ -84,18 +84,27 @@ void shadow_check_entry(struct shadow *m, struct shadow_page *sp, unsigned int i
 		update_entry(m, sp, i, now);
 }
 
-bool shadow_leads_on(const struct shadow *m, const struct shadow_page **next, u64 gva, u64 gpa,
-		     u64 *value)
+bool shadow_walk_start(const struct shadow *m, const struct shadow_page *root, u64 gva,
+		       struct umbra_gwalk_start *start)
 {
-	const struct shadow_page *sp = *next;
-	unsigned int i = index_of(gva, sp->role.level);
+	const struct shadow_page *sp = root, *next;
+	u64 spte;
 
-	if (sp->role.level == 1 || sp->role.direct || sp->epoch != m->epoch ||
-	    !has_mark(sp->present, i) ||
-	    gpa != (sp->gfn << 12) + gpte_index(sp, i) * gpte_size(sp))
+	if (!sp || sp->role.direct || sp->epoch != m->epoch)
 		return false;
-	*value = sp->gpte[i];
-	*next = child_of(sp->spt[i]);
+	for (; sp->role.level > 1; sp = next) {
+		spte = sp->spt[index_of(gva, sp->role.level)];
+		if (!(spte & SHADOW_P))
+			break;
+		next = child_of(spte);
+		if (next->role.direct || next->epoch != m->epoch)
+			break;
+	}
+	start->table = sp->gfn << 12;
+	start->way = (sp->role.access & SHADOW_MAY_WRITE ? GPTE_W : 0) |
+		     (sp->role.access & SHADOW_MAY_USER ? GPTE_U : 0) |
+		     (sp->role.access & SHADOW_MAY_EXEC ? 0 : GPTE_NX);
+	start->level = sp->role.level;
 	return true;
 }
 

@@ -584,6 +584,31 @@ static void random_tables(enum mode mode)
 	ctx.gbpages = chance(2);
 }
 
+/* A walk that begins at any table of the way of the one before, which came to @got, comes to the same. */
+static bool comes_from(enum mode mode, unsigned int access, int got)
+{
+	unsigned int level = out.level + random64() % (out.top_level - out.level + 1), above;
+	struct umbra_gwalk_start start = { .way = ~NX, .level = level };
+	struct umbra_gwalk whole = out;
+	int again;
+
+	start.table = out.table_gpa[level - 1] & (mode == MPAE && level == 3 ? ~31ull : ~4095ull);
+	for (above = level + 1; above <= out.top_level; above++) {
+		if (mode == MPAE && above == 3)
+			continue;
+		start.way = (start.way & ~(W | U)) | (start.way & out.gpte[above - 1] & (W | U));
+		start.way |= out.gpte[above - 1] & NX;
+	}
+	again = umbra_gwalk_from(&ctx, mode_gva[mode], access, &start, &out);
+	if (!note("result from below", again, got) || !note("its top", out.top_level, level))
+		return false;
+	if (got == FAULT)
+		return note("error code from below", out.error_code, whole.error_code);
+	return note("gpa from below", out.gpa, whole.gpa) &&
+	       note("rights from below", out.writable | out.user << 1 | out.executable << 2 | out.dirty << 3,
+		    whole.writable | whole.user << 1 | whole.executable << 2 | whole.dirty << 3);
+}
+
 static bool agree(enum mode mode, unsigned int rounds)
 {
 	static const u8 kinds[] = { 0, WR, EX, US, US | WR, US | EX };
@@ -602,7 +627,7 @@ static bool agree(enum mode mode, unsigned int rounds)
 			continue;
 		if (!note("result", got, want) ||
 		    (got == FAULT && !note("error code", out.error_code, code)) ||
-		    (got == OK && !note("gpa", out.gpa, gpa))) {
+		    (got == OK && !note("gpa", out.gpa, gpa)) || !comes_from(mode, access, got)) {
 			tap_note("round %u, access %#x", i, access);
 			return false;
 		}
@@ -625,6 +650,6 @@ int main(int argc, char **argv)
 	test_canonical();
 	test_races();
 	for (mode = M32; mode < NR_MODES; mode++)
-		tap_ok(agree(mode, 50000), "%s: 50000 random walks as judged", mode_name[mode]);
+		tap_ok(agree(mode, 50000), "%s: 50000 random walks as judged, and the same from below", mode_name[mode]);
 	return tap_end();
 }

@@ -321,16 +321,9 @@ static void guest_wrote(u64 gpa, unsigned int len)
 	}
 }
 
-/* Where a walk goes by the shadow, as long as it can. */
-static const struct shadow_page *walk_next;
-static u64 walk_gva;
-
 static int walk_read(const struct umbra_gwalk_ctx *ctx, u64 gpa, u64 *value, unsigned int size)
 {
 	(void)ctx;
-	if (walk_next && shadow_leads_on(&m, &walk_next, walk_gva, gpa, value))
-		return 0;
-	walk_next = NULL;
 	return read_entry(gpa, value, size);
 }
 
@@ -495,16 +488,17 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 		bool interfered;
 		u64 known;
 		struct shadow_map map = { .gva = gva, .walk = &walk, .mode = c->mode };
+		struct umbra_gwalk_start start;
 		u64 gfn;
 
 		if (entry_allows(c, spte, access)) {
 			*entry = spte & (ADDR | KEY);
 			return 0;
 		}
-		walk_next = root_of(c, gva);
-		walk_gva = gva;
-		r = umbra_gwalk(&c->ctx, gva, access, &walk);
-		walk_next = NULL;
+		if (shadow_walk_start(&m, root_of(c, gva), gva, &start))
+			r = umbra_gwalk_from(&c->ctx, gva, access, &start, &walk);
+		else
+			r = umbra_gwalk(&c->ctx, gva, access, &walk);
 		if (r == UMBRA_GWALK_FAULT) {
 			/* Which flushes the address. */
 			if (root_of(c, gva))

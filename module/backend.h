@@ -26,7 +26,7 @@ struct umbra_backend_caps {
 	u8 paging_levels;	/* levels of a hardware root: 4 or 5 */
 	bool gbpages;		/* 1G leaves in hardware tables */
 	bool next_rip;		/* exits tell where the instruction ends */
-	bool tsc_scaling;
+	bool tsc_scaling;	/* set_tsc_multiplier() is there */
 	bool exit_timer;	/* set_timer() is there, and used */
 	bool write_log;		/* a guest's first writes through hardware tables are told: umbra_log_writes() */
 	bool apicv;		/* set_apic_virt() is there, and used */
@@ -79,7 +79,8 @@ struct umbra_backend_caps {
  * load_root		owner				hpa of the root, its levels
  * flush_all		owner, irqs off or preempt off	all translations of this guest, at the next entry
  * flush_gva		owner				one gva of this guest, at the next entry
- * set_tsc_offset	owner				guest TSC = host TSC (scaled) + offset
+ * set_tsc_offset	owner				guest TSC = host TSC, scaled, + offset
+ * set_tsc_multiplier	owner, with tsc_scaling		what scales it, of 2^48
  * filter_msrs		owner				of the MSRs that pass, let those exit that umbra_msr_allowed() says
  * cpuid_changed	owner				intercepts that hang on CPUID
  * dump			owner				hardware words for FAIL_ENTRY; returns the reason
@@ -141,6 +142,7 @@ struct umbra_backend_caps {
 	R(void, flush_all, struct umbra_vcpu *vcpu)				\
 	O(void, flush_gva, struct umbra_vcpu *vcpu, gva_t gva)			\
 	R(void, set_tsc_offset, struct umbra_vcpu *vcpu, u64 offset)		\
+	O(void, set_tsc_multiplier, struct umbra_vcpu *vcpu, u64 multiplier)	\
 	R(void, filter_msrs, struct umbra_vcpu *vcpu)				\
 	R(void, cpuid_changed, struct umbra_vcpu *vcpu)				\
 	O(void, set_timer, struct umbra_vcpu *vcpu, u64 deadline)		\

@@ -8,6 +8,51 @@
 
 #include "emul_types.h"
 
+/* A TSC multiplier is a fraction of 2^48, as VMX has it: this one is 1. */
+#define UMBRA_TSC_MULTIPLIER_BITS	48
+#define UMBRA_TSC_MULTIPLIER_ONE	(1ULL << UMBRA_TSC_MULTIPLIER_BITS)
+
+/* As the CPU does it: the product has 128 bits, and what is beyond 64 after the shift is lost. */
+static inline u64 umbra_scale_tsc(u64 tsc, u64 multiplier)
+{
+	return (unsigned __int128)tsc * multiplier >> UMBRA_TSC_MULTIPLIER_BITS;
+}
+
+/* (@n << 48) / @d, and whether something is left; false: more than 64 bits, or @d is 0. */
+static inline bool umbra_shift48_div(u64 n, u64 d, u64 *quotient, bool *rest)
+{
+	u64 high = n >> (64 - UMBRA_TSC_MULTIPLIER_BITS), low = n << UMBRA_TSC_MULTIPLIER_BITS;
+
+	/* The kernel has no 128-bit division; the CPU has, of what fits. */
+	if (high >= d)
+		return false;
+	asm("divq %2" : "+a" (low), "+d" (high) : "rm" (d) : "cc");
+	*quotient = low;
+	*rest = high;
+	return true;
+}
+
+/* What makes a TSC of @khz of one of @host_khz, rounded down; 0: there is none. */
+static inline u64 umbra_tsc_multiplier(u32 khz, u32 host_khz)
+{
+	u64 multiplier;
+	bool rest;
+
+	return umbra_shift48_div(khz, host_khz, &multiplier, &rest) ? multiplier : 0;
+}
+
+/* How far a TSC goes while what @multiplier makes of it goes @ticks: at least; 2^64 - 1 at most. */
+static inline u64 umbra_unscale_tsc(u64 ticks, u64 multiplier)
+{
+	u64 quotient;
+	bool rest;
+
+	if (!umbra_shift48_div(ticks, multiplier, &quotient, &rest))
+		return ~0ULL;
+	/* Does not wrap: of 2^64 - 1 there is a rest for no divisor. */
+	return quotient + rest;
+}
+
 /**
  * struct umbra_tsc_scale - cycles to ns: ((cycles << shift) * mul) >> 32
  * @mul: from 2^31 to 2^32 - 1, so that no precision is lost

@@ -129,9 +129,11 @@ static const struct {
 	{ KVM_CAP_SET_TSS_ADDR, 1 },
 	{ KVM_CAP_EXT_CPUID, 1 },
 	{ KVM_CAP_CLOCKSOURCE, 1 },
-	{ KVM_CAP_NR_VCPUS, 0 },	/* these three below: as this machine has it */
+	{ KVM_CAP_NR_VCPUS, 0 },	/* these five below: as this machine has it */
 	{ KVM_CAP_XSAVE2, 0 },
 	{ KVM_CAP_X86_DISABLE_EXITS, 0 },
+	{ KVM_CAP_TSC_CONTROL, 0 },
+	{ KVM_CAP_VM_TSC_CONTROL, 0 },
 	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1 },
 	{ KVM_CAP_NR_MEMSLOTS, UMBRA_MAX_SLOTS },
 	{ KVM_CAP_VAPIC, 1 },
@@ -206,6 +208,8 @@ long umbra_ioctl_check_extension(struct ioctl_call *c, void *data)
 		return umbra_fpu_uabi_size();
 	if (c->value == KVM_CAP_X86_DISABLE_EXITS)
 		return umbra_exits_to_disable();
+	if (c->value == KVM_CAP_TSC_CONTROL || c->value == KVM_CAP_VM_TSC_CONTROL)
+		return umbra_caps.tsc_scaling;
 	if (c->value == KVM_CAP_NR_VCPUS)
 		return min_t(unsigned int, num_online_cpus(), UMBRA_MAX_VCPUS);
 	for (i = 0; i < ARRAY_SIZE(capabilities); i++) {

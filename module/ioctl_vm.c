@@ -247,6 +247,16 @@ static long set_gsi_routing(struct ioctl_call *c, void *data)
 	return r;
 }
 
+static long set_tsc_khz(struct ioctl_call *c, void *data)
+{
+	return umbra_set_vm_tsc_khz(c->vm, c->value);
+}
+
+static long get_tsc_khz(struct ioctl_call *c, void *data)
+{
+	return READ_ONCE(c->vm->time.tsc_khz);
+}
+
 static long get_clock(struct ioctl_call *c, void *data)
 {
 	umbra_get_clock(c->vm, data);
@@ -345,6 +355,8 @@ static const struct ioctl_row vm_rows[] = {
 	{ KVM_UNREGISTER_COALESCED_MMIO, F_IN,			unregister_coalesced },
 	{ KVM_X86_SET_MSR_FILTER,	F_IN | F_VM_LOCK,	set_msr_filter },
 	{ KVM_GET_STATS_FD,		F_NONE,			umbra_ioctl_stats_fd },
+	{ KVM_SET_TSC_KHZ,		F_VALUE,		set_tsc_khz },
+	{ KVM_GET_TSC_KHZ,		F_NONE,			get_tsc_khz },
 	{ KVM_GET_CLOCK,		F_OUT,			get_clock },
 	{ KVM_SET_CLOCK,		F_IN,			set_clock },
 	{ UMBRA_GET_MMU,		F_OUT | F_VM_LOCK,	get_mmu },

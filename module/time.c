@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Guest time: TSC offsets, and the clock pages of KVM's paravirtual clock.
+ * Guest time: TSC offsets and rates, and the clock pages of KVM's paravirtual clock.
  *
  * The clock behind the pages is the host's raw monotonic clock plus the time it
  * spent suspended, so that no NTP correction on the host bends a guest's rate.
@@ -45,20 +45,27 @@ static void host_time(struct host_time *t)
 
 static u64 clock_of(struct umbra_vm_time *time, const struct host_time *now)
 {
+	const struct umbra_tsc_rate *rate = &time->stable_rate;
+	u64 ticks;
+
 	/* By the formula that the guest applies, so that both agree to the ns. */
-	if (time->stable)
+	if (time->stable) {
+		ticks = umbra_scale_tsc(now->tsc, rate->multiplier) -
+			umbra_scale_tsc(time->stable_tsc, rate->multiplier);
 		return time->stable_ns + time->kvmclock_offset +
-		       umbra_tsc_to_ns(now->tsc - time->stable_tsc, umbra_tsc_scale(tsc_khz));
+		       umbra_tsc_to_ns(ticks, umbra_tsc_scale(rate->khz));
+	}
 	return now->ns + time->kvmclock_offset;
 }
 
-static bool tsc_offsets_equal(struct umbra_vm *vm)
+static bool tscs_equal(struct umbra_vm *vm)
 {
 	struct umbra_vcpu *vcpu;
 	int i;
 
 	umbra_for_each_vcpu(vm, i, vcpu) {
-		if (vcpu->time.tsc_offset != vm->time.last_tsc_offset)
+		if (vcpu->time.tsc_offset != vm->time.last_tsc_offset ||
+		    vcpu->time.rate.khz != vm->time.last_rate.khz)
 			return false;
 	}
 	return true;
@@ -71,8 +78,9 @@ static bool tsc_offsets_equal(struct umbra_vm *vm)
 static bool judge_stable(struct umbra_vm *vm, const struct host_time *now, bool restart)
 {
 	struct umbra_vm_time *time = &vm->time;
-	bool stable = now->by_tsc && tsc_khz && !check_tsc_unstable() && tsc_offsets_equal(vm);
-	bool changed = stable != time->stable || restart;
+	bool stable = now->by_tsc && tsc_khz && !check_tsc_unstable() && tscs_equal(vm);
+	bool changed = stable != time->stable || restart ||
+		       (stable && time->stable_rate.khz != time->last_rate.khz);
 	u64 clock;
 
 	if (!changed)
@@ -82,6 +90,7 @@ static bool judge_stable(struct umbra_vm *vm, const struct host_time *now, bool 
 	time->stable = stable;
 	time->stable_tsc = now->tsc;
 	time->stable_ns = now->ns;
+	time->stable_rate = time->last_rate;
 	time->kvmclock_offset = clock - now->ns;
 	return true;
 }
@@ -97,7 +106,7 @@ static void update_pages(struct umbra_vm *vm)
 	}
 }
 
-/* A TSC offset or the number of vCPUs has changed. */
+/* A TSC's offset or rate, or the number of vCPUs has changed. */
 static void refresh(struct umbra_vm *vm)
 {
 	struct host_time now;
@@ -112,6 +121,11 @@ static void refresh(struct umbra_vm *vm)
 		update_pages(vm);
 }
 
+static struct umbra_tsc_rate host_rate(void)
+{
+	return (struct umbra_tsc_rate){ UMBRA_TSC_MULTIPLIER_ONE, tsc_khz };
+}
+
 void umbra_time_vm_init(struct umbra_vm *vm)
 {
 	struct host_time now;
@@ -119,15 +133,48 @@ void umbra_time_vm_init(struct umbra_vm *vm)
 	raw_spin_lock_init(&vm->time.lock);
 	host_time(&now);
 	vm->time.kvmclock_offset = -now.ns;
+	vm->time.tsc_khz = tsc_khz;
+	vm->time.last_rate = host_rate();
 }
 
-/* The TSC: offsets. */
+/* The TSC: offsets and rates. */
+
+static u64 scaled(struct umbra_vcpu *vcpu, u64 host_tsc)
+{
+	return umbra_scale_tsc(host_tsc, vcpu->time.rate.multiplier);
+}
+
+u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc)
+{
+	return scaled(vcpu, host_tsc) + vcpu->time.tsc_offset;
+}
 
 static void set_offset(struct umbra_vcpu *vcpu, u64 offset)
 {
 	lockdep_assert_held(&vcpu->vm->time.lock);
 	vcpu->time.tsc_offset = offset;
 	umbra_backend->set_tsc_offset(vcpu, offset);
+}
+
+static void set_rate(struct umbra_vcpu *vcpu, struct umbra_tsc_rate rate)
+{
+	lockdep_assert_held(&vcpu->vm->time.lock);
+	vcpu->time.rate = rate;
+	if (umbra_caps.tsc_scaling)
+		umbra_backend->set_tsc_multiplier(vcpu, rate.multiplier);
+}
+
+/* Is there a TSC of @khz here? The host's own, where it is the same crystal's. */
+static int find_rate(unsigned long khz, struct umbra_tsc_rate *rate)
+{
+	/* KVM_GET_TSC_KHZ returns it as an int. */
+	if (khz >= S32_MAX)
+		return -EINVAL;
+	*rate = host_rate();
+	if (umbra_tsc_khz_close(khz, tsc_khz))
+		return 0;
+	*rate = (struct umbra_tsc_rate){ umbra_tsc_multiplier(khz, tsc_khz), khz };
+	return umbra_caps.tsc_scaling && rate->multiplier ? 0 : -EINVAL;
 }
 
 /*
@@ -137,48 +184,75 @@ static void set_offset(struct umbra_vcpu *vcpu, u64 offset)
  */
 static bool means_common(const struct umbra_vm_time *time, u64 tsc, u64 elapsed)
 {
+	if (!time->tsc_given)
+		return false;
 	if (!tsc)
 		return true;
-	return time->tsc_written && umbra_tsc_matches(tsc, time->last_tsc, elapsed, tsc_khz);
+	return time->tsc_written &&
+	       umbra_tsc_matches(tsc, time->last_tsc, elapsed, time->last_rate.khz);
 }
 
-/* Give a vCPU the TSC @tsc, or the VM's common one where that is what is meant. */
-static void synchronize(struct umbra_vcpu *vcpu, u64 tsc, bool written)
+/* The VM's common TSC by now. */
+static u64 common_tsc(const struct umbra_vm_time *time, const struct host_time *now)
+{
+	/* Where the host's TSCs differ it is a matter of time, not of offset. */
+	if (check_tsc_unstable())
+		return time->last_tsc +
+		       umbra_ns_to_tsc(now->ns - time->last_tsc_ns, time->last_rate.khz);
+	return umbra_scale_tsc(now->tsc, time->last_rate.multiplier) + time->last_tsc_offset;
+}
+
+/* Let a vCPU's TSC be @tsc at @now; @common: the VM's common one from here. */
+static void give_tsc(struct umbra_vcpu *vcpu, u64 tsc, const struct host_time *now, bool common)
+{
+	struct umbra_vm_time *time = &vcpu->vm->time;
+	u64 offset = tsc - scaled(vcpu, now->tsc);
+
+	if (common) {
+		time->last_tsc = tsc;
+		time->last_tsc_ns = now->ns;
+		time->last_tsc_offset = offset;
+		time->last_rate = vcpu->time.rate;
+		time->tsc_given = true;
+	}
+	set_offset(vcpu, offset);
+}
+
+/* Userspace wrote @tsc: that, or the VM's common one where that is what is meant. */
+static void write_tsc(struct umbra_vcpu *vcpu, u64 tsc)
 {
 	struct umbra_vm_time *time = &vcpu->vm->time;
 	struct host_time now;
 	unsigned long flags;
-	u64 elapsed;
 
 	raw_spin_lock_irqsave(&time->lock, flags);
 	host_time(&now);
-	elapsed = now.ns - time->last_tsc_ns;
-	if (!time->tsc_given || !means_common(time, tsc, elapsed)) {
-		time->last_tsc_offset = tsc - now.tsc;
-		time->last_tsc = tsc;
-	} else if (check_tsc_unstable()) {
-		/* The host's TSCs differ: the common value is a matter of time, not of offset. */
-		time->last_tsc += umbra_ns_to_tsc(elapsed, tsc_khz);
-		time->last_tsc_offset = time->last_tsc - now.tsc;
-	} else {
-		time->last_tsc = now.tsc + time->last_tsc_offset;
-	}
-	time->last_tsc_ns = now.ns;
-	time->tsc_given = true;
-	time->tsc_written |= written;
-	set_offset(vcpu, time->last_tsc_offset);
+	if (means_common(time, tsc, now.ns - time->last_tsc_ns))
+		tsc = common_tsc(time, &now);
+	time->tsc_written = true;
+	give_tsc(vcpu, tsc, &now, true);
 	raw_spin_unlock_irqrestore(&time->lock, flags);
 }
 
 void umbra_time_vcpu_init(struct umbra_vcpu *vcpu)
 {
-	vcpu->time.tsc_khz = tsc_khz;
-	synchronize(vcpu, 0, false);
-}
+	struct umbra_vm_time *time = &vcpu->vm->time;
+	struct umbra_tsc_rate rate;
+	struct host_time now;
+	unsigned long flags;
+	bool first;
 
-u64 umbra_host_to_guest_tsc(struct umbra_vcpu *vcpu, u64 host_tsc)
-{
-	return host_tsc + vcpu->time.tsc_offset;
+	vcpu->time.tsc_khz = READ_ONCE(time->tsc_khz);
+	find_rate(vcpu->time.tsc_khz, &rate);
+
+	raw_spin_lock_irqsave(&time->lock, flags);
+	host_time(&now);
+	set_rate(vcpu, rate);
+	first = !time->tsc_given;
+	/* One that has another rate may get the others' yet: theirs stays the common one. */
+	give_tsc(vcpu, first ? 0 : common_tsc(time, &now), &now,
+		 first || rate.khz == time->last_rate.khz);
+	raw_spin_unlock_irqrestore(&time->lock, flags);
 }
 
 u64 umbra_guest_tsc(struct umbra_vcpu *vcpu)
@@ -197,7 +271,7 @@ static void follow_cpu(struct umbra_vcpu *vcpu)
 		return;
 	host_time(&now);
 	raw_spin_lock_irqsave(&vcpu->vm->time.lock, flags);
-	set_offset(vcpu, t->put_tsc + umbra_ns_to_tsc(now.ns - t->put_ns, tsc_khz) - now.tsc);
+	give_tsc(vcpu, t->put_tsc + umbra_ns_to_tsc(now.ns - t->put_ns, t->rate.khz), &now, false);
 	raw_spin_unlock_irqrestore(&vcpu->vm->time.lock, flags);
 }
 
@@ -232,20 +306,26 @@ static void adjust_offset(struct umbra_vcpu *vcpu, u64 difference)
 	raw_spin_unlock_irqrestore(&vcpu->vm->time.lock, flags);
 }
 
+/* What hangs on a vCPU's TSC. */
+static void tsc_changed(struct umbra_vcpu *vcpu)
+{
+	umbra_lapic_tsc_changed(vcpu);
+	umbra_request(vcpu, UMBRA_REQ_CLOCK);
+	refresh(vcpu->vm);
+}
+
 void umbra_set_guest_tsc(struct umbra_vcpu *vcpu, u64 tsc, bool host)
 {
 	u64 difference;
 
 	if (host) {
-		synchronize(vcpu, tsc, true);
+		write_tsc(vcpu, tsc);
 	} else {
 		difference = tsc - umbra_guest_tsc(vcpu);
 		adjust_offset(vcpu, difference);
 		vcpu->time.tsc_adjust += difference;
 	}
-	umbra_lapic_tsc_changed(vcpu);
-	umbra_request(vcpu, UMBRA_REQ_CLOCK);
-	refresh(vcpu->vm);
+	tsc_changed(vcpu);
 }
 
 void umbra_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
@@ -256,16 +336,10 @@ void umbra_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
 
 	raw_spin_lock_irqsave(&time->lock, flags);
 	host_time(&now);
-	time->last_tsc_offset = offset;
-	time->last_tsc = now.tsc + offset;
-	time->last_tsc_ns = now.ns;
-	time->tsc_given = true;
 	time->tsc_written = true;
-	set_offset(vcpu, offset);
+	give_tsc(vcpu, scaled(vcpu, now.tsc) + offset, &now, true);
 	raw_spin_unlock_irqrestore(&time->lock, flags);
-	umbra_lapic_tsc_changed(vcpu);
-	umbra_request(vcpu, UMBRA_REQ_CLOCK);
-	refresh(vcpu->vm);
+	tsc_changed(vcpu);
 }
 
 void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust, bool host)
@@ -276,18 +350,54 @@ void umbra_set_tsc_adjust(struct umbra_vcpu *vcpu, u64 adjust, bool host)
 	if (host || !difference)
 		return;
 	adjust_offset(vcpu, difference);
-	umbra_lapic_tsc_changed(vcpu);
-	umbra_request(vcpu, UMBRA_REQ_CLOCK);
-	refresh(vcpu->vm);
+	tsc_changed(vcpu);
 }
 
-int umbra_set_tsc_khz(struct umbra_vcpu *vcpu, u32 khz)
+/* Lock held. A vCPU whose VM's common TSC has the rate already belongs to that. */
+static void change_rate(struct umbra_vcpu *vcpu, struct umbra_tsc_rate rate)
 {
+	struct umbra_vm_time *time = &vcpu->vm->time;
+	struct host_time now;
+	u64 tsc;
+
+	host_time(&now);
+	tsc = umbra_host_to_guest_tsc(vcpu, now.tsc);
+	if (rate.khz == time->last_rate.khz)
+		tsc = common_tsc(time, &now);
+	set_rate(vcpu, rate);
+	give_tsc(vcpu, tsc, &now, true);
+}
+
+int umbra_set_tsc_khz(struct umbra_vcpu *vcpu, unsigned long khz)
+{
+	struct umbra_tsc_rate rate;
+	unsigned long flags;
+	bool changed;
+
 	if (!khz)
 		khz = tsc_khz;
-	if (!umbra_tsc_khz_close(khz, tsc_khz))
+	if (find_rate(khz, &rate))
 		return -EINVAL;
 	vcpu->time.tsc_khz = khz;
+	raw_spin_lock_irqsave(&vcpu->vm->time.lock, flags);
+	changed = rate.khz != vcpu->time.rate.khz;
+	if (changed)
+		change_rate(vcpu, rate);
+	raw_spin_unlock_irqrestore(&vcpu->vm->time.lock, flags);
+	if (changed)
+		tsc_changed(vcpu);
+	return 0;
+}
+
+int umbra_set_vm_tsc_khz(struct umbra_vm *vm, unsigned long khz)
+{
+	struct umbra_tsc_rate rate;
+
+	if (!khz)
+		khz = tsc_khz;
+	if (find_rate(khz, &rate))
+		return -EINVAL;
+	WRITE_ONCE(vm->time.tsc_khz, khz);
 	return 0;
 }
 
@@ -329,7 +439,7 @@ static void write_page(struct umbra_vm *vm, gpa_t gpa, const struct pvclock_vcpu
 static void fill_page(struct umbra_vcpu *vcpu, struct pvclock_vcpu_time_info *page)
 {
 	struct umbra_vm_time *time = &vcpu->vm->time;
-	struct umbra_tsc_scale scale = umbra_tsc_scale(tsc_khz);
+	struct umbra_tsc_scale scale = umbra_tsc_scale(vcpu->time.rate.khz);
 	struct host_time now;
 	unsigned long flags;
 
@@ -341,7 +451,7 @@ static void fill_page(struct umbra_vcpu *vcpu, struct pvclock_vcpu_time_info *pa
 	} else {
 		host_time(&now);
 	}
-	page->tsc_timestamp = now.tsc + vcpu->time.tsc_offset;
+	page->tsc_timestamp = umbra_host_to_guest_tsc(vcpu, now.tsc);
 	page->system_time = now.ns + time->kvmclock_offset;
 	raw_spin_unlock_irqrestore(&time->lock, flags);
 	page->tsc_to_system_mul = scale.mul;

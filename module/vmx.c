@@ -18,6 +18,7 @@
 #include <asm/tlbflush.h>
 
 #include "backend.h"
+#include "clockmath.h"
 #include "hardware.h"
 #include "irq.h"
 #include "switches.h"
@@ -516,6 +517,13 @@ static void vmx_set_tsc_offset(struct umbra_vcpu *vcpu, u64 offset)
 	to_vmx(vcpu)->todo.write = true;
 }
 
+static void vmx_set_tsc_multiplier(struct umbra_vcpu *vcpu, u64 multiplier)
+{
+	to_vmx(vcpu)->tsc_multiplier = multiplier;
+	vmx_set_secondary(to_vmx(vcpu), SECONDARY_EXEC_TSC_SCALING,
+			  multiplier != UMBRA_TSC_MULTIPLIER_ONE);
+}
+
 /* Instructions that the CPU has and this guest must not. */
 static void vmx_cpuid_changed(struct umbra_vcpu *vcpu)
 {
@@ -584,6 +592,7 @@ const struct umbra_backend_ops umbra_vmx_ops = {
 	.flush_all = vmx_flush_all,
 	.flush_gva = vmx_flush_gva,
 	.set_tsc_offset = vmx_set_tsc_offset,
+	.set_tsc_multiplier = vmx_set_tsc_multiplier,
 	.filter_msrs = vmx_filter_msrs,
 	.cpuid_changed = vmx_cpuid_changed,
 	.set_timer = vmx_set_timer,

@@ -81,7 +81,7 @@ DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
 /*
  * Bytes, for they are set while the vCPU is loaded anew too, which may come in between: all
- * translations are stale; @secondary or @tsc_offset is new; so is the timer, or it runs;
+ * translations are stale; @secondary, @tsc_offset or @tsc_multiplier is new; so is the timer, or it runs;
  * the TPR is not the LAPIC's, and written for each entry.
  */
 union vmx_todo {
@@ -110,8 +110,8 @@ union vmx_todo {
  * @failed: the last entry did not happen at all
  * @host_saved: the host's selectors and bases were written since the vCPU was loaded
  * @primary: controls as they stand in the VMCS
- * @secondary, @tsc_offset: what enter() writes there when it differs from
- * @written_secondary, @written_offset: what stands there; both change while the vCPU
+ * @secondary, @tsc_offset, @tsc_multiplier: what enter() writes there when it differs from
+ * @written_secondary, @written_offset, @written_multiplier: what stands there; both change while the vCPU
  *	is not loaded, and its VMCS not current
  * @interruptibility: as it stands there; valid outside the guest
  * @rip, @rflags: as they stand there; with @vm86 RFLAGS as the guest has them
@@ -149,6 +149,7 @@ struct vmx_vcpu {
 	bool host_saved;
 	u32 primary, secondary, written_secondary;
 	u64 tsc_offset, written_offset;
+	u64 tsc_multiplier, written_multiplier;
 	u32 interruptibility;
 	u64 rip, rflags;
 	u64 pending_debug;

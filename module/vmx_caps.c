@@ -5,6 +5,7 @@
 #include <linux/module.h>
 #include <asm/cpufeature.h>
 #include <asm/msr.h>
+#include <asm/tsc.h>
 
 #include "backend.h"
 #include "vmx.h"
@@ -117,6 +118,9 @@ static int read_controls(void)
 		may |= VMX_SECONDARY_APICV;
 	if (pml)
 		may |= SECONDARY_EXEC_ENABLE_PML;
+	/* Without a rate that stays there is nothing to scale. */
+	if (boot_cpu_has(X86_FEATURE_CONSTANT_TSC) && tsc_khz)
+		may |= SECONDARY_EXEC_TSC_SCALING;
 	r = choose_controls(capability(PINBASED_CTLS), PIN_WANTED, 0, &c->pin) ?:
 	    choose_controls(capability(PROCBASED_CTLS), PRIMARY_WANTED, 0, &c->primary) ?:
 	    choose_controls(MSR_IA32_VMX_PROCBASED_CTLS2, 0, may, &c->secondary) ?:
@@ -201,7 +205,9 @@ int vmx_read_caps(struct umbra_backend_caps *caps)
 	read_apicv();
 	caps->apicv = apicv;
 	caps->next_rip = true;
-	caps->tsc_scaling = false;
+	/* Each vCPU turns it on for itself, where its rate is another. */
+	caps->tsc_scaling = vmx_controls.secondary & SECONDARY_EXEC_TSC_SCALING;
+	vmx_controls.secondary &= ~SECONDARY_EXEC_TSC_SCALING;
 	caps->tsc_aux = boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
 	/* The guest runs with the host's SPEC_CTRL, and does not see the MSR. */
 	caps->spec_ctrl = 0;

@@ -13,6 +13,7 @@
 #include <asm/trapnr.h>
 
 #include "backend.h"
+#include "clockmath.h"
 #include "guest_state.h"
 #include "vmx.h"
 
@@ -154,12 +155,25 @@ static noinline void take_log(struct umbra_vcpu *vcpu)
 	vmcs_write(GUEST_PML_INDEX, VMX_PML_ENTRIES - 1);
 }
 
+/* How far the CPU's TSC goes until the guest's shows the deadline. */
+static u64 ticks_left(const struct vmx_vcpu *vmx)
+{
+	bool scaled = vmx->secondary & SECONDARY_EXEC_TSC_SCALING;
+	u64 now = rdtsc(), left;
+
+	if (unlikely(scaled))
+		now = umbra_scale_tsc(now, vmx->tsc_multiplier);
+	now += vmx->tsc_offset;
+	left = vmx->timer > now ? vmx->timer - now : 0;
+	return unlikely(scaled) ? umbra_unscale_tsc(left, vmx->tsc_multiplier) : left;
+}
+
 /* The pin control follows the deadline; the count is anew for each entry. */
 static void write_timer(struct vmx_vcpu *vmx)
 {
 	u32 pin = vmx_controls.pin | (vmx->timer ? PIN_BASED_VMX_PREEMPTION_TIMER : 0);
 	u8 shift = vmx_controls.timer_shift;
-	u64 now, left;
+	u64 left;
 
 	if (pin != vmx->pin) {
 		vmcs_write(PIN_BASED_VM_EXEC_CONTROL, pin);
@@ -168,9 +182,7 @@ static void write_timer(struct vmx_vcpu *vmx)
 	if (!vmx->timer)
 		return;
 	vmx->todo.timer = true;
-	now = rdtsc() + vmx->tsc_offset;
-	left = vmx->timer > now ? vmx->timer - now : 0;
-	left = min_t(u64, (left >> shift) + 1, U32_MAX);
+	left = min_t(u64, (ticks_left(vmx) >> shift) + 1, U32_MAX);
 	vmcs_write(VMX_PREEMPTION_TIMER_VALUE, left);
 }
 
@@ -195,6 +207,7 @@ static noinline void catch_up(struct umbra_vcpu *vcpu)
 	if (todo.write) {
 		write_once(SECONDARY_VM_EXEC_CONTROL, vmx->secondary, vmx->written_secondary);
 		write_once(TSC_OFFSET, vmx->tsc_offset, vmx->written_offset);
+		write_once(TSC_MULTIPLIER, vmx->tsc_multiplier, vmx->written_multiplier);
 	}
 	if (todo.tpr)
 		write_own_tpr(vcpu);

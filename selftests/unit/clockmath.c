@@ -84,6 +84,86 @@ static void tolerance(void)
 	tap_ok(!umbra_tsc_khz_close(1, 4294967295u), "nor 1 kHz");
 }
 
+static u64 random64(void)
+{
+	return (u64)rand() << 42 ^ (u64)rand() << 21 ^ rand();
+}
+
+/* By long multiplication, digits of 32 bits. */
+static u64 slow_scale(u64 tsc, u64 multiplier)
+{
+	u64 a = tsc >> 32, b = (u32)tsc, c = multiplier >> 32, d = (u32)multiplier;
+	u64 middle = a * d + (b * d >> 32), cross = b * c + (u32)middle;
+	u64 high = a * c + (middle >> 32) + (cross >> 32), low = cross << 32 | (u32)(b * d);
+
+	return high << 16 | low >> 48;
+}
+
+static void multipliers(void)
+{
+	const u64 one = UMBRA_TSC_MULTIPLIER_ONE;
+	unsigned int i, j, bad = 0;
+
+	tap_ok(umbra_tsc_multiplier(2893202, 2893202) == one, "the host's own rate has multiplier 1");
+	tap_ok(umbra_tsc_multiplier(2000000, 1000000) == 2 * one, "twice the rate has 2");
+	tap_ok(umbra_tsc_multiplier(500000, 1000000) == one / 2, "half has 1/2");
+	tap_ok(umbra_tsc_multiplier(1, 3) == one / 3, "a third is rounded down");
+	tap_ok(umbra_tsc_multiplier(65535, 1) == 65535 * one, "65535 is in reach");
+	tap_ok(!umbra_tsc_multiplier(65536, 1), "65536 is not: it has 65 bits");
+	tap_ok(!umbra_tsc_multiplier(1000000, 0), "nor is anything of a host without a rate");
+	for (i = 0; i < sizeof(rates) / sizeof(*rates); i++)
+		for (j = 0; j < sizeof(rates) / sizeof(*rates); j++) {
+			unsigned __int128 want = ((unsigned __int128)rates[i] << 48) / rates[j];
+
+			bad += umbra_tsc_multiplier(rates[i], rates[j]) !=
+			       (want >> 64 ? 0 : (u64)want);
+		}
+	tap_ok(!bad, "of every pair of rates it is the quotient, or 0 where that has more than 64 bits");
+}
+
+static void scaled(void)
+{
+	const u64 one = UMBRA_TSC_MULTIPLIER_ONE, most = ~0ull;
+	unsigned int i, bad = 0;
+
+	tap_ok(umbra_scale_tsc(most, one) == most, "multiplier 1 leaves every TSC as it is");
+	tap_ok(umbra_scale_tsc(1ull << 63, 2 * one) == 0, "what is beyond 64 bits is lost");
+	tap_ok(umbra_scale_tsc((1ull << 63) + 5, 2 * one) == 10, "and only that");
+	tap_ok(umbra_scale_tsc(most, most) == 0xfffffffffffe0000, "the largest of both");
+	tap_ok(umbra_scale_tsc(3, one / 2) == 1, "a fraction is cut off");
+	for (i = 0; i < 100000; i++) {
+		u64 tsc = random64() >> rand() % 64, multiplier = random64() >> rand() % 64;
+
+		bad += umbra_scale_tsc(tsc, multiplier) != slow_scale(tsc, multiplier);
+	}
+	tap_ok(!bad, "by long multiplication it is the same");
+}
+
+static void unscaled(void)
+{
+	const u64 one = UMBRA_TSC_MULTIPLIER_ONE, most = ~0ull;
+	unsigned int i, early = 0, late = 0;
+
+	tap_ok(umbra_unscale_tsc(most, one) == most, "multiplier 1 leaves every distance as it is");
+	tap_ok(umbra_unscale_tsc(0, 3 * one) == 0, "none is none");
+	tap_ok(umbra_unscale_tsc(7, 2 * one) == 4, "half of 7 is rounded up");
+	tap_ok(umbra_unscale_tsc(7, one / 2) == 14, "twice 7 is 14");
+	tap_ok(umbra_unscale_tsc(most, one / 2) == most, "what has more than 64 bits is the most there is");
+	tap_ok(umbra_unscale_tsc(most, most) == one, "the largest of both");
+	tap_ok(umbra_unscale_tsc(5, 0) == most, "multiplier 0 never gets there");
+	for (i = 0; i < 100000; i++) {
+		u64 multiplier = random64() >> rand() % 63 | 1, ticks = random64() >> rand() % 64;
+		u64 host = umbra_unscale_tsc(ticks, multiplier);
+
+		if (host == most || !host)
+			continue;
+		early += (unsigned __int128)host * multiplier >> 48 < ticks;
+		late += (unsigned __int128)(host - 1) * multiplier >> 48 >= ticks;
+	}
+	tap_ok(!early, "after as many of the host's ticks the guest's have gone");
+	tap_ok(!late, "and with one less they have not");
+}
+
 int main(void)
 {
 	tap_begin();
@@ -92,5 +172,8 @@ int main(void)
 	cycles();
 	matches();
 	tolerance();
+	multipliers();
+	scaled();
+	unscaled();
 	return tap_end();
 }

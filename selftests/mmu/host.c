@@ -330,7 +330,7 @@ TEST_EACH_SECONDS(swapped, "host: memory is swapped out and comes back: ", kinds
 
 	/* On a CPU of its own the guest would use all pages between any two looks at them. */
 	CPU_ZERO(&one);
-	CPU_SET(0, &one);
+	CPU_SET(sched_getcpu(), &one);
 	ASSERT(!sched_setaffinity(0, sizeof(one), &one));
 	swap_on();
 	k->map();

@@ -2,7 +2,7 @@
 /*
  * A directory a VM, with a file for it and one for each vCPU: a figure a line, its
  * name and its value, or values where it is a histogram. What they mean is told once,
- * beside the directories. Nothing can be written, so that lockdown lets them be read.
+ * beside the directories. One more file audits a VM's shadow tables. Nothing can be written, so that lockdown lets them be read.
  */
 #include <linux/debugfs.h>
 #include <linux/kernel.h>
@@ -10,6 +10,7 @@
 #include <linux/seq_file.h>
 
 #include "debugfs.h"
+#include "mmu_audit.h"
 #include "stats.h"
 
 static struct dentry *root;
@@ -33,6 +34,12 @@ static int vm_show(struct seq_file *m, void *unused)
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(vm);
+
+static int mmu_audit_show(struct seq_file *m, void *unused)
+{
+	return umbra_mmu_audit(m, m->private);
+}
+DEFINE_SHOW_ATTRIBUTE(mmu_audit);
 
 static int vcpu_show(struct seq_file *m, void *unused)
 {
@@ -68,6 +75,7 @@ void umbra_debugfs_add(struct umbra_vm *vm)
 	snprintf(name, sizeof(name), "%d-%u", pid_nr(listing->maker), listing->id);
 	listing->dir = debugfs_create_dir(name, root);
 	debugfs_create_file("vm", 0444, listing->dir, vm, &vm_fops);
+	debugfs_create_file("mmu_audit", 0444, listing->dir, vm, &mmu_audit_fops);
 }
 
 void umbra_debugfs_add_vcpu(struct umbra_vcpu *vcpu)

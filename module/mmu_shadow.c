@@ -19,9 +19,11 @@
 #include "backend.h"
 #include "genl.h"
 #include "gwalk.h"
+#include "mmu_audit.h"
 #include "mmu_pool.h"
 #include "mmu_quota.h"
 #include "shadow.h"
+#include "shadow_audit.h"
 #include "shadow_env.h"
 #include "umbra.h"
 
@@ -802,6 +804,15 @@ unsigned int umbra_shadow_over_quota(struct umbra_vm *vm, unsigned long quota)
 	s->core.quota = quota + reserve(vm);
 	others = s->core.nr - s->core.used;
 	return others > s->core.quota ? others - s->core.quota : 0;
+}
+
+bool umbra_shadow_audit(struct umbra_vm *vm, struct shadow_audit *a)
+{
+	lockdep_assert_held_write(&vm->mmu_lock);
+	if (!vm->mmu.shadow)
+		return false;
+	shadow_audit(core_of(vm), a);
+	return true;
 }
 
 static struct umbra_vcpu_shadow *shadow_vcpu_part(void)

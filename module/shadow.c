@@ -31,6 +31,11 @@ static unsigned int hash(u64 gfn, unsigned int bits)
 	return (gfn * 0x9e3779b97f4a7c15ULL) >> (64 - bits);
 }
 
+unsigned int shadow_rmap_hash(u64 gfn)
+{
+	return hash(gfn, SHADOW_RMAP_BITS);
+}
+
 static struct shadow_page **page_chain(const struct shadow *m, u64 gfn)
 {
 	return &m->hash[hash(gfn, SHADOW_HASH_BITS)];
@@ -38,21 +43,10 @@ static struct shadow_page **page_chain(const struct shadow *m, u64 gfn)
 
 static u64 **rmap_chain(const struct shadow *m, u64 gfn)
 {
-	return &m->rmap[hash(gfn, SHADOW_RMAP_BITS)];
+	return &m->rmap[shadow_rmap_hash(gfn)];
 }
 
 /* ------------------------------ chains ------------------------------ */
-
-static u64 gpte_gfn(const struct shadow_page *sp, u64 gpte)
-{
-	return (gpte & (sp->role.narrow ? 0xfffff000 : SHADOW_ADDR)) >> 12;
-}
-
-/* The frame that the present leaf maps: a direct table counts, others remember the entry. */
-static u64 leaf_gfn(const struct shadow_page *sp, unsigned int i)
-{
-	return sp->role.direct ? sp->gfn + i : gpte_gfn(sp, sp->gpte[i]);
-}
 
 u64 shadow_frame_at(const struct shadow_page *root, u64 gva)
 {
@@ -64,7 +58,7 @@ u64 shadow_frame_at(const struct shadow_page *root, u64 gva)
 		if (!has_mark(sp->present, i))
 			return SHADOW_NO_FRAME;
 		if (sp->role.level == 1)
-			return leaf_gfn(sp, i);
+			return shadow_leaf_gfn(sp, i);
 	}
 }
 
@@ -88,8 +82,8 @@ void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
 	if (!(*sptep & SHADOW_P))
 		return;
 	if (sp->role.level == 1) {
-		chain_del(rmap_chain(m, leaf_gfn(sp, i)), sptep);
-		shadow_trace_zap(leaf_gfn(sp, i), *sptep);
+		chain_del(rmap_chain(m, shadow_leaf_gfn(sp, i)), sptep);
+		shadow_trace_zap(shadow_leaf_gfn(sp, i), *sptep);
 	} else {
 		chain_del(&child_of(*sptep)->parents, sptep);
 	}
@@ -133,7 +127,7 @@ static bool in_chain(struct shadow *m, u64 *sptep, u64 start, u64 end, leaf_fn f
 	for (; sptep; sptep = next) {
 		struct shadow_page *sp = shadow_owner(sptep);
 		unsigned int i = entry_index(sptep);
-		u64 gfn = leaf_gfn(sp, i);
+		u64 gfn = shadow_leaf_gfn(sp, i);
 
 		next = sp->next[i];
 		if (gfn >= start && gfn < end)
@@ -370,7 +364,7 @@ bool shadow_tracks(const struct shadow *m, u64 gfn)
 	return shadow_first_of(m, gfn);
 }
 
-static struct shadow_page *find(const struct shadow *m, u64 gfn, union shadow_role role)
+struct shadow_page *shadow_find(const struct shadow *m, u64 gfn, union shadow_role role)
 {
 	struct shadow_page *sp;
 
@@ -402,7 +396,7 @@ static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool,
 				    union shadow_role role)
 {
 	struct shadow_page **chain = page_chain(m, gfn);
-	struct shadow_page *sp = find(m, gfn, role);
+	struct shadow_page *sp = shadow_find(m, gfn, role);
 
 	if (sp) {
 		if (sp->epoch != m->epoch)
@@ -488,7 +482,7 @@ static void link_known(struct shadow *m, struct shadow_page *root)
 			continue;
 		role.level = root->role.level - 1;
 		role.access = root->role.access & gpte_rights(gpte, false);
-		child = find(m, gpte_gfn(root, gpte), role);
+		child = shadow_find(m, shadow_gpte_gfn(root, gpte), role);
 		if (!child || child->epoch != m->epoch)
 			continue;
 		shadow_sync(m, child);
@@ -713,7 +707,7 @@ static void set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 	u64 old = sp->spt[i];
 	bool grown = false;
 
-	if (old & SHADOW_P && leaf_gfn(sp, i) == gfn && !((old ^ leaf) & SHADOW_ADDR)) {
+	if (old & SHADOW_P && shadow_leaf_gfn(sp, i) == gfn && !((old ^ leaf) & SHADOW_ADDR)) {
 		/* More rights need no flush: who lacks them faults. */
 		if (shadow_loses(old, leaf))
 			m->stale = true;
@@ -739,7 +733,7 @@ u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
 		const struct shadow_page *sp = shadow_owner(sptep);
 
 		i = entry_index(sptep);
-		if (leaf_gfn(sp, i) == gfn)
+		if (shadow_leaf_gfn(sp, i) == gfn)
 			known = *sptep;
 		sptep = sp->next[i];
 	}
@@ -750,7 +744,7 @@ static void map_unasked(struct shadow *m, struct shadow_page *sp, unsigned int i
 {
 	unsigned int access = leaf_rights(sp->role.access & gpte_rights(gpte, sp->role.narrow),
 					  gpte & GPTE_D, sp->role.wp);
-	u64 gfn = gpte_gfn(sp, gpte), known = shadow_known_leaf(m, gfn), leaf;
+	u64 gfn = shadow_gpte_gfn(sp, gpte), known = shadow_known_leaf(m, gfn), leaf;
 
 	if (!known)
 		return;
@@ -819,7 +813,7 @@ enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct
 	access = sp->role.direct ? sp->role.access :
 		 leaf_rights(way.access, map->walk->dirty, map->mode.wp);
 	/* What can be written already need not wait for another first write. */
-	writable = map->writable || (sp->spt[i] & SHADOW_W && leaf_gfn(sp, i) == gfn &&
+	writable = map->writable || (sp->spt[i] & SHADOW_W && shadow_leaf_gfn(sp, i) == gfn &&
 				     !((sp->spt[i] ^ map->entry) & SHADOW_ADDR));
 	if (shadow_tracks(m, gfn) && !shadow_is_unsync(m, gfn))
 		writable = map->write && access & SHADOW_MAY_WRITE && shadow_unsync(m, gfn);

@@ -47,6 +47,18 @@ static inline unsigned int gpte_index(const struct shadow_page *sp, unsigned int
 	return sp->role.level == 2 ? i / 2 : i;
 }
 
+/* The frame that the guest's entry of a page, not a large one, names. */
+static inline u64 shadow_gpte_gfn(const struct shadow_page *sp, u64 gpte)
+{
+	return (gpte & (sp->role.narrow ? 0xfffff000 : SHADOW_ADDR)) >> 12;
+}
+
+/* The frame that the present leaf maps: a direct table counts, others remember the entry. */
+static inline u64 shadow_leaf_gfn(const struct shadow_page *sp, unsigned int i)
+{
+	return sp->role.direct ? sp->gfn + i : shadow_gpte_gfn(sp, sp->gpte[i]);
+}
+
 /* Those of the @n entries of ours from @i on: of tables of the last level, or one. */
 static inline int read_gptes(struct shadow *m, const struct shadow_page *sp, unsigned int i,
 			     u64 *gpte, unsigned int n)
@@ -96,6 +108,10 @@ static inline unsigned int next_mark(const u64 *map, unsigned int i)
 
 /* shadow.c */
 
+/* Which chain has the leaves of @gfn? */
+unsigned int shadow_rmap_hash(u64 gfn);
+/* The table of this frame and role; NULL: there is none. */
+struct shadow_page *shadow_find(const struct shadow *m, u64 gfn, union shadow_role role);
 /* Tables of the guest's frame @gfn: the first, and the one after @sp. */
 struct shadow_page *shadow_first_of(const struct shadow *m, u64 gfn);
 struct shadow_page *shadow_next_of(const struct shadow_page *sp);

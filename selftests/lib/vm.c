@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "vm.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <fcntl.h>
 #include <linux/umbra.h>
@@ -302,10 +303,47 @@ void vm_init(struct vm *vm, unsigned int flags)
 	ASSERT(!vm_slot(vm, 0, 0, 0, MEM_SIZE, vm->mem));
 }
 
+#define DEBUGFS	"/sys/kernel/debug/umbra"
+
+/* What stands in the audit of the VM whose directory this is; it ends with its line. */
+static void check_audit(const char *dir)
+{
+	char path[300], line[200] = "";
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), DEBUGFS "/%s/mmu_audit", dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	/* The VM may have gone meanwhile. */
+	if (fd < 0)
+		return;
+	n = read(fd, line, sizeof(line) - 1);
+	close(fd);
+	if (n > 0)
+		ASSERT_MSG(strncmp(line, "broken", 6), "the shadow tables are %s", line);
+}
+
+void audit_shadows(void)
+{
+	DIR *root = opendir(DEBUGFS);
+	const struct dirent *d;
+	char own[16];
+
+	if (!root)
+		return;
+	snprintf(own, sizeof(own), "%d-", getpid());
+	while ((d = readdir(root))) {
+		if (!strncmp(d->d_name, own, strlen(own)))
+			check_audit(d->d_name);
+	}
+	closedir(root);
+}
+
 void vm_free(struct vm *vm)
 {
 	int i;
 
+	audit_shadows();
 	for (i = 0; i < vm->nr_vcpus; i++)
 		vcpu_free(&vm->vcpu[i]);
 	if (vm->mem)

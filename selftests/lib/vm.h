@@ -85,6 +85,11 @@ void need_cap(int cap, const char *name);
 
 void vm_init(struct vm *vm, unsigned int flags);
 void vm_free(struct vm *vm);
+/*
+ * Every shadow table of this process's VMs must be what the module's auditor holds it to; so it
+ * is before a VM is freed. Who may not read debugfs asks nothing.
+ */
+void audit_shadows(void);
 int vm_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa,
 	    uint64_t size, const void *hva);
 void *map_pages(size_t size);

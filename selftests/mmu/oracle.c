@@ -59,6 +59,7 @@ static void run_script(struct mode *mode, uint64_t number, bool first)
 		make_machine(mode);
 	if (machine_run(mode->machine, &script)) {
 		judge(&mode->judge, mode->machine, &script, number, first);
+		audit_shadows();
 		return;
 	}
 	judge_lost(&mode->judge, &script, number);

@@ -358,6 +358,8 @@ static void run_guest(unsigned int cpus, uint32_t modes, unsigned long count)
 		change_mode(modes);
 		if (!below(4))
 			take_log();
+		if (!below(4))
+			audit_shadows();
 		usleep(below(1000));
 	}
 	end_guest();

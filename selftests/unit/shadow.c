@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "shadow_audit.h"
 #include "shadow_priv.h"
 #include "tap.h"
 
@@ -545,136 +546,26 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 
 /* ------------------------------ the auditor ------------------------------ */
 
-static struct shadow_page *owner_in_list(const struct shadow_page *wanted)
-{
-	struct shadow_page *sp;
-
-	for (sp = m.oldest; sp; sp = sp->newer) {
-		if (sp == wanted)
-			return sp;
-	}
-	return NULL;
-}
-
-static u64 gpte_of(const struct shadow_page *sp, unsigned int i, int *r)
-{
-	unsigned int size = sp->role.narrow ? 4 : 8, g = i;
-	u64 value = 0;
-
-	if (sp->role.narrow) {
-		g += sp->role.quadrant * 512;
-		if (sp->role.level == 2)
-			g /= 2;
-	}
-	*r = read_entry((sp->gfn << 12) + g * size, &value, size);
-	return value;
-}
-
-static bool in_chain(const u64 *head, const u64 *sptep)
-{
-	unsigned int n = 0;
-	bool found = false;
-
-	for (; head; head = shadow_owner(head)->next[((uintptr_t)head & 4095) / 8]) {
-		found |= head == sptep;
-		if (++n > m.longest)
-			fail("a chain is longer than it may be");
-	}
-	return found;
-}
-
-static void audit_leaf(const struct shadow_page *sp, unsigned int i, u64 gpte)
-{
-	u64 spte = sp->spt[i], gfn = sp->role.direct ? sp->gfn + i :
-		   (gpte & (sp->role.narrow ? 0xfffff000 : ADDR)) >> 12;
-	u64 *head = rmap_heads[(gfn * 0x9e3779b97f4a7c15ull) >> (64 - SHADOW_RMAP_BITS)];
-
-	if ((spte & ADDR) != frame_entry(gfn))
-		fail("a leaf maps another frame than the guest says");
-	if (!in_chain(head, &sp->spt[i]))
-		fail("a leaf is not in the chain of its frame");
-	if (spte & SHADOW_W && shadow_tracks(&m, gfn) && !frame_is_unsync(gfn))
-		fail("a table of the guest's is writable");
-	if (sp->role.wide &&
-	    (spte & KEY) != (sp->role.direct ? (u64)sp->role.pkey << 59 : gpte & KEY))
-		fail("a leaf has another protection key than the guest says");
-	if (sp->role.direct)
-		return;
-	if (spte & SHADOW_W && !(gpte & D) && !is_rom(sp->gfn << 12))
-		fail("a page is writable whose entry is not dirty");
-	if (spte & SHADOW_W && sp->role.wp && !(gpte & W))
-		fail("a page is writable that the guest has read-only");
-	if (spte & SHADOW_U && !(gpte & U))
-		fail("a page is the user's that is the guest's supervisor's");
-	if (!(spte & SHADOW_NX) && gpte & NX && !sp->role.narrow)
-		fail("a page is executable that the guest has not");
-}
-
-/* Each way down to an unsynced table is marked, and all tables of its frame are unsynced. */
-static void audit_unsync(const struct shadow_page *sp)
-{
-	const struct shadow_page *other;
-	u64 *p;
-
-	if (sp->unsync && (sp->role.level > 1 || sp->role.direct))
-		fail("a table is unsynced that is not of the last level");
-	for (other = m.oldest; other; other = other->newer) {
-		if (!sp->role.direct && !other->role.direct && other->gfn == sp->gfn &&
-		    other->unsync != sp->unsync)
-			fail("of two tables of a frame one is unsynced");
-	}
-	if (!sp->unsync && next_mark(sp->marked, 0) == 512)
-		return;
-	for (p = sp->parents; p; p = shadow_owner(p)->next[entry_index(p)]) {
-		if (!has_mark(shadow_owner(p)->marked, entry_index(p)))
-			fail("a way to an unsynced table is not marked");
-	}
-}
-
+/* The host's side of a leaf is the model's; the rest are the engine's own rules. */
 static void audit(void)
 {
-	struct shadow_page *sp, *child;
-	unsigned long nr = 0, used = 0;
+	const struct shadow_page *sp;
+	struct shadow_audit a;
 	unsigned int i;
-	int r;
 
-	for (sp = m.oldest; sp; sp = sp->newer, nr++) {
-		used += sp->roots > 0;
-		if (shadow_owner(sp->spt) != sp)
-			fail("a table has another owner");
-		audit_unsync(sp);
-		/* One that was not compared since memory changed unseen leads nobody anywhere. */
-		for (i = 0; sp->epoch == m.epoch && i < 512; i++) {
-			u64 gpte = 0;
-
-			if (!(sp->spt[i] & SHADOW_P) != !has_mark(sp->present, i))
-				fail("an entry is wrongly taken for present");
-			if (!(sp->spt[i] & SHADOW_P))
-				continue;
-			if (!sp->role.direct) {
-				gpte = gpte_of(sp, i, &r);
-				/* Of an unsynced table: what the guest could have cached. */
-				if (sp->unsync)
-					gpte = sp->gpte[i];
-				if (r || !(gpte & P) || (!(gpte & A) && !is_rom(sp->gfn << 12)))
-					fail("an entry of what the guest has not");
-			}
-			if (sp->role.level == 1) {
-				audit_leaf(sp, i, gpte);
-				continue;
-			}
-			child = owner_in_list(shadow_owner((u64 *)(uintptr_t)(sp->spt[i] & ADDR)));
-			if (!child)
-				fail("an entry points to a table that was freed");
-			if (child->epoch != m.epoch)
-				fail("an entry points to a table that was not compared");
+	shadow_audit(&m, &a);
+	if (a.broken)
+		fail(a.broken);
+	/* One fault, or roots of all CPUs that were others' tables before, have come since. */
+	if (m.nr - m.used > m.quota + 4 * NR_CPUS)
+		fail("there are more tables than may be");
+	for (sp = m.oldest; sp; sp = sp->newer) {
+		for (i = 0; sp->role.level == 1 && sp->epoch == m.epoch && i < 512; i++) {
+			if (has_mark(sp->present, i) &&
+			    (sp->spt[i] & ADDR) != frame_entry(shadow_leaf_gfn(sp, i)))
+				fail("a leaf maps another frame than the guest says");
 		}
 	}
-	if (nr != m.nr || used != m.used)
-		fail("the count of tables is wrong");
-	/* One fault, or roots of all CPUs that were others' tables before, have come since. */
-	if (nr - used > m.quota + 4 * NR_CPUS)
-		fail("there are more tables than may be");
 }
 
 /* ------------------------------ random guests ------------------------------ */

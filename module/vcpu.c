@@ -550,6 +550,22 @@ static void note_thread(struct umbra_vcpu *vcpu)
 	/* umbra_vcpu_put() of another thread's CPU flushed nothing speculative: see svm.c. */
 }
 
+/*
+ * The thread's own mask waits in real_blocked, as in sigtimedwait(): the kernel would else
+ * end the process at once by a signal that ends it by default, where it is to end KVM_RUN
+ * and stay pending.
+ */
+static void unblock_signals(struct umbra_vcpu *vcpu)
+{
+	sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
+}
+
+static void block_signals(void)
+{
+	sigprocmask(SIG_SETMASK, &current->real_blocked, NULL);
+	sigemptyset(&current->real_blocked);
+}
+
 /**
  * umbra_vcpu_run() - KVM_RUN
  * @vcpu: its mutex is held by this thread
@@ -561,13 +577,12 @@ static void note_thread(struct umbra_vcpu *vcpu)
  */
 int umbra_vcpu_run(struct umbra_vcpu *vcpu)
 {
-	sigset_t old;
 	int r;
 
 	note_thread(vcpu);
 	umbra_vcpu_load(vcpu);
 	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &vcpu->sigset, &old);
+		unblock_signals(vcpu);
 	umbra_fpu_load(vcpu);
 	vcpu->cpuid.ran = true;
 
@@ -583,7 +598,7 @@ int umbra_vcpu_run(struct umbra_vcpu *vcpu)
 	fill_run_page(vcpu);
 	umbra_sync_out(vcpu);
 	if (vcpu->sigset_active)
-		sigprocmask(SIG_SETMASK, &old, NULL);
+		block_signals();
 	umbra_vcpu_put(vcpu);
 	return r;
 }

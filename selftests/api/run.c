@@ -162,29 +162,57 @@ TEST(signal_resume, "after EINTR the guest goes on where it was")
 	}
 }
 
-TEST(signal_mask_run, "SET_SIGNAL_MASK opens a signal for RUN alone")
+/* SIGUSR1 is blocked in this thread, and open in RUN. */
+static void open_in_run(struct vcpu *v)
 {
 	struct {
 		struct kvm_signal_mask m;
 		uint64_t bits;
 	} mask = { .m.len = 8, .bits = 0 };
-	sigset_t set, pending;
-	struct vm vm;
-	struct vcpu *v = vm_long_mode(&vm, 0, spin);
+	sigset_t set;
 
 	memcpy(mask.m.sigset, &(uint64_t){ 0 }, 8);
-	catch(SIGUSR1);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	ASSERT(!ioctl(v->fd, KVM_SET_SIGNAL_MASK, &mask));
-	raise(SIGUSR1);
-	EXPECT_ERR(vcpu_run_raw(v), EINTR);
-	/* It was not delivered, only seen: it is pending and still blocked. */
-	sigpending(&pending);
-	EXPECT(sigismember(&pending, SIGUSR1));
+}
+
+/* It was not delivered, only seen: it is pending and still blocked. */
+static void expect_pending(void)
+{
+	sigset_t set;
+
+	sigpending(&set);
+	EXPECT(sigismember(&set, SIGUSR1));
 	pthread_sigmask(SIG_BLOCK, NULL, &set);
 	EXPECT(sigismember(&set, SIGUSR1));
+}
+
+TEST(signal_mask_run, "SET_SIGNAL_MASK opens a signal for RUN alone")
+{
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, spin);
+
+	catch(SIGUSR1);
+	open_in_run(v);
+	raise(SIGUSR1);
+	EXPECT_ERR(vcpu_run_raw(v), EINTR);
+	expect_pending();
+}
+
+TEST(signal_mask_fatal, "SET_SIGNAL_MASK: a signal without a handler ends RUN, not the process")
+{
+	pthread_t t;
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, 0, spin);
+
+	signal(SIGUSR1, SIG_DFL);
+	open_in_run(v);
+	main_thread = pthread_self();
+	ASSERT(!pthread_create(&t, NULL, signal_later, NULL));
+	EXPECT_ERR(vcpu_run_raw(v), EINTR);
+	expect_pending();
 }
 
 TEST(sigstop, "RUN goes on after SIGSTOP and SIGCONT, or is EINTR")

@@ -18,7 +18,8 @@
  *   smp_faults   a megabyte mapped, written to and unmapped by each CPU at once, a thread on each
  *
  * Between the two bytes, first and last, a word is written at MARK_ADDRESS, by which an
- * observer of all memory accesses (lab/tlb.c) knows what to count.
+ * observer of all memory accesses (lab/tlb.c) knows what to count; and before all of them
+ * one behind it, by which it knows that another guest has begun.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -387,7 +388,10 @@ int main(int argc, char **argv)
 	/* The child of fork_exec. */
 	if (argc > 1 && !strcmp(argv[1], "-"))
 		return 0;
-	/* Shared, so that no fork makes the next write to it a fault; and there already. */
+	/*
+	 * Shared, so that no fork makes the next write to it a fault; and there already, by
+	 * the write that says that the work begins.
+	 */
 	((volatile uint64_t *)map((void *)MARK_ADDRESS, PAGE,
 				  MAP_SHARED | MAP_FIXED_NOREPLACE))[1] = 0;
 	if (list && !iopl(3) && !sigaction(SIGFPE, &skip, NULL) && !sigaction(SIGSEGV, &allow, NULL))

@@ -13,7 +13,8 @@
  *
  * Between two writes at MARK_ADDRESS (guest/work.c) it counts accesses and misses, those
  * of the guest apart: the guest is what runs from VMRUN on until the instruction behind it.
- * Each such stretch is one line of FILE. For one CPU.
+ * Each such stretch is one line of FILE. A write at START_ADDRESS, before a boot's first
+ * stretch, is a line with the word "start", and ends a stretch that had no end. For one CPU.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -56,6 +57,7 @@ EXPORT int qemu_plugin_version = 1;
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc, char **argv);
 
 #define MARK_ADDRESS	0x5ab1e0000000ul	/* guest/work.c */
+#define START_ADDRESS	(MARK_ADDRESS + sizeof(uint64_t))
 #define PAGE_SHIFT	12
 #define VMRUN		"\x0f\x01\xd8"
 #define VMRUN_SIZE	3
@@ -114,6 +116,14 @@ static void mark(void)
 	counting = !counting;
 }
 
+/* Another boot: the one before may have hung and been ended. */
+static void start(void)
+{
+	fprintf(out, "start\n");
+	fflush(out);
+	counting = false;
+}
+
 static void access_memory(unsigned int cpu, uint32_t info, uint64_t vaddr, void *ctx)
 {
 	struct qemu_plugin_hwaddr *hwaddr;
@@ -123,6 +133,8 @@ static void access_memory(unsigned int cpu, uint32_t info, uint64_t vaddr, void 
 	(void)ctx;
 	if (vaddr == MARK_ADDRESS && in_guest)
 		mark();
+	if (vaddr == START_ADDRESS && in_guest)
+		start();
 	if (!counting)
 		return;
 	hwaddr = qemu_plugin_get_hwaddr(info, vaddr);

@@ -54,9 +54,10 @@ def sign(ratio):
 class Model:
     """Of what rows.read() has read."""
 
-    def __init__(self, rows, tlb):
+    def __init__(self, rows, tlb, repeated=0):
         self.rows = rows
         self.tlb = tlb
+        self.repeated = repeated
         self.columns = {column: {name: values[i] for name, (_, values, _) in CONSTANTS.items()}
                         for i, column in enumerate(COLUMNS)}
         self.k = self.calibrate()

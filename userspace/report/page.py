@@ -182,6 +182,12 @@ def shapes(model):
     return "".join(out) + "</dl>"
 
 
+def repeated(model):
+    return (f"<p id=repeated>repeated: {model.repeated}. So many boots of a guest did not end in "
+            "time and were made again: the emulator delivers an interrupt twice now and then, and "
+            "such a guest may hang. None of their figures is here.</p>")
+
+
 def section(title, *parts):
     return f"<h2>{escape(title)}</h2>" + "".join(parts)
 
@@ -214,6 +220,7 @@ def make(model):
         "<meta name=viewport content='width=device-width, initial-scale=1'>",
         f"<title>Umbra: what Linux costs as a guest</title><style>{STYLE}</style></head><body>",
         "<h1>What Linux costs as a guest</h1>", HEADLINE, verdict(model), BIASES,
+        repeated(model),
         section("Figures", "<div class=plots>", *figures, "</div>"),
         section("Shapes", shapes(model)),
         section("The model", FORMULA, constants_table(model)),

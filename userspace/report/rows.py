@@ -90,30 +90,33 @@ def refuse_constant(word):
 
 
 def parse(name, text, measured):
-    """Add what this text holds to @measured, a pair of dictionaries: rows and TLB misses."""
+    """Add what this text holds to @measured, a pair of dictionaries: rows and TLB misses. How
+    many boots it says were made again."""
     try:
         top = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError) as e:
         raise BadInput(f"{name}: no JSON: {str(e) or 'too deep'}") from None
-    if not isinstance(top, dict) or not top or top.keys() - {"rows", "tlb"}:
-        raise BadInput(f"{name}: no object with rows or tlb, and nothing else")
+    if not isinstance(top, dict) or not top or top.keys() - {"rows", "tlb", "repeated"}:
+        raise BadInput(f"{name}: no object with rows, tlb or repeated, and nothing else")
     for (part, check), rows in zip((("rows", checked_row), ("tlb", checked_tlb)), measured):
         if part in top:
             add(rows, f"{name}: {part}", top[part], check)
+    return number(name, top, "repeated") if "repeated" in top else 0
 
 
 def read(names):
-    """(rows, tlb): figures by (name, mode) of all these files."""
-    measured = ({}, {})
+    """(rows, tlb, repeated): figures by (name, mode) of all these files, and how many boots
+    were made again."""
+    measured, repeated = ({}, {}), 0
     for name in names:
         with open(name, "rb") as f:
             text = f.read(SIZE_MAX + 1)
         if len(text) > SIZE_MAX:
             raise BadInput(f"{name}: more than {SIZE_MAX >> 20} MiB")
         try:
-            parse(os.path.basename(name), text.decode(), measured)
+            repeated += parse(os.path.basename(name), text.decode(), measured)
         except UnicodeDecodeError:
             raise BadInput(f"{name}: not UTF-8") from None
     if not any(key[0] in WORKLOADS for key in measured[0]):
         raise BadInput("none of the files has a workload")
-    return measured
+    return *measured, int(repeated)

@@ -2,6 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """umbra report without its plots: bad input, the model's arithmetic, and the shapes. UMBRA=
 names the program."""
+import contextlib
+import importlib.machinery
+import importlib.util
+import io
 import json
 import os
 import subprocess
@@ -10,11 +14,14 @@ import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "report"))
+import page                             # noqa: E402
 import rows                             # noqa: E402
 from model import Model                 # noqa: E402
 from shapes import SHAPES               # noqa: E402
 
 UMBRA = os.environ.get("UMBRA", "umbra")
+PERF_LINUX = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts",
+                          "perf-linux")
 GOOD = {"name": "cpu", "mode": "hardware", "umbra": 10, "kvm": 20, "ratio": 0.5}
 
 # (what, text of the file, what the line on stderr holds)
@@ -47,6 +54,8 @@ BAD = (
     ("reasons that are a list", json.dumps({"rows": [GOOD | {"exits_by": [1]}]}), "exits_by"),
     ("too many reasons", json.dumps({"rows": [GOOD | {"exits_by": {f"r{i}": 1 for i in range(65)}}]}),
      "at most 64"),
+    ("boots made again, as text", json.dumps({"rows": [GOOD], "repeated": "1"}),
+     "repeated is no number"),
     ("half of a TLB's row", '{"tlb": [{"name": "cpu", "mode": "kvm", "host_misses": 1}]}',
      "lacks one of"),
     ("lists in lists without end", "[" * 100000, "no JSON"),
@@ -75,23 +84,82 @@ def refused(done, code, part):
 
 
 def bad_input(folder):
-    path, page = os.path.join(folder, "in.json"), os.path.join(folder, "page.html")
+    path, output = os.path.join(folder, "in.json"), os.path.join(folder, "page.html")
     for what, text, part in BAD:
         with open(path, "wb") as f:
             f.write(text if isinstance(text, bytes) else text.encode())
-        ok(refused(report("--output", page, path), 69, part) and not os.path.exists(page), what)
+        ok(refused(report("--output", output, path), 69, part) and not os.path.exists(output), what)
     with open(path, "wb") as f:
         f.truncate(rows.SIZE_MAX + 1)
-    ok(refused(report("--output", page, path), 69, "more than 4 MiB"), "a file too long")
-    ok(refused(report("--output", page, path + ".not"), 69, "No such file"), "no such file")
-    ok(refused(report("--output", page, folder), 69, "Is a directory"), "a directory")
+    ok(refused(report("--output", output, path), 69, "more than 4 MiB"), "a file too long")
+    ok(refused(report("--output", output, path + ".not"), 69, "No such file"), "no such file")
+    ok(refused(report("--output", output, folder), 69, "Is a directory"), "a directory")
     ok(refused(report(), 64, "required"), "no arguments")
     with open(path, "w", encoding="ascii") as f:
         json.dump({"rows": [GOOD]}, f)
-    ok(refused(report("--output", page, path, PATH="/nowhere"), 69, "gnuplot-nox"), "no gnuplot")
-    ok(refused(report("--output", page, "--fast", path), 64, "fast"), "an unknown option")
+    ok(refused(report("--output", output, path, PATH="/nowhere"), 69, "gnuplot-nox"), "no gnuplot")
+    ok(refused(report("--output", output, "--fast", path), 64, "fast"), "an unknown option")
     ok(refused(report("--output", os.path.join(folder, "not", "page"), path), 69, "No such file"),
        "a page nowhere")
+
+
+def boots_lines(*boots):
+    """As lab/tlb.c writes them: of boot i so many lines, which have its number times 1000."""
+    return "".join("start\n" + f"{i}000 0 0 0\n" * lines for i, lines in enumerate(boots))
+
+
+def hung_boots(folder):
+    path = os.path.join(folder, "tlb.txt")
+
+    def tlb(*boots):
+        with open(path, "w", encoding="ascii") as f:
+            f.write(boots_lines(*boots))
+        return subprocess.run([PERF_LINUX, "--tlb", path], check=False, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # The third of ten hung behind two of its pieces of work; the fifth at its very end.
+    done = tlb(12, 2, 2, 12, 2, 12, 12, 2, 12, 2, 12, 2)
+    misses = {(row["name"], row["mode"]): row["host_accesses"]
+              for row in json.loads(done.stdout or '{"tlb": []}')["tlb"]}
+    ok(done.returncode == 0 and len(misses) == 70 and misses.get(("getpid", "shadow-lazy")) == 3
+       and misses.get(("getpid_pti", "shadow-lazy")) == 4
+       and misses.get(("getpid", "shadow-eager")) == 5
+       and misses.get(("getpid_pti", "shadow-eager")) == 7
+       and misses.get(("getpid", "kvm-shadow")) == 10, "TLB misses of a boot that hung are left out")
+    done = tlb(*(12, 2) * 4, 12)
+    ok(done.returncode == 1 and "1 boots are not whole" in done.stderr, "a boot too few is told")
+
+
+def boots_again():
+    """scripts/perf-linux with boots that do not end in time."""
+    loader = importlib.machinery.SourceFileLoader("perf_linux", PERF_LINUX)
+    perf = importlib.util.module_from_spec(importlib.util.spec_from_loader("perf_linux", loader))
+    loader.exec_module(perf)
+    hang = []       # for each boot: whether it does
+
+    def boot(seconds, *args):
+        perf.sh("sleep", "60" if hang.pop(0) else "0", timeout=seconds)
+        return args
+    perf.boot = boot
+    boots = perf.Boots(0.5)
+    hang[:] = (True, True, False)
+    with contextlib.redirect_stderr(io.StringIO()):
+        ok(boots.boot("this") == ("this",) and boots.repeated == 2 and not hang,
+           "a boot that hangs is ended and made again")
+        hang[:] = (True, True, True)
+        try:
+            boots.boot("this")
+            ok(False, "three that hang are told")
+        except SystemExit as e:
+            ok("no boot of 3" in str(e), "three that hang are told")
+
+
+def repeated(folder):
+    paths = [os.path.join(folder, f"{i}.json") for i in range(2)]
+    for path, content in zip(paths, ({"rows": [GOOD], "repeated": 1}, {"rows": [], "repeated": 2})):
+        with open(path, "w", encoding="ascii") as f:
+            json.dump(content, f)
+    ok("repeated: 3." in page.repeated(Model(*rows.read(paths))),
+       "the page says how many boots were made again, of all files")
 
 
 def model_of(listed, tlb=()):
@@ -170,6 +238,9 @@ def shapes():
 def main():
     with tempfile.TemporaryDirectory() as folder:
         bad_input(folder)
+        hung_boots(folder)
+        repeated(folder)
+    boots_again()
     arithmetic()
     gates()
     shapes()

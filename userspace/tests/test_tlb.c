@@ -143,6 +143,13 @@ static bool told(FILE *in, uint64_t host, uint64_t host_misses, uint64_t guest,
 	return false;
 }
 
+static bool told_start(FILE *in)
+{
+	char word[8];
+
+	return fscanf(in, "%7s", word) == 1 && !strcmp(word, "start");
+}
+
 static void test_counts(struct tap *tap, FILE *in, struct qemu_plugin_tb *vmrun,
 			struct qemu_plugin_tb *behind)
 {
@@ -176,6 +183,15 @@ static void test_counts(struct tap *tap, FILE *in, struct qemu_plugin_tb *vmrun,
 	run(vmrun);
 	touch(MARK_ADDRESS);
 	tap_ok(tap, told(in, 2, 1, 2, 2), "tlb: other memory behind a page misses; the host's are apart");
+
+	/* A stretch that no mark ends, as its guest hangs, then another guest; two pages are new. */
+	touch(MARK_ADDRESS);
+	touch(PAGES_AT << PAGE_SHIFT);
+	touch(START_ADDRESS);
+	touch(PAGES_AT << PAGE_SHIFT);
+	stretch(4, 1);
+	tap_ok(tap, told_start(in) && told(in, 0, 0, 5, 2),
+	       "tlb: a guest's start is a line, and ends a stretch without an end");
 }
 
 int main(void)

@@ -160,6 +160,8 @@ struct umbra_backend_caps {
  * @paging_name: "NPT", "EPT"
  * @paging_param: the module parameter that turns it off
  * @vmmcall: its hypercall instruction is VMMCALL, else VMCALL
+ * @walks_pdptes: nested paging reads the PDPTEs of PAE paging at each walk, and judges them
+ *	there, instead of when CR3 or CR4 is loaded
  * @owner_module: the stock module that holds the extension: "kvm_amd"
  */
 struct umbra_backend_ops {
@@ -168,6 +170,7 @@ struct umbra_backend_ops {
 	const char *paging_param;
 	const char *owner_module;
 	bool vmmcall;
+	bool walks_pdptes;
 	UMBRA_BACKEND_OPS(UMBRA_OP_MEMBER, UMBRA_OP_MEMBER)
 };
 

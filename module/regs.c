@@ -75,6 +75,10 @@ static int load_pdptes(struct umbra_vcpu *vcpu, u64 cr3)
 	u64 pdpte[4];
 	int i;
 
+	if (umbra_backend->walks_pdptes && !vcpu->mmu.shadow) {
+		vcpu->regs.avail &= ~BIT(UMBRA_REG_PDPTR);
+		return 0;
+	}
 	if (read_pdptes(vcpu, cr3, pdpte))
 		return 1;
 	for (i = 0; i < 4; i++) {

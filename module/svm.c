@@ -592,6 +592,8 @@ const struct umbra_backend_ops umbra_svm_ops = {
 	.paging_param = "npt",
 	.owner_module = "kvm_amd",
 	.vmmcall = true,
+	/* «Legacy PAE Mode» */
+	.walks_pdptes = true,
 	.probe = svm_probe,
 	.setup = svm_setup,
 	.unsetup = svm_unsetup,

@@ -51,7 +51,7 @@ static const char help_text[] =
 "Usage: umbra run --kernel FILE [OPTION]...\n"
 "Boot a Linux guest.\n"
 "\n"
-"  --kernel FILE     a 64-bit bzImage or vmlinux\n"
+"  --kernel FILE     a bzImage, of 64 or 32 bits, or a 64-bit vmlinux\n"
 "  --initrd FILE     the guest's initial RAM disk\n"
 "  --append STRING   the kernel's command line; console=ttyS0 and pci=off are put\n"
 "                    before it, each unless it has a console= or pci= of its own\n"

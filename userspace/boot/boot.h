@@ -3,6 +3,7 @@
 #ifndef UMBRA_BOOT_H
 #define UMBRA_BOOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,10 +18,16 @@
 #define BOOT_STACK	0xa000		/* grows down */
 #define BOOT_CMDLINE	0x20000
 
-/** struct boot_entry - @rip, and @params for RSI: the zero page's address */
+/**
+ * struct boot_entry - how the kernel is entered
+ * @rip: where
+ * @params: for RSI: the zero page's address
+ * @narrow: in protected mode, with paging off, instead of in long mode
+ */
 struct boot_entry {
 	uint64_t rip;
 	uint64_t params;
+	bool narrow;
 };
 
 /**

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vCPUs: CPUID, what a firmware would leave in MSRs and APIC, and long mode for the first. */
+/* vCPUs: CPUID, what a firmware would leave in MSRs and APIC, and the first one's mode. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,15 +104,15 @@ void boot_fix_cpuid(struct kvm_cpuid2 *list, uint32_t apic_id, uint32_t cpus,
 	}
 }
 
-static struct kvm_segment segment(uint16_t selector, uint8_t type, bool code)
+static struct kvm_segment segment(uint16_t selector, uint8_t type, bool wide)
 {
 	return (struct kvm_segment){
 		.limit = 0xffffffff, .selector = selector, .type = type,
-		.present = 1, .db = !code, .l = code, .s = 1, .g = 1,
+		.present = 1, .db = !wide, .l = wide, .s = 1, .g = 1,
 	};
 }
 
-static int set_sregs(struct umbra_vcpu *vcpu, struct umbra_err *err)
+static int set_sregs(struct umbra_vcpu *vcpu, bool narrow, struct umbra_err *err)
 {
 	struct kvm_sregs s;
 	struct kvm_segment data = segment(SELECTOR_DATA, 3, false);
@@ -120,7 +120,7 @@ static int set_sregs(struct umbra_vcpu *vcpu, struct umbra_err *err)
 
 	if (ret < 0)
 		return ret;
-	s.cs = segment(SELECTOR_CODE, 11, true);
+	s.cs = segment(SELECTOR_CODE, 11, !narrow);
 	s.ds = data;
 	s.es = data;
 	s.fs = data;
@@ -131,10 +131,13 @@ static int set_sregs(struct umbra_vcpu *vcpu, struct umbra_err *err)
 	};
 	s.gdt = (struct kvm_dtable){ .base = BOOT_GDT, .limit = GDT_LIMIT };
 	s.idt = (struct kvm_dtable){ .base = 0, .limit = 0 };
-	s.cr0 = CR0_PE | CR0_ET | CR0_NE | CR0_PG;
-	s.cr3 = BOOT_PAGETABLES;
-	s.cr4 = CR4_PAE;
-	s.efer = EFER_LME | EFER_LMA;
+	s.cr0 = CR0_PE | CR0_ET | CR0_NE;
+	if (!narrow) {
+		s.cr0 |= CR0_PG;
+		s.cr3 = BOOT_PAGETABLES;
+		s.cr4 = CR4_PAE;
+		s.efer = EFER_LME | EFER_LMA;
+	}
 	ret = UMBRA_IOCTL(vcpu->fd, KVM_SET_SREGS, &s, err);
 	return ret < 0 ? ret : 0;
 }
@@ -195,7 +198,7 @@ int boot_start(struct umbra_vcpu *vcpu, const struct boot_entry *entry, struct u
 		.rsp = BOOT_STACK,
 		.rflags = 2,
 	};
-	int ret = set_sregs(vcpu, err);
+	int ret = set_sregs(vcpu, entry->narrow, err);
 
 	if (!ret)
 		ret = UMBRA_IOCTL(vcpu->fd, KVM_SET_REGS, &regs, err);

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Sources: the kernel's "The Linux/x86 Boot Protocol", version 2.12 and later
- * for the 64-bit entry; the ELF-64 object file format.
+ * for the 64-bit entry, 2.10 for where a kernel wants to be; the ELF-64 object
+ * file format.
  */
 #include <elf.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "image.h"
 
 #define BOOT_FLAG		0xaa55
 #define HDR_MAGIC		0x53726448u	/* "HdrS" */
+#define PROTOCOL_PLACE		0x020a
 #define PROTOCOL_64BIT		0x020c
 #define ENTRY64_OFFSET		0x200
 #define SECTOR			512u
@@ -33,8 +34,9 @@ static const char *parse_bzimage(const uint8_t *data, size_t size, struct image 
 		return "is no Linux kernel image (bzImage or vmlinux wanted)";
 	if (!(h->loadflags & LOADED_HIGH))
 		return "is a zImage; a bzImage is wanted";
-	if (h->version < PROTOCOL_64BIT || !(h->xloadflags & XLF_KERNEL_64))
-		return "has no 64-bit entry point; a 64-bit kernel is wanted";
+	if (h->version < PROTOCOL_PLACE)
+		return "is older than boot protocol 2.10; a kernel from Linux 2.6.31 on is wanted";
+	img->narrow = h->version < PROTOCOL_64BIT || !(h->xloadflags & XLF_KERNEL_64);
 
 	setup_bytes = ((h->setup_sects ? h->setup_sects : DEFAULT_SETUP_SECTS) + 1) * SECTOR;
 	payload = (uint64_t)h->syssize * 16;
@@ -53,7 +55,7 @@ static const char *parse_bzimage(const uint8_t *data, size_t size, struct image 
 		.memsz = payload,
 	};
 	img->segments = 1;
-	img->entry = h->pref_address + ENTRY64_OFFSET;
+	img->entry = h->pref_address + (img->narrow ? 0 : ENTRY64_OFFSET);
 	img->top = h->pref_address + (h->init_size > payload ? h->init_size : payload);
 	return NULL;
 }
@@ -99,7 +101,7 @@ static const char *parse_vmlinux(const uint8_t *data, size_t size, struct image 
 	unsigned int i;
 
 	if (data[EI_CLASS] == ELFCLASS32)
-		return "has no 64-bit entry point; a 64-bit kernel is wanted";
+		return "is a 32-bit vmlinux; its bzImage is wanted";
 	if (size < sizeof(eh))
 		return "is truncated";
 	memcpy(&eh, data, sizeof(eh));

@@ -3,6 +3,7 @@
 #ifndef UMBRA_IMAGE_H
 #define UMBRA_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <asm/bootparam.h>
@@ -20,7 +21,8 @@ struct image_segment {
 /**
  * struct image - a kernel, understood
  * @setup: the setup header to hand on in the zero page
- * @entry: guest-physical address of the 64-bit entry point
+ * @entry: guest-physical address of its entry point
+ * @narrow: that is entered in protected mode with paging off: a 32-bit kernel's
  * @top: first address above all that the kernel touches before it reads the E820 map
  */
 struct image {
@@ -28,6 +30,7 @@ struct image {
 	struct image_segment segment[IMAGE_MAX_SEGMENTS];
 	unsigned int segments;
 	uint64_t entry;
+	bool narrow;
 	uint64_t top;
 };
 

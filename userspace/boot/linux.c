@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Lays a Linux guest out in memory as its 64-bit boot protocol wants it. */
+/* Lays a Linux guest out in memory as its boot protocol wants it, the 64-bit or the 32-bit one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -164,11 +164,11 @@ static void write_page_tables(uint8_t *host)
 }
 
 /* Selectors 0x10 and 0x18 are the protocol's __BOOT_CS and __BOOT_DS. */
-static void write_gdt(uint8_t *host)
+static void write_gdt(uint8_t *host, bool narrow)
 {
-	static const uint64_t gdt[] = {
+	const uint64_t gdt[] = {
 		0, 0,
-		0x00af9b000000ffffull,	/* 64-bit code */
+		narrow ? 0x00cf9b000000ffffull : 0x00af9b000000ffffull,	/* 32- or 64-bit code */
 		0x00cf93000000ffffull,	/* flat data */
 		0x00008b0000000067ull,	/* busy TSS at 0; its second half is 0 */
 		0,
@@ -201,8 +201,11 @@ int boot_load(const struct guest_ram *ram, const char *kernel, const char *initr
 	bp->e820_entries = (uint8_t)e820_build(ram->size, bp->e820_table);
 	bp->acpi_rsdp_addr = acpi_build(ram->host + MEM_BIOS_BASE,
 					MEM_EXT_BASE - MEM_BIOS_BASE, MEM_BIOS_BASE, machine);
-	write_page_tables(ram->host);
-	write_gdt(ram->host);
-	*entry = (struct boot_entry){ .rip = img.entry, .params = BOOT_PARAMS };
+	if (!img.narrow)
+		write_page_tables(ram->host);
+	write_gdt(ram->host, img.narrow);
+	*entry = (struct boot_entry){
+		.rip = img.entry, .params = BOOT_PARAMS, .narrow = img.narrow,
+	};
 	return 0;
 }

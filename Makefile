@@ -15,7 +15,8 @@
 #   make report        what Linux costs as a guest in each mode, beside stock KVM, drawn in
 #                      build/report/index.html: some 20 minutes
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
-#                      disk, and boots with all trace events on, in an emulated host
+#                      disk, and boots with all trace events on, in an emulated host; and
+#                      an Intel host that suspends with a VM
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -84,6 +85,7 @@ check-here:
 soak:
 	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && selftests/mmu/switch --count 10000 && \
 		scripts/storm-tests 12 600 && scripts/traced-tests'
+	@lab/run -c intel -k 6.12 -t 1200 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh'
 
 fuzz-emul:
 	@scripts/fuzz-emul

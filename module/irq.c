@@ -82,11 +82,14 @@ static bool wide_ids(const struct umbra_vm *vm)
 	return READ_ONCE(vm->x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS;
 }
 
-/* What an address and data of x86 mean. false: no interrupt message. */
+/*
+ * What an address and data of x86 mean. false: no interrupt message. Of the lower half bits
+ * 31 to 20 are not looked at: of a device's store QEMU gives the offset in the APICs' page.
+ */
 static bool decode_msi(const struct umbra_vm *vm, u32 lo, u32 hi, u32 data,
 		       struct umbra_irq_msg *msg)
 {
-	if ((lo & MSI_BASE_MASK) != MSI_BASE || (hi & (wide_ids(vm) ? MSI_HI_RESERVED : ~0u)))
+	if (hi & (wide_ids(vm) ? MSI_HI_RESERVED : ~0u))
 		return false;
 	*msg = (struct umbra_irq_msg){
 		.dest = hi | ((lo >> MSI_DEST_SHIFT) & 0xff),
@@ -224,7 +227,8 @@ static int parse_entry(const struct umbra_irqchip *chip, const struct kvm_irq_ro
 	case KVM_IRQ_ROUTING_MSI:
 		if (wide_ids(chip->vm) && (msi->address_hi & MSI_HI_RESERVED))
 			return -EINVAL;
-		r->kind = decode_msi(chip->vm, msi->address_lo, msi->address_hi, msi->data,
+		r->kind = (msi->address_lo & MSI_BASE_MASK) == MSI_BASE &&
+			  decode_msi(chip->vm, msi->address_lo, msi->address_hi, msi->data,
 				     &r->msg) ? ROUTE_MSI : ROUTE_NOWHERE;
 		return 0;
 	}

@@ -690,18 +690,11 @@ int umbra_emulate_store(struct umbra_vcpu *vcpu)
 /* Does a breakpoint stop the guest in front of its instruction? The CPU has not looked. */
 static bool stopped_before(struct umbra_vcpu *vcpu, struct umbra_vcpu_emul *ve)
 {
-	struct kvm_segment cs = {};
-	u64 la = umbra_rip(vcpu);
-
 	ve->watched = 0;
 	if (!umbra_breakpoints(vcpu) || (umbra_rflags(vcpu) & X86_EFLAGS_RF) ||
 	    (umbra_backend->interrupt_shadow(vcpu) & KVM_X86_SHADOW_INT_MOV_SS))
 		return false;
-	if (!umbra_is_64bit_code(vcpu)) {
-		umbra_backend->get_segment(vcpu, &cs, VCPU_SREG_CS);
-		la = (u32)(la + cs.base);
-	}
-	note_access(ve, la, 1, BIT(DR_RW_EXECUTE));
+	note_access(ve, umbra_code_address(vcpu), 1, BIT(DR_RW_EXECUTE));
 	return ve->watched;
 }
 

@@ -60,7 +60,7 @@ int umbra_debug_exit(struct umbra_vcpu *vcpu, u8 vector, u64 dr6)
 	run->exit_reason = KVM_EXIT_DEBUG;
 	run->debug.arch = (struct kvm_debug_exit_arch) {
 		.exception = vector,
-		.pc = umbra_rip(vcpu),
+		.pc = umbra_code_address(vcpu),
 		.dr6 = dr6 | DR6_RESERVED,
 		.dr7 = vcpu->regs.debug_dr7,
 	};

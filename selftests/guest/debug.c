@@ -67,6 +67,34 @@ TEST(single_step, "SINGLESTEP: exit DEBUG behind each instruction, CPUID and CR4
 	vcpu_run_to_end(v);
 }
 
+TEST(step_real, "SINGLESTEP in real mode: DEBUG tells the linear address, RIP the offset")
+{
+	static const uint8_t code[] = { 0x90, 0x90, 0xf4 };	/* nop, nop, hlt */
+	struct kvm_regs r;
+	struct kvm_sregs s;
+	struct vm vm;
+	struct vcpu *v;
+	uint64_t at;
+
+	host_needs("svm-dr6");
+	vm_init(&vm, 0);
+	v = vm_vcpu(&vm, 0);
+	vcpu_real_mode(v, code, sizeof(code));
+	r = vcpu_regs(v);
+	at = r.rip;
+	/* The same place, by another segment. */
+	s = vcpu_sregs(v);
+	s.cs.selector = 0x40;
+	s.cs.base = 0x400;
+	ASSERT(!ioctl(v->fd, KVM_SET_SREGS, &s));
+	r.rip -= 0x400;
+	ASSERT(!ioctl(v->fd, KVM_SET_REGS, &r));
+	set_debug(v, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	ASSERT(vcpu_run(v) == KVM_EXIT_DEBUG);
+	EXPECT_EQ(v->run->debug.arch.pc, at + 1);
+	EXPECT_EQ(vcpu_regs(v).rip, at + 1 - 0x400);
+}
+
 /* Each stops at io_<name>, the instruction, and io_<name>_end, behind it. */
 #define IO_GUEST(name, insn, ...)					\
 	extern char io_##name[], io_##name##_end[];			\

@@ -192,12 +192,17 @@ static uint64_t clock_now(void)
 	return ns;
 }
 
+static volatile uint64_t g_last_ns, g_ns, g_clock_flags;
+
 static void look_at_time(void)
 {
 	volatile struct clock_page *page = (void *)CLOCK_GPA;
 	static uint64_t last_tsc, last_ns;
 	uint64_t tsc = rdtsc(), ns = clock_now();
 
+	g_last_ns = last_ns;
+	g_ns = ns;
+	g_clock_flags = page->flags;
 	GUEST_ASSERT(tsc > last_tsc);
 	/* On a host whose clock is not its TSC the page runs ahead between two updates. */
 	GUEST_ASSERT(ns + (page->flags & CLOCK_STABLE ? 0 : SLACK_NS) >= last_ns);
@@ -511,7 +516,9 @@ TEST_EACH_SECONDS(restored, "saved at random points and restored in a new proces
 		}
 		on = alive(pid);
 	}
-	EXPECT_MSG(on, "life %ld of seed %ld", i, seed);
+	EXPECT_MSG(on, "life %ld of seed %ld; its clock last %llu, then %llu, flags %llu", i, seed,
+		   (unsigned long long)SHARED_G(g_last_ns), (unsigned long long)SHARED_G(g_ns),
+		   (unsigned long long)SHARED_G(g_clock_flags));
 	ktap_diag("%ld lives, %llu rounds, %llu halts, %llu and %llu ticks", i,
 		  (unsigned long long)SHARED_G(g_rounds), (unsigned long long)SHARED_G(g_halts),
 		  (unsigned long long)timer, (unsigned long long)pit);

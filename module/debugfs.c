@@ -2,7 +2,8 @@
 /*
  * A directory a VM, with a file for it and one for each vCPU: a figure a line, its
  * name and its value, or values where it is a histogram. What they mean is told once,
- * beside the directories. One more file audits a VM's shadow tables. Nothing can be written, so that lockdown lets them be read.
+ * beside the directories. One more file audits a VM's shadow tables. Nothing can be
+ * written, so that lockdown lets them be read.
  */
 #include <linux/debugfs.h>
 #include <linux/kernel.h>

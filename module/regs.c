@@ -75,6 +75,7 @@ static int load_pdptes(struct umbra_vcpu *vcpu, u64 cr3)
 	u64 pdpte[4];
 	int i;
 
+	/* Nothing is kept, and what is wrong with them is for the walk to find. */
 	if (umbra_backend->walks_pdptes && !vcpu->mmu.shadow) {
 		vcpu->regs.avail &= ~BIT(UMBRA_REG_PDPTR);
 		return 0;

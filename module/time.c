@@ -499,8 +499,11 @@ void umbra_clock_update(struct umbra_vcpu *vcpu)
 	if (vcpu->time.paused || (old.flags & PVCLOCK_GUEST_STOPPED))
 		page.flags |= PVCLOCK_GUEST_STOPPED;
 	vcpu->time.paused = false;
-	vcpu->time.version += 2;
-	page.version = vcpu->time.version;
+	/*
+	 * Even, and on from what stands there: a guest may have been saved between its two
+	 * readings of a page that came from another VM.
+	 */
+	page.version = (old.version | 1) + 1;
 	write_page(vcpu->vm, gpa, &page);
 out:
 	srcu_read_unlock(&vcpu->vm->srcu, idx);

@@ -58,7 +58,6 @@ struct umbra_vm_time {
  * @tsc_khz: the rate that userspace was told or has set; rate.khz within 250 ppm
  * @tsc_adjust: MSR_IA32_TSC_ADJUST
  * @system_time: MSR_KVM_SYSTEM_TIME_NEW: gpa | enable
- * @version: of the clock page, even between updates
  * @paused: KVM_KVMCLOCK_CTRL: tell the guest once
  * @put_tsc: the guest's TSC when it last left a CPU, at @put_ns of the host's clock;
  *	kept on hosts whose TSCs differ
@@ -69,7 +68,6 @@ struct umbra_vcpu_time {
 	u32 tsc_khz;
 	u64 tsc_adjust;
 	u64 system_time;
-	u32 version;
 	bool paused;
 	u64 put_tsc, put_ns;
 };

@@ -121,6 +121,39 @@ TEST(kvmclock_set, "kvmclock: SET_CLOCK is what the guest reads next")
 	EXPECT(G(&vm, g_times)[1] < c.clock + 5000000000ULL);
 }
 
+static void clock_version_guest(void)
+{
+	volatile struct pvclock_vcpu_time_info *t = (void *)CLOCK_GPA;
+
+	t->version = 1000;
+	wrmsr(MSR_KVM_SYSTEM_TIME_NEW, CLOCK_GPA | 1);
+	g_times[0] = t->version;
+	t->version = 2001;
+	guest_sync(1);
+	g_times[1] = t->version;
+	t->version = UINT32_MAX;
+	guest_sync(2);
+	g_times[2] = t->version;
+	guest_done();
+}
+
+/* Who was saved between two readings of it is restored to a VM that never wrote it. */
+TEST(kvmclock_version, "kvmclock: a page's version goes on from what stands there")
+{
+	struct kvm_clock_data c = { .clock = 1 };
+	struct vm vm;
+	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, clock_version_guest);
+
+	vcpu_run_to_sync(v, 1);
+	ASSERT(!ioctl(vm.fd, KVM_SET_CLOCK, &c));
+	vcpu_run_to_sync(v, 2);
+	ASSERT(!ioctl(vm.fd, KVM_SET_CLOCK, &c));
+	vcpu_run_to_end(v);
+	EXPECT(G(&vm, g_times)[0] == 1002);
+	EXPECT(G(&vm, g_times)[1] == 2002);
+	EXPECT(G(&vm, g_times)[2] == 0);
+}
+
 static void wall_guest(void)
 {
 	volatile struct pvclock_wall_clock *w = (void *)CLOCK_GPA;

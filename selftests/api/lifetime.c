@@ -18,8 +18,10 @@ static void nothing(void)
 	guest_done();
 }
 
+/* With interrupts on, for Bochs's sake; api/run */
 static void spin(void)
 {
+	sti();
 	for (;;)
 		g_count++;
 }

@@ -235,6 +235,7 @@ TEST_EACH(sregs_flip, "SET_SREGS with each single bit flipped is sane: ", flips,
 {
 	unsigned int bit;
 
+	host_needs("vmx-interrupts");
 	for (bit = 0; bit < 64; bit++) {
 		struct vm vm;
 		struct vcpu *v = long_mode_vm(&vm);
@@ -266,6 +267,7 @@ TEST(sregs_odd_segments, "SET_SREGS with odd segments, then RUN: some exit, no h
 {
 	unsigned int seed = ktap_env("SEED", 1), i, j;
 
+	host_needs("vmx-interrupts");
 	ktap_diag("SEED=%u", seed);
 	for (i = 0; i < 60; i++) {
 		struct vm vm;

@@ -150,6 +150,36 @@ TEST(priority, "priorities: the highest first, TPR holds up what is not above it
 	vcpu_run_to_end(x2_vm(&vm, priority_guest));
 }
 
+#define MASKED_TICKS	20000000ULL	/* of the TSC: some ticks of the host */
+
+static void masked_guest(void)
+{
+	uint64_t start;
+
+	handlers();
+	x2_on();
+	asm volatile("sti; nop; nop; cli" : : : "memory");
+	send(LOW);
+	start = rdtsc();
+	while (rdtsc() - start < MASKED_TICKS)
+		;
+	g_seen = g_hits;
+	open_shut();
+	guest_done();
+}
+
+TEST(masked, "one that waits is held up by a clear IF, however the host interrupts")
+{
+	struct vm vm;
+	struct vcpu *v = x2_vm(&vm, masked_guest);
+
+	if (cpu_is_intel() && umbra_parameter("apicv") == 'Y' && !vm_shadow(&vm))
+		host_needs("vmx-virtual-if");
+	vcpu_run_to_end(v);
+	EXPECT_EQ(G(&vm, g_seen), 0);
+	EXPECT_EQ(G(&vm, g_hits), 1);
+}
+
 static void refused_guest(void)
 {
 	x2_on();

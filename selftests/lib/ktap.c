@@ -161,6 +161,8 @@ void host_needs(const char *what)
 		{ "svm-dr6", "the emulator leaves DR6 alone at a #DB that is intercepted" },
 		{ "vmx-interrupts",
 		  "the emulator holds interrupts back from a guest that has masked them" },
+		{ "vmx-virtual-if",
+		  "the emulator gives virtual interrupts to a guest that has masked them" },
 	};
 	size_t i;
 

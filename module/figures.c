@@ -9,6 +9,7 @@
 #include <linux/srcu.h>
 #include <linux/string.h>
 
+#include "mmu_quota.h"
 #include "stats.h"
 
 #define INSTANT		(KVM_STATS_TYPE_INSTANT | KVM_STATS_UNIT_NONE)
@@ -28,6 +29,11 @@ static u64 vm_vcpus(struct umbra_vm *vm)
 static u64 vm_table_pages(struct umbra_vm *vm)
 {
 	return atomic_long_read(&vm->mmu.pages);
+}
+
+static u64 vm_spare_pages(struct umbra_vm *vm)
+{
+	return umbra_shadow_spare_pages(vm);
 }
 
 static u64 vm_mmu_recycled(struct umbra_vm *vm)
@@ -76,6 +82,7 @@ static const struct {
 } vm_figures[] = {
 	{ "vcpus",		INSTANT, vm_vcpus,		"vCPUs that there are" },
 	{ "mmu_table_pages",	INSTANT, vm_table_pages,	"pages of tables in use" },
+	{ "mmu_spare_pages",	INSTANT, vm_spare_pages,	"pages kept for the next tables" },
 	{ "mmu_recycled",	EVENTS,	 vm_mmu_recycled,	"tables that went for want of quota" },
 	{ "mmu_switches",	EVENTS,	 vm_mmu_switches,	"changes of the MMU mode" },
 	{ "mmu_switch_cycles",	TICKS,	 vm_switch_cycles,

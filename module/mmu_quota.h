@@ -15,7 +15,9 @@ int umbra_shadow_set_quota(struct umbra_vm *vm, unsigned long quota);
 
 /* mmu_shadow.c, with mmu_lock held for writing: forget some old tables: how many. */
 unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count);
-/* A new quota: how many tables are too many now. */
+/* Pages that a VM keeps for its next tables; takes mmu_lock. */
+unsigned int umbra_shadow_spare_pages(struct umbra_vm *vm);
+/* With mmu_lock held for writing. A new quota: how many tables are too many now. */
 unsigned int umbra_shadow_over_quota(struct umbra_vm *vm, unsigned long quota);
 
 /* A VM's tables may go when the host is short of memory. Sleeps. */

@@ -793,6 +793,19 @@ unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count)
 	return n;
 }
 
+unsigned int umbra_shadow_spare_pages(struct umbra_vm *vm)
+{
+	const struct umbra_vm_shadow *s;
+	unsigned int n = 0;
+
+	read_lock(&vm->mmu_lock);
+	s = vm->mmu.shadow;
+	if (s)
+		n = s->spares.spts + s->spares.pages;
+	read_unlock(&vm->mmu_lock);
+	return n;
+}
+
 unsigned int umbra_shadow_over_quota(struct umbra_vm *vm, unsigned long quota)
 {
 	struct umbra_vm_shadow *s = vm->mmu.shadow;

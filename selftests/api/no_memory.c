@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/umbra.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -68,6 +69,7 @@ static bool has_failed(void)
 struct subject {
 	struct vm vm;
 	struct vcpu *v;
+	void *wide;
 	int event, event2, made;
 };
 
@@ -303,6 +305,42 @@ static long run(struct subject *s)
 	}
 }
 
+static void set_mode(struct subject *s, uint32_t mode)
+{
+	if (ioctl(s->vm.fd, UMBRA_SET_MMU, &mode))
+		SKIP("no shadow modes: %s", strerror(errno));
+}
+
+static void in_shadow(struct subject *s)
+{
+	set_mode(s, UMBRA_MMU_SHADOW_LAZY);
+}
+
+#define WIDE	(48u << 20)
+
+static void touch_wide(void)
+{
+	uint64_t at;
+
+	/* A table for each of 2 MiB: more than are kept. */
+	for (at = EXTRA; at < EXTRA + WIDE; at += 2 << 20)
+		*(volatile uint64_t *)at = at;
+	guest_done();
+}
+
+/* From the lazy mode to the eager one all tables go, and what some were made of is kept. */
+static void with_spares(struct subject *s)
+{
+	in_shadow(s);
+	s->wide = map_pages(WIDE);
+	ASSERT(!vm_slot(&s->vm, 1, 0, EXTRA, WIDE, s->wide));
+	vcpu_long_mode(s->v, touch_wide);
+	ASSERT(run(s) >= 0);
+	set_mode(s, UMBRA_MMU_SHADOW_EAGER);
+	ASSERT(figure(s->vm.fd, "mmu_spare_pages") > 0);
+	vcpu_long_mode(s->v, touch_wide);
+}
+
 static long close_all(struct subject *s)
 {
 	munmap(s->v->run, s->v->run_size);
@@ -350,6 +388,8 @@ static const struct no_memory {
 	{ "SET_MSRS", set_msr },
 	{ "GET_LAPIC", get_lapic },
 	{ "RUN", run, TOUCHES },
+	{ "RUN in a shadow mode", run, TOUCHES, in_shadow },
+	{ "RUN with spare tables", run, TOUCHES, with_spares },
 	{ "the end of a VM with everything", close_all, SURE, with_resampler },
 };
 
@@ -376,6 +416,8 @@ static void subject_end(struct subject *s)
 	close(s->event);
 	close(s->event2);
 	vm_free(&s->vm);
+	if (s->wide)
+		munmap(s->wide, WIDE);
 }
 
 /* false: all allocations are passed */

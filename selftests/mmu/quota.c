@@ -160,22 +160,45 @@ TEST_EACH(told, "quota: netlink tells that tables had to go, once a second at mo
 	EXPECT(all >= recycled && all >= 200 - LEAST - RESERVE);
 }
 
-TEST_EACH(pressure, "quota: a host short of memory takes tables, and the guest goes on, shadow-", modes,
-	  mode)
+/* All that the shrinkers give. */
+static void drop_slabs(void)
 {
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-	struct vcpu *v;
-	uint64_t before;
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0)
 		SKIP("/proc/sys/vm/drop_caches: %s", strerror(errno));
+	ASSERT(write(fd, "2", 1) == 1);
+	close(fd);
+}
+
+TEST_EACH(pressure, "quota: a host short of memory takes tables, and the guest goes on, shadow-", modes,
+	  mode)
+{
+	struct vcpu *v;
+	uint64_t before;
+
 	v = start_spaces(mode->id, 400);
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
 	vcpu_run_to_sync(v, 1);
 	before = figure(vm.fd, "mmu_table_pages");
-	/* All that the shrinkers give. */
-	ASSERT(write(fd, "2", 1) == 1);
+	drop_slabs();
 	EXPECT(figure(vm.fd, "mmu_table_pages") < before / 2);
+	vcpu_run_to_sync(v, 2);
+	vcpu_run_to_sync(v, 3);
+}
+
+TEST_EACH(spares, "quota: a host short of memory takes what is kept for the next tables, shadow-",
+	  modes, mode)
+{
+	struct vcpu *v = start_spaces(mode->id, 400);
+
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
+	vcpu_run_to_sync(v, 1);
+	/* Hundreds of tables end, and what some were made of is kept. */
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
+	EXPECT(figure(vm.fd, "mmu_spare_pages") > 0);
+	drop_slabs();
+	EXPECT_EQ(figure(vm.fd, "mmu_spare_pages"), 0);
 	vcpu_run_to_sync(v, 2);
 	vcpu_run_to_sync(v, 3);
 }

@@ -187,22 +187,6 @@ TEST_EACH(pressure, "quota: a host short of memory takes tables, and the guest g
 	vcpu_run_to_sync(v, 3);
 }
 
-TEST_EACH(spares, "quota: a host short of memory takes what is kept for the next tables, shadow-",
-	  modes, mode)
-{
-	struct vcpu *v = start_spaces(mode->id, 400);
-
-	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
-	vcpu_run_to_sync(v, 1);
-	/* Hundreds of tables end, and what some were made of is kept. */
-	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
-	EXPECT(figure(vm.fd, "mmu_spare_pages") > 0);
-	drop_slabs();
-	EXPECT_EQ(figure(vm.fd, "mmu_spare_pages"), 0);
-	vcpu_run_to_sync(v, 2);
-	vcpu_run_to_sync(v, 3);
-}
-
 TEST(arguments, "quota: fewer than 64 tables are EINVAL; by itself it follows the memory")
 {
 	static const unsigned long bad[] = { 0, 1, LEAST - 1 };

@@ -69,6 +69,7 @@ struct umbra_vm_shadow {
  * @roots: how many
  * @resync: userspace may have changed the guest's tables (o)
  * @pae: what the CPU's CR3 points to outside long mode; below 4 GiB
+ * @split_gone: for shadow_flush_gva() (M)
  * @guest_fault: the page of the last #PF that was the guest's (o)
  * @retry_rip: where an instruction was let write that can't be emulated (o)
  * @retries: how often (o)
@@ -79,6 +80,7 @@ struct umbra_vcpu_shadow {
 	u8 roots;
 	bool resync;
 	u64 *pae;
+	u32 split_gone;
 	u64 guest_fault;
 	u64 retry_rip;
 	u8 retries;
@@ -642,13 +644,16 @@ static void shadow_gva_flushed(struct umbra_vcpu *vcpu, gva_t gva)
 {
 	struct umbra_vm *vm = vcpu->vm;
 	struct shadow_page *root;
+	bool wide = false;
 
 	write_lock(&vm->mmu_lock);
 	root = root_of(vcpu, gva);
 	if (root && !root->dead)
-		shadow_flush_gva(core_of(vm), root, gva);
+		wide = shadow_flush_gva(core_of(vm), root, gva, &vcpu->mmu.shadow->split_gone);
 	settle(vm);
 	write_unlock(&vm->mmu_lock);
+	if (wide)
+		umbra_backend->flush_all(vcpu);
 }
 
 static void shadow_tables_set(struct umbra_vcpu *vcpu)

@@ -86,6 +86,7 @@ void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
 		shadow_trace_zap(shadow_leaf_gfn(sp, i), *sptep);
 	} else {
 		chain_del(&child_of(*sptep)->parents, sptep);
+		m->split_gone += !sp->role.direct && child_of(*sptep)->role.direct;
 	}
 	WRITE_ONCE(*sptep, 0);
 	clear_mark(sp->present, i);

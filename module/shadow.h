@@ -157,6 +157,8 @@ struct shadow_ops {
  * @longest: entries of a chain; at most so many map one frame
  * @orphan: a table that the guest has just taken away from where it was used last
  * @epoch: counts the times when memory may have been changed unseen
+ * @split_gone: counts large pages of the guest's that were mapped by small leaves and are no
+ *	more: of each a CPU may have cached many
  * @lazy: the guest may write tables of its last level unseen
  * @flush: the host or we rely on no CPU having something cached: the caller flushes and
  *	clears it, and @stale
@@ -171,7 +173,7 @@ struct shadow {
 	unsigned long nr, used, quota;
 	unsigned int longest;
 	struct shadow_page *orphan;
-	u32 epoch;
+	u32 epoch, split_gone;
 	bool lazy, flush, stale, reload;
 };
 
@@ -238,8 +240,12 @@ bool shadow_walk_start(const struct shadow *m, const struct shadow_page *root, u
 void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int len);
 /* Take @gfn for a table no more, until it is used as one. */
 void shadow_untrack(struct shadow *m, u64 gfn);
-/* The guest has flushed @gva: what leads there by @root must be what memory says. */
-void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva);
+/*
+ * The guest has flushed @gva: what leads there by @root must be what memory says. That is all of
+ * a large page, whose small leaves the CPU knows nothing of as one. @seen: the CPU's, of
+ * &shadow.split_gone. True: the CPU forgets all that it has, not @gva alone.
+ */
+bool shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva, u32 *seen);
 /* So it has by a #PF for @gva, but what is told of is as ever. */
 void shadow_faulted(struct shadow *m, struct shadow_page *root, u64 gva);
 /*

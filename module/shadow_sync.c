@@ -179,18 +179,22 @@ void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int
 	release_orphan(m);
 }
 
-void shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva)
+bool shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva, u32 *seen)
 {
 	struct shadow_page *sp = root;
 	unsigned int i;
+	bool wide;
 
 	for (;; sp = child_of(sp->spt[i])) {
 		i = index_of(gva, sp->role.level);
 		if (!sp->role.direct)
 			shadow_check_entry(m, sp, i);
 		if (!(sp->spt[i] & SHADOW_P) || sp->role.level == 1)
-			return;
+			break;
 	}
+	wide = *seen != m->split_gone;
+	*seen = m->split_gone;
+	return wide;
 }
 
 void shadow_faulted(struct shadow *m, struct shadow_page *root, u64 gva)

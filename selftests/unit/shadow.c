@@ -49,6 +49,7 @@ struct cpu {
 	struct shadow_page *root[4];
 	int roots;
 	u64 flushed;
+	u32 split_gone;
 };
 
 /* A translation that a CPU may have cached. */
@@ -850,8 +851,8 @@ static void change_bytes(void)
 
 static void flush_gva(struct cpu *c, u64 gva)
 {
-	if (root_of(c, gva))
-		shadow_flush_gva(&m, root_of(c, gva), gva);
+	if (root_of(c, gva) && shadow_flush_gva(&m, root_of(c, gva), gva, &c->split_gone))
+		memset(tlb[c - cpus], 0, sizeof(tlb[0]));
 	settle();
 	flushed_page(c, gva);
 }
@@ -1101,6 +1102,34 @@ static void shared(void)
 	end_alone(c);
 }
 
+/* INVLPG ends a large page as a whole, and our small leaves of it are many in a TLB. */
+static void large_flushed(void)
+{
+	const u64 leaf = P | A | D | W | U;
+	struct cpu *c = &cpus[0];
+	u64 entry;
+	u32 error;
+
+	begin_alone(c, true);
+	*(u64 *)memory[0] = 1 << 12 | leaf;
+	*(u64 *)memory[1] = 2 << 12 | leaf;
+	*(u64 *)memory[2] = 512 << 12 | leaf | PS;
+	load_roots(c);
+	settle();
+	access_by_shadow(c, 0, UMBRA_GWALK_WRITE, &entry, &error);
+	access_by_shadow(c, 4096, UMBRA_GWALK_WRITE, &entry, &error);
+	hw_walk(c, 0);
+	hw_walk(c, 4096);
+	*(u64 *)memory[2] = 1024 << 12 | leaf | PS;
+	shadow_written(&m, 2, 0, 8);
+	settle();
+	flush_gva(c, 0);
+	access_by_shadow(c, 4096, UMBRA_GWALK_WRITE, &entry, &error);
+	tap_ok((entry & ADDR) == frame_entry(1025),
+	       "INVLPG of one address of a large page is of all of them");
+	end_alone(c);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long count = argc > 1 ? strtoul(argv[1], NULL, 0) : 30000;
@@ -1111,6 +1140,7 @@ int main(int argc, char **argv)
 	beside();
 	released();
 	shared();
+	large_flushed();
 	for (mode = NOPAGING; mode < NR_MODES; mode++) {
 		run(mode, false, count);
 		run(mode, true, count);

@@ -31,11 +31,6 @@ static u64 vm_table_pages(struct umbra_vm *vm)
 	return atomic_long_read(&vm->mmu.pages);
 }
 
-static u64 vm_spare_pages(struct umbra_vm *vm)
-{
-	return umbra_shadow_spare_pages(vm);
-}
-
 static u64 vm_mmu_recycled(struct umbra_vm *vm)
 {
 	return READ_ONCE(vm->mmu.recycled);
@@ -82,7 +77,7 @@ static const struct {
 } vm_figures[] = {
 	{ "vcpus",		INSTANT, vm_vcpus,		"vCPUs that there are" },
 	{ "mmu_table_pages",	INSTANT, vm_table_pages,	"pages of tables in use" },
-	{ "mmu_spare_pages",	INSTANT, vm_spare_pages,	"pages kept for the next tables" },
+	{ "mmu_spare_pages",	INSTANT, umbra_shadow_spare_pages, "pages kept for the next tables" },
 	{ "mmu_recycled",	EVENTS,	 vm_mmu_recycled,	"tables that went for want of quota" },
 	{ "mmu_switches",	EVENTS,	 vm_mmu_switches,	"changes of the MMU mode" },
 	{ "mmu_switch_cycles",	TICKS,	 vm_switch_cycles,

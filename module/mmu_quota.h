@@ -3,6 +3,8 @@
 #ifndef UMBRA_MMU_QUOTA_H
 #define UMBRA_MMU_QUOTA_H
 
+#include <linux/types.h>
+
 struct umbra_vm;
 
 /* As on KVM. What one instruction of each vCPU needs there may be besides. */
@@ -15,10 +17,10 @@ int umbra_shadow_set_quota(struct umbra_vm *vm, unsigned long quota);
 
 /* mmu_shadow.c, with mmu_lock held for writing: forget some old tables: how many. */
 unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count);
-/* Pages that a VM keeps for its next tables; takes mmu_lock. */
-unsigned int umbra_shadow_spare_pages(struct umbra_vm *vm);
-/* With mmu_lock held for writing. A new quota: how many tables are too many now. */
+/* A new quota: how many tables are too many now. */
 unsigned int umbra_shadow_over_quota(struct umbra_vm *vm, unsigned long quota);
+/* mmu_shadow.c, takes mmu_lock: pages that are kept for the next tables. */
+u64 umbra_shadow_spare_pages(struct umbra_vm *vm);
 
 /* A VM's tables may go when the host is short of memory. Sleeps. */
 void umbra_shrink_add(struct umbra_vm *vm);

@@ -798,10 +798,10 @@ unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count)
 	return n;
 }
 
-unsigned int umbra_shadow_spare_pages(struct umbra_vm *vm)
+u64 umbra_shadow_spare_pages(struct umbra_vm *vm)
 {
 	const struct umbra_vm_shadow *s;
-	unsigned int n = 0;
+	u64 n = 0;
 
 	read_lock(&vm->mmu_lock);
 	s = vm->mmu.shadow;

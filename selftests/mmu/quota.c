@@ -187,6 +187,22 @@ TEST_EACH(pressure, "quota: a host short of memory takes tables, and the guest g
 	vcpu_run_to_sync(v, 3);
 }
 
+TEST(spares, "quota: a host short of memory takes what is kept for the next tables")
+{
+	struct vcpu *v = start_spaces(UMBRA_MMU_SHADOW_LAZY, 400);
+	uint32_t eager = UMBRA_MMU_SHADOW_EAGER;
+
+	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
+	vcpu_run_to_sync(v, 1);
+	/* All tables end, and what some were made of is kept. */
+	EXPECT_OK(ioctl(vm.fd, UMBRA_SET_MMU, &eager));
+	EXPECT(figure(vm.fd, "mmu_spare_pages") > 0);
+	drop_slabs();
+	EXPECT_EQ(figure(vm.fd, "mmu_spare_pages"), 0);
+	vcpu_run_to_sync(v, 2);
+	vcpu_run_to_sync(v, 3);
+}
+
 TEST(arguments, "quota: fewer than 64 tables are EINVAL; by itself it follows the memory")
 {
 	static const unsigned long bad[] = { 0, 1, LEAST - 1 };

@@ -147,6 +147,14 @@ static int find_range(const char *name, uint64_t *start, uint64_t *end)
 	return found;
 }
 
+static int failed(const char *what)
+{
+	int err = errno;
+
+	perror(what);
+	return err;
+}
+
 int main(int argc, char **argv)
 {
 	static unsigned char image[4096];
@@ -169,14 +177,11 @@ int main(int argc, char **argv)
 	memcpy(image, next_kernel, next_kernel_end - next_kernel);
 	memcpy(image + (next_kernel_limit - next_kernel), &end, sizeof(end));
 	segment.mem = (void *)at;
-	if (syscall(SYS_kexec_load, at, 1UL, &segment, flags)) {
-		perror("kexec_load");
-		return errno;
-	}
+	if (syscall(SYS_kexec_load, at, 1UL, &segment, flags))
+		return failed("kexec_load");
 	if (crash)
 		return 0;
 	sync();
 	syscall(SYS_reboot, LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_KEXEC, NULL);
-	perror("reboot");
-	return errno;
+	return failed("reboot");
 }

@@ -15,8 +15,9 @@
 #   make report        what Linux costs as a guest in each mode, beside stock KVM, drawn in
 #                      build/report/index.html: some 20 minutes
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
-#                      disk, and boots with all trace events on, in an emulated host; and
-#                      an Intel host that suspends with a VM
+#                      disk, boots with all trace events on, and one with 64 CPUs, in an
+#                      emulated host; and an Intel host that suspends with a VM, and runs
+#                      all of tracing/
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -84,8 +85,9 @@ check-here:
 
 soak:
 	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && selftests/mmu/switch --count 10000 && \
-		scripts/storm-tests 12 600 && scripts/traced-tests'
-	@lab/run -c intel -k 6.12 -t 1200 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh'
+		scripts/storm-tests 12 600 && scripts/traced-tests && scripts/wide-tests'
+	@lab/run -c intel -k 6.12 -t 1200 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh && \
+		SCRIPTS=all selftests/trace/scripts.sh'
 
 fuzz-emul:
 	@scripts/fuzz-emul

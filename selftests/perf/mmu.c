@@ -45,7 +45,7 @@ struct result {
 static struct result *results;
 #define RESULT(c, row)	(&results[(c) * nr_paging_works + (row)])
 
-static const char *only_row;
+static uint32_t only;		/* a bit for each that was asked for; 0: all */
 static uint32_t modes;
 
 static void count_exits(struct vm *vm, uint64_t *count, char (*name)[16])
@@ -90,6 +90,25 @@ static void measure(const struct paging_work *work, enum column c, struct result
 	set_exits(r, before, after, name, ops);
 }
 
+static bool asked_for(unsigned int row)
+{
+	return !only || (only & BIT(row));
+}
+
+static bool ask_for(const char *name)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr_paging_works; i++) {
+		if (!strcmp(name, paging_works[i].name)) {
+			only |= BIT(i);
+			return true;
+		}
+	}
+	fprintf(stderr, "mmu: no workload is called %s: see mmu --help\n", name);
+	return false;
+}
+
 /* Each in a process of its own: what it leaves behind dies with it. */
 static void measure_column(enum column c)
 {
@@ -100,7 +119,7 @@ static void measure_column(enum column c)
 		pid_t pid;
 		int status;
 
-		if (only_row && strcmp(only_row, paging_works[i].name))
+		if (!asked_for(i))
 			continue;
 		pid = fork();
 		if (!pid) {
@@ -207,7 +226,7 @@ static bool good(const struct result *r, const struct result *k, double limit)
 /* A mode that the CPU can't do has no line, nor has a row that was not asked for. */
 static bool has_line(enum column c, unsigned int row)
 {
-	return (modes >> c & 1) && (!only_row || !strcmp(only_row, paging_works[row].name));
+	return (modes >> c & 1) && asked_for(row);
 }
 
 static bool print_line(unsigned int number, enum column c, unsigned int row)
@@ -297,7 +316,7 @@ static void usage(void)
 {
 	unsigned int i;
 
-	printf("Usage: mmu [--json] [--only NAME]\n"
+	printf("Usage: mmu [--json] [--only NAME]...\n"
 	       "Instructions per operation in each mode, beside stock KVM with nested paging and\n"
 	       "without, in a host that counts them (lab/run -i), as TAP: a line for each mode and\n"
 	       "workload, with its limit. Loads and unloads both modules.\n"
@@ -323,7 +342,8 @@ int main(int argc, char **argv)
 			json = true;
 			break;
 		case 'o':
-			only_row = optarg;
+			if (!ask_for(optarg))
+				return 64;
 			break;
 		case 'h':
 			usage();

@@ -17,6 +17,8 @@ WORKLOADS = ("fork_storm", "fork_exec", "mmap_churn", "fault_prot", "cow", "ctx_
 EXITS = ("cpuid", "msr_read", "msr_write", "hypercall", "inl_kernel", "outl_kernel", "inl_user",
          "inl_vmm", "inl_qemu", "mmio_kernel", "mmio_user", "hlt_wake", "self_ipi", "ipi_halt",
          "eoi", "tscdeadline", "cr8_read", "dr_move", "kernel_gs_base_write")
+# Of selftests/perf/mmu: a control, no workload.
+CONTROLS = ("io",)
 # Stock KVM with nested paging and without, which is beside a shadow.
 KVM_MODES = ("kvm", "kvm-shadow")
 FIGURES = ("umbra", "kvm", "ratio", "exits", "kvm_exits", "guest")
@@ -57,7 +59,7 @@ def checked(where, row, names, modes, figures, others=()):
 
 
 def checked_row(where, row):
-    key, figures = checked(where, row, WORKLOADS + EXITS, MODES, FIGURES, ("exits_by",))
+    key, figures = checked(where, row, WORKLOADS + EXITS + CONTROLS, MODES, FIGURES, ("exits_by",))
     reasons = row.get("exits_by", {})
     if not isinstance(reasons, dict) or len(reasons) > 64:
         raise BadInput(f"{where}: exits_by is no object of at most 64 reasons")

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import page                             # noqa: E402
 import rows                             # noqa: E402
 from model import Model                 # noqa: E402
-from shapes import SHAPES               # noqa: E402
+from shapes import CHANGES, SHAPES             # noqa: E402
 
 UMBRA = os.environ.get("UMBRA", "umbra")
 PERF_LINUX = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "scripts",
@@ -228,10 +228,25 @@ def shapes():
     getpid[1]["exits_by"] = {"cr": 1}
     shown, text = title["System calls"].verdict(model_of(getpid))
     ok(shown is False and "bug" in text, "an exit for one, told as a bug")
+    ports = [{"name": "io", "mode": mode, "umbra": 800.0} for mode in rows.MODES]
+    ports += [{"name": name, "mode": "hardware", "ratio": 0.5} for name in ("inl_kernel", "inl_vmm")]
+    ok(title["Ports read and written"].verdict(model_of(ports))[0] is True, "ports: a tie")
+    ports[1]["umbra"] = 880.0
+    ok(title["Ports read and written"].verdict(model_of(ports))[0] is False, "and none at 10 % more")
+    changes = [{"name": name, "mode": mode, "umbra": 1000.0 if mode == "hardware" else 4000.0, "guest": 500.0,
+                "exits": 0.0} for name in CHANGES for mode in rows.MODES]
+    stored = next(row for row in changes if (row["name"], row["mode"]) == ("cow", "shadow-eager"))
+    execed = next(row for row in changes if (row["name"], row["mode"]) == ("fork_exec", "shadow-eager"))
+    stored["umbra"], execed["umbra"] = 8000.0, 7000.0
+    ok("most in cow, 2.00" in title["Rights of pages changed"].verdict(model_of(changes))[1],
+       "where eager and lazy differ most")
+    execed["umbra"] = 9000.0
+    shown, text = title["Rights of pages changed"].verdict(model_of(changes))
+    ok(shown is False and "fork_exec, 2.25" in text, "and that it is elsewhere")
     nothing = model_of([GOOD])
     ok(all(shape.verdict(nothing)[0] is not True and shape.verdict(nothing)[1] for shape in SHAPES),
        "each shape that was not measured is absent, and that is told")
-    ok(len(SHAPES) == 17 and set(rows.WORKLOADS) - {"fork_storm_pti"} ==
+    ok(len(SHAPES) == 18 and set(rows.WORKLOADS) - {"fork_storm_pti"} ==
        {name for shape in SHAPES for name in shape.names}, "each workload has its shape")
 
 

@@ -16,8 +16,8 @@
 #                      build/report/index.html: some 20 minutes
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
 #                      disk, boots with all trace events on, and one with 64 CPUs, in an
-#                      emulated host; and an Intel host that suspends with a VM, and runs
-#                      all of tracing/
+#                      emulated host; in an Intel one a suspend with a VM, all of tracing/,
+#                      and memory that changes under a guest; and that in the shadow modes
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -86,8 +86,10 @@ check-here:
 soak:
 	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && selftests/mmu/switch --count 10000 && \
 		scripts/storm-tests 12 600 && scripts/traced-tests && scripts/wide-tests'
-	@lab/run -c intel -k 6.12 -t 1200 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh && \
-		SCRIPTS=all selftests/trace/scripts.sh'
+	@lab/run -c intel -k 6.12 -t 2400 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh && \
+		SCRIPTS=all selftests/trace/scripts.sh && selftests/mmu/host && RACE_SECONDS=1 selftests/mmu/race'
+	@lab/run -n 2 -t 900 -- 'export TESTS=mmu/race; for m in lazy eager; do \
+		MODULE_ARGS=mmu=shadow-$$m scripts/host-tests || exit; done'
 
 fuzz-emul:
 	@scripts/fuzz-emul

@@ -115,7 +115,7 @@ result $? "and so do its slab caches"
 result $? "mmu=nonsense is refused"
 dmesg -c >/dev/null
 insmod "$module" $nested=0 && dmesg | grep -q 'memory by shadow-lazy' && "$hold" once && rmmod umbra
-result $? "$nested=0 is the same as no nested paging: a VM runs in shadow-lazy"
+result $? "npt=0 (Intel: ept=0) is the same as no nested paging: a VM runs in shadow-lazy"
 ! insmod "$module" $nested=0 mmu=hardware 2>"$work/err" && ! loaded
 result $? "$nested=0 with mmu=hardware is refused"
 insmod "$module" mmu=hardware && "$hold" once && rmmod umbra

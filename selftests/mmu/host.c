@@ -38,6 +38,8 @@ static volatile uint64_t g_base, g_sums[PAGES], g_rounds[VCPUS];
 static volatile bool g_still;		/* it writes nothing */
 static volatile bool g_alike;		/* all pages get the same content */
 
+/* All with interrupts on: Bochs's VMX holds the host's back from a guest that masks them. */
+
 /*
  * Each round: the words of every page must add up to what they did when they
  * were last written. Then one of them changes. The sum follows the word, so that
@@ -47,6 +49,7 @@ static void checker(uint64_t part)
 {
 	uint64_t i, k, sum, old, new;
 
+	sti();
 	for (;; g_rounds[part]++) {
 		for (i = part * PART; i < (part + 1) * PART; i++) {
 			volatile uint64_t *p = (void *)(g_base + i * STRIDE * PAGE);
@@ -74,6 +77,7 @@ static void refiller(uint64_t part)
 {
 	uint64_t i, k, got;
 
+	sti();
 	for (;; g_rounds[part]++) {
 		for (i = part * PART; i < (part + 1) * PART; i++) {
 			volatile uint64_t *p = (void *)(g_base + i * STRIDE * PAGE);

@@ -22,6 +22,8 @@
 #define PAGES	64UL
 #define SECONDS	ktap_env("RACE_SECONDS", 3)
 
+/* All with interrupts on: Bochs's VMX holds the host's back from a guest that masks them. */
+
 /*
  * The host writes a generation into the first word of every page of new memory,
  * puts it in the place of the old, then publishes the number. The guest reads
@@ -34,6 +36,7 @@ static void watcher(void)
 {
 	uint64_t i = 0, least, got;
 
+	sti();
 	for (;;) {
 		least = g_published;
 		asm volatile("" : : : "memory");
@@ -251,6 +254,7 @@ static void counter(void)
 {
 	uint64_t i = 0, n = 0;
 
+	sti();
 	for (;;) {
 		volatile uint64_t *p = (void *)(GPA + i * PAGE);
 
@@ -312,6 +316,7 @@ static void keeper(uint64_t id)
 {
 	uint64_t i = id, n = 0;
 
+	sti();
 	for (;;) {
 		volatile uint64_t *p = (void *)(GPA + i * PAGE);
 
@@ -471,6 +476,7 @@ static void scribbler(void)
 {
 	uint64_t x = rdtsc() | 1;
 
+	sti();
 	for (;;) {
 		x = x * 6364136223846793005ULL + 1;
 		if (x >> 40 & 1)

@@ -425,11 +425,8 @@ static int handle_hypercall(struct umbra_vcpu *vcpu)
 {
 	u64 *gpr = vcpu->regs.gpr;
 	bool wide = umbra_is_64bit_code(vcpu);
-	u64 nr = wide ? gpr[UMBRA_RAX] : (u32)gpr[UMBRA_RAX];
-	long result;
+	long result = umbra_hypercall(vcpu, gpr, wide);
 
-	umbra_trace(kvm_hypercall, vcpu, nr);
-	result = umbra_hypercall(vcpu, gpr, wide);
 	gpr[UMBRA_RAX] = wide ? result : (u32)result;
 	return umbra_skip_insn(vcpu, UMBRA_INSN_VMMCALL);
 }

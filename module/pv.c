@@ -14,6 +14,7 @@
 #include "backend.h"
 #include "irqchip.h"
 #include "pv.h"
+#include "trace.h"
 #include "umbra.h"
 #include "vcpu.h"
 
@@ -210,6 +211,7 @@ long umbra_hypercall(struct umbra_vcpu *vcpu, const u64 *gpr, bool wide)
 	u64 mask = wide ? ~0ULL : U32_MAX;
 	u64 nr = gpr[UMBRA_RAX] & mask, a0 = gpr[UMBRA_RBX] & mask, a1 = gpr[UMBRA_RCX] & mask;
 
+	umbra_trace(kvm_hypercall, vcpu, nr);
 	if (umbra_hot(get_cpl)(vcpu))
 		return -KVM_EPERM;
 	if (!offered(vcpu, nr))

@@ -49,6 +49,7 @@ static inline bool umbra_check_canonical(u64 address, unsigned int from)
 	X(EPTP, EPT_POINTER, "EPT pointer")						\
 	X(MSR_BITMAP, MSR_BITMAP, "MSR bitmap")						\
 	X(VIRTUAL_APIC, VIRTUAL_APIC_PAGE_ADDR, "virtual APIC")				\
+	X(APIC_ACCESS, APIC_ACCESS_ADDR, "APIC access")					\
 	X(EXIT_STORE, VM_EXIT_MSR_STORE_ADDR, "exit MSR store")				\
 	X(EXIT_LOAD, VM_EXIT_MSR_LOAD_ADDR, "exit MSR load")				\
 	X(ENTRY_LOAD, VM_ENTRY_MSR_LOAD_ADDR, "entry MSR load")				\
@@ -114,6 +115,7 @@ enum vmx_field { VMX_FIELDS(VMX_FIELD_ID) VMX_NR_FIELDS };
  * struct vmx_entry_words - what an entry is judged by
  * @value: the VMCS
  * @event: the event that was to be injected
+ * @vtpr: TPR in the virtual-APIC page
  * @pin, @primary, @secondary, @exit, @entry: capability MSRs: what must be on, and
  *	above it what may be
  * @cr0_fixed, @cr4_fixed: bits that must be set; @cr0_allowed, @cr4_allowed: that may be
@@ -122,6 +124,7 @@ enum vmx_field { VMX_FIELDS(VMX_FIELD_ID) VMX_NR_FIELDS };
 struct vmx_entry_words {
 	u64 value[VMX_NR_FIELDS];
 	u32 event;
+	u8 vtpr;
 	u64 pin, primary, secondary, exit, entry;
 	u64 cr0_fixed, cr0_allowed, cr4_fixed, cr4_allowed;
 	u8 phys_bits;

@@ -14,6 +14,7 @@
 #define PRIMARY_NMI_WINDOW	BIT_OF(22)
 #define PRIMARY_MSR_BITMAPS	BIT_OF(28)
 #define PRIMARY_SECONDARY	BIT_OF(31)
+#define SECONDARY_APIC_ACCESSES	BIT_OF(0)
 #define SECONDARY_EPT		BIT_OF(1)
 #define SECONDARY_X2APIC	BIT_OF(4)
 #define SECONDARY_VPID		BIT_OF(5)
@@ -100,6 +101,23 @@ static bool bad_pat(u64 pat)
 
 /* ------------------------------ controls and host ------------------------------ */
 
+static bool apic_broken(const struct vmx_entry_words *w, struct umbra_check *c, u64 secondary)
+{
+	bool shadow = V(PRIMARY) & PRIMARY_TPR_SHADOW;
+	bool accesses = secondary & SECONDARY_APIC_ACCESSES;
+
+	return BAD(shadow && bad_address(w, V(VIRTUAL_APIC), 4096), "virtual APIC", "address") ||
+	       BAD(shadow && V(TPR_THRESHOLD) >> 4, "TPR threshold", "more than 15") ||
+	       BAD(shadow && !accesses && !(secondary & SECONDARY_DELIVERY) &&
+		   V(TPR_THRESHOLD) > w->vtpr >> 4, "TPR threshold", "above TPR") ||
+	       BAD(!shadow && (secondary & (SECONDARY_X2APIC | SECONDARY_APIC_REGS | SECONDARY_DELIVERY)),
+		   "virtual APIC", "without TPR shadow") ||
+	       BAD(accesses && bad_address(w, V(APIC_ACCESS), 4096), "APIC access", "address") ||
+	       BAD(accesses && (secondary & SECONDARY_X2APIC), "APIC access", "with x2APIC mode") ||
+	       BAD((secondary & SECONDARY_DELIVERY) && !(V(PIN) & PIN_INTERRUPT_EXITING),
+		   "interrupt delivery", "without interrupt exiting");
+}
+
 static bool execution_broken(const struct vmx_entry_words *w, struct umbra_check *c)
 {
 	u64 secondary = V(PRIMARY) & PRIMARY_SECONDARY ? V(SECONDARY) : 0;
@@ -113,15 +131,7 @@ static bool execution_broken(const struct vmx_entry_words *w, struct umbra_check
 	       BAD(V(CR3_TARGETS) > 4, "CR3 targets", "more than 4") ||
 	       BAD((V(PRIMARY) & PRIMARY_MSR_BITMAPS) && bad_address(w, V(MSR_BITMAP), 4096),
 		   "MSR bitmap", "address") ||
-	       BAD((V(PRIMARY) & PRIMARY_TPR_SHADOW) && bad_address(w, V(VIRTUAL_APIC), 4096),
-		   "virtual APIC", "address") ||
-	       BAD((V(PRIMARY) & PRIMARY_TPR_SHADOW) && V(TPR_THRESHOLD) >> 4,
-		   "TPR threshold", "more than 15") ||
-	       BAD(!(V(PRIMARY) & PRIMARY_TPR_SHADOW) &&
-		   (secondary & (SECONDARY_X2APIC | SECONDARY_APIC_REGS | SECONDARY_DELIVERY)),
-		   "virtual APIC", "without TPR shadow") ||
-	       BAD((secondary & SECONDARY_DELIVERY) && !(V(PIN) & PIN_INTERRUPT_EXITING),
-		   "interrupt delivery", "without interrupt exiting") ||
+	       apic_broken(w, c, secondary) ||
 	       BAD((V(PIN) & PIN_VIRTUAL_NMIS) && !(V(PIN) & PIN_NMI_EXITING),
 		   "virtual NMIs", "without NMI exiting") ||
 	       BAD((V(PRIMARY) & PRIMARY_NMI_WINDOW) && !(V(PIN) & PIN_VIRTUAL_NMIS),

@@ -35,6 +35,7 @@ static void read_words(struct vmx_vcpu *vmx, struct vmx_entry_words *w)
 {
 	vmx_read_fields(w, 0, VMX_NR_FIELDS - 1);
 	w->event = vmx->refused;
+	w->vtpr = *(u8 *)(vmx->virtual_apic + APIC_TASKPRI);
 	rdmsrl(MSR_IA32_VMX_TRUE_PINBASED_CTLS, w->pin);
 	rdmsrl(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, w->primary);
 	rdmsrl(MSR_IA32_VMX_PROCBASED_CTLS2, w->secondary);

@@ -89,6 +89,8 @@ static const struct vmx_row {
 	{ false, VMX_F_VIRTUAL_APIC, BIT(40), 0, "virtual APIC: address" },
 	{ false, VMX_F_TPR_THRESHOLD, 16, 0, "TPR threshold: more than 15" },
 	{ false, VMX_F_PRIMARY, BIT(31), 0, "virtual APIC: without TPR shadow" },
+	{ false, VMX_F_SECONDARY, BIT(0) | BIT(1) | BIT(4), 0, "APIC access: with x2APIC mode" },
+	{ false, VMX_F_APIC_ACCESS, BIT(40) | 1, 0, "" },
 	{ false, VMX_F_PIN, 0x3e, 0, "interrupt delivery: without interrupt exiting" },
 	{ false, VMX_F_PIN, 0x37, 0, "virtual NMIs: without NMI exiting" },
 	{ false, VMX_F_PRIMARY, BIT(22), 0, "" },
@@ -234,6 +236,26 @@ static void vmx_modes(void)
 	tap_ok(says(vmx_check_guest(&w), "DS: DPL is below the RPL"), "VMX: nor DS");
 }
 
+static void vmx_xapic(void)
+{
+	struct vmx_entry_words w = vmx_good();
+	u64 *v = w.value;
+
+	v[VMX_F_SECONDARY] = BIT(0) | BIT(1) | BIT(5) | BIT(8);
+	v[VMX_F_APIC_ACCESS] = 0x3000;
+	v[VMX_F_TPR_THRESHOLD] = 6;
+	w.vtpr = 0x5f;
+	tap_ok(says(vmx_check_controls(&w), ""), "VMX: an APIC-access page");
+	v[VMX_F_APIC_ACCESS] = 0x3800;
+	tap_ok(says(vmx_check_controls(&w), "APIC access: address"), "VMX: not aligned");
+	v[VMX_F_APIC_ACCESS] = BIT(40);
+	tap_ok(says(vmx_check_controls(&w), "APIC access: address"), "VMX: too wide");
+	v[VMX_F_SECONDARY] = BIT(1) | BIT(5);
+	tap_ok(says(vmx_check_controls(&w), "TPR threshold: above TPR"), "VMX: a threshold above TPR");
+	w.vtpr = 0x60;
+	tap_ok(says(vmx_check_controls(&w), ""), "VMX: and one that is not");
+}
+
 /* ---- SVM ---- */
 
 static struct svm_entry_words svm_good(void)
@@ -298,6 +320,7 @@ int main(void)
 	tap_begin();
 	vmx();
 	vmx_modes();
+	vmx_xapic();
 	svm();
 	return tap_end();
 }

@@ -19,6 +19,13 @@ struct umbra_entry_failure;
 struct umbra_vmcs_counts;
 struct umbra_exit_words;
 
+/* What of a LAPIC's registers the CPU does for the guest; lapic_virt.c. */
+enum umbra_apic_virt {
+	UMBRA_APIC_SOFTWARE,
+	UMBRA_APIC_PAGE,
+	UMBRA_APIC_MSRS,
+};
+
 /* Facts of a backend and of this machine, set by its setup(). */
 struct umbra_backend_caps {
 	bool hardware_paging;	/* EPT or NPT is there and not switched off */
@@ -85,8 +92,8 @@ struct umbra_backend_caps {
  * cpuid_changed	owner				intercepts that hang on CPUID
  * dump			owner				hardware words for FAIL_ENTRY; returns the reason
  * set_timer		owner				exit UMBRA_EXIT_TIMER, once, when the guest's TSC shows @deadline; 0: none
- * set_apic_virt	owner				the CPU gives the guest its interrupts, and works on umbra_lapic_page(), of an x2APIC: reads of @regs (a bit for each 16 bytes), TPR, EOI, IPIs to itself; 0: it does not
- * apic_changed		owner, with that on		the highest vectors in IRR and ISR, or 0; EOI of @ends is UMBRA_EXIT_EOI
+ * set_apic_virt	owner				the CPU works on umbra_lapic_page(); UMBRA_APIC_MSRS: it gives the guest its interrupts, and does reads of @regs (a bit for each 16 bytes), TPR, EOI, IPIs to itself; UMBRA_APIC_PAGE: what the guest reaches at vm->mmu.apic_page
+ * apic_changed		owner, with UMBRA_APIC_MSRS	the highest vectors in IRR and ISR, or 0; EOI of @ends is UMBRA_EXIT_EOI
  * vmcs_counts		owner				how often a VMCS was accessed; errno
  * describe_failure	owner				the rest of what an entry that failed is told by
  */
@@ -146,7 +153,7 @@ struct umbra_backend_caps {
 	R(void, filter_msrs, struct umbra_vcpu *vcpu)				\
 	R(void, cpuid_changed, struct umbra_vcpu *vcpu)				\
 	O(void, set_timer, struct umbra_vcpu *vcpu, u64 deadline)		\
-	O(void, set_apic_virt, struct umbra_vcpu *vcpu, u64 regs)		\
+	O(void, set_apic_virt, struct umbra_vcpu *vcpu, enum umbra_apic_virt how, u64 regs) \
 	O(void, apic_changed, struct umbra_vcpu *vcpu, u8 irr, u8 isr, const u64 *ends) \
 	O(int, vmcs_counts, struct umbra_vcpu *vcpu, struct umbra_vmcs_counts *counts) \
 	R(u64, dump, struct umbra_vcpu *vcpu)					\

@@ -675,16 +675,17 @@ static int handle_timer(struct umbra_vcpu *vcpu)
 	return 1;
 }
 
+/* Both come behind the instruction. */
 static int handle_eoi(struct umbra_vcpu *vcpu)
 {
 	umbra_lapic_eoi_exit(vcpu, vcpu->exit.apic.vector);
-	return 1;
+	return umbra_after_insn(vcpu, vcpu->regs.rflags & X86_EFLAGS_TF);
 }
 
 static int handle_apic_write(struct umbra_vcpu *vcpu)
 {
 	umbra_lapic_write_exit(vcpu, vcpu->exit.apic.reg);
-	return 1;
+	return umbra_after_insn(vcpu, vcpu->regs.rflags & X86_EFLAGS_TF);
 }
 
 static __always_inline int with_srcu(struct umbra_vcpu *vcpu, int (*handle)(struct umbra_vcpu *vcpu))

@@ -224,6 +224,7 @@ void lapic_regs_changed(struct umbra_lapic *apic)
 	refresh_irr_pending(apic);
 	if (apic->virt)
 		WRITE_ONCE(apic->irr_pending, true);
+	lapic_timer_take_regs(apic);
 	update_ppr(apic);
 }
 
@@ -333,7 +334,10 @@ static u32 read_reg(struct umbra_lapic *apic, unsigned int reg)
 		break;
 	case APIC_TMCCT:
 		return lapic_timer_current(apic);
+	case APIC_PROCPRI:
 	case APIC_ARBPRI:
+		/* Of a TPR that the guest wrote by itself an exit takes the class only. */
+		update_ppr(apic);
 		return lapic_reg(apic, APIC_PROCPRI);
 	}
 	return lapic_reg(apic, reg);
@@ -405,6 +409,22 @@ int umbra_lapic_mmio_write(struct umbra_vcpu *vcpu, gpa_t gpa, unsigned int len,
 		lapic_note_error(apic, APIC_ESR_ILLREGA, apic);
 	}
 	return 0;
+}
+
+/* What is not four bytes from a register's first on has changed those bytes all the same. */
+void lapic_written(struct umbra_lapic *apic, unsigned int reg)
+{
+	u32 val = lapic_reg(apic, reg);
+
+	if (!reg_in(&reg, writable_regs | writable_xapic_regs)) {
+		lapic_set_identity(apic);
+		return;
+	}
+	umbra_trace(kvm_apic, true, reg, val);
+	write_reg(apic, reg, val);
+	/* It reads as 0. */
+	if (reg == APIC_EOI && val)
+		lapic_set_reg(apic, APIC_EOI, 0);
 }
 
 /* --- x2APIC MSRs -------------------------------------------------------- */
@@ -570,6 +590,8 @@ int umbra_set_apic_base(struct umbra_vcpu *vcpu, u64 value, bool host)
 		return 1;
 
 	set_base(vcpu, value);
+	if (vcpu->lapic && !lapic_at_default(vcpu->lapic))
+		umbra_mmu_leave_apic_page(vcpu->vm);
 	if (!((old ^ value) & BASE_MODE))
 		return 0;
 	umbra_cpuid_update(vcpu);
@@ -725,6 +747,7 @@ int umbra_lapic_get(struct umbra_vcpu *vcpu, struct kvm_lapic_state *state)
 		return -EINVAL;
 	count = lapic_timer_save(apic);
 	lapic_take_posted(apic);
+	update_ppr(apic);
 	memcpy(state->regs, apic->regs, sizeof(state->regs));
 	id = saved_id(apic);
 	memcpy(state->regs + APIC_ID, &id, sizeof(id));

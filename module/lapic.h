@@ -28,6 +28,8 @@ enum { LAPIC_LATCHED_INIT, LAPIC_LATCHED_SIPI };
  * @expired: the callback was there; the owner raises the interrupt
  * @deadline: MSR_IA32_TSC_DEADLINE; 0 when disarmed
  * @period: ns between expiries in periodic mode, else 0; the callback reads it
+ * @mode, @initial, @divide: what LVTT, TMICT and TDCR say; of a register that the guest
+ *	has just written by itself, what it said before
  * @cpu: where @hrtimer was started
  * @armed: @hrtimer was started for the current programming
  * @in_guest: the backend's timer was, which stands still outside the guest: at a halt
@@ -38,6 +40,7 @@ struct lapic_timer {
 	int expired;
 	u64 deadline;
 	u64 period;
+	u32 mode, initial, divide;
 	int cpu;
 	bool armed, in_guest;
 };
@@ -62,7 +65,8 @@ struct lapic_timer {
  * @timer: the timer
  * @regs: the register page as the ABI has it, which the CPU may work on too
  * @posted: requests on their way to IRR, where the CPU may be at work on that one
- * @virt: the CPU reads and writes registers for the guest, and delivers: lapic_virt.c
+ * @how: which registers the CPU reads and writes for the guest: lapic_virt.c
+ * @virt: an x2APIC's, and it delivers
  *
  * There is no lock. IRR (on a machine whose CPU works on it: @posted), TMR, @latched
  * and @errors are changed by any thread with atomic bit operations; every other
@@ -88,6 +92,7 @@ struct umbra_lapic {
 	struct lapic_timer timer;
 	u8 *regs;
 	DECLARE_BITMAP(posted, 256);
+	enum umbra_apic_virt how;
 	bool virt;
 };
 
@@ -131,6 +136,13 @@ static inline bool lapic_hardware_enabled(const struct umbra_lapic *apic)
 	return READ_ONCE(apic->base) & XAPIC_ENABLE;
 }
 
+/* An xAPIC, enabled, where all of them are after power-up. */
+static inline bool lapic_at_default(const struct umbra_lapic *apic)
+{
+	return (READ_ONCE(apic->base) & (PAGE_MASK | XAPIC_ENABLE | X2APIC_ENABLE)) ==
+	       (APIC_DEFAULT_PHYS_BASE | XAPIC_ENABLE);
+}
+
 static inline unsigned long *lapic_vector_word(struct umbra_lapic *apic, unsigned int bank,
 					       u8 vector)
 {
@@ -162,6 +174,8 @@ static inline void lapic_set_identity(struct umbra_lapic *apic)
 		lapic_set_reg(apic, APIC_LDR, lapic_x2_ldr(id));
 }
 
+/* The guest has written an xAPIC's register into the page by itself. Owner. */
+void lapic_written(struct umbra_lapic *apic, unsigned int reg);
 /* Its registers, or who works on them, have changed: what hangs on them. Owner. */
 void lapic_regs_changed(struct umbra_lapic *apic);
 
@@ -195,6 +209,8 @@ bool lapic_raise_lvt(struct umbra_lapic *apic, unsigned int reg, const struct um
 
 /* lapic_timer.c; all but the hrtimer's callback run in the owner. */
 void lapic_timer_init(struct umbra_lapic *apic);
+/* The page is another. */
+void lapic_timer_take_regs(struct umbra_lapic *apic);
 /* Stop; an expiry that was not raised yet is raised when @flush, else forgotten. */
 void lapic_timer_stop(struct umbra_lapic *apic, bool flush);
 /* Forget programming and expiry: reset, or before new state comes. */

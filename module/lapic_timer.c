@@ -19,7 +19,7 @@
 
 static u32 timer_mode(const struct umbra_lapic *apic)
 {
-	return lapic_reg(apic, APIC_LVTT) & LVT_TIMER_MODE;
+	return apic->timer.mode;
 }
 
 static bool deadline_mode(const struct umbra_lapic *apic)
@@ -29,7 +29,26 @@ static bool deadline_mode(const struct umbra_lapic *apic)
 
 static u32 divider(const struct umbra_lapic *apic)
 {
-	return lapic_divider(lapic_reg(apic, APIC_TDCR));
+	return lapic_divider(apic->timer.divide);
+}
+
+void lapic_timer_take_regs(struct umbra_lapic *apic)
+{
+	apic->timer.mode = lapic_reg(apic, APIC_LVTT) & LVT_TIMER_MODE;
+	apic->timer.initial = lapic_reg(apic, APIC_TMICT);
+	apic->timer.divide = lapic_reg(apic, APIC_TDCR);
+}
+
+static void set_initial(struct umbra_lapic *apic, u32 val)
+{
+	apic->timer.initial = val;
+	lapic_set_reg(apic, APIC_TMICT, val);
+}
+
+static void set_lvtt(struct umbra_lapic *apic, u32 val)
+{
+	apic->timer.mode = val & LVT_TIMER_MODE;
+	lapic_set_reg(apic, APIC_LVTT, val);
 }
 
 static enum hrtimer_restart timer_fired(struct hrtimer *hrtimer)
@@ -163,7 +182,7 @@ void lapic_timer_reset(struct umbra_lapic *apic)
 /* Run for @count ticks, then, if periodic, for TMICT ticks again and again. */
 static void run_count(struct umbra_lapic *apic, u32 count)
 {
-	u32 initial = lapic_reg(apic, APIC_TMICT);
+	u32 initial = apic->timer.initial;
 	u64 period = 0, ns = lapic_count_to_ns(count, divider(apic));
 
 	if (timer_mode(apic) == APIC_LVT_TIMER_PERIODIC) {
@@ -179,10 +198,12 @@ static void run_count(struct umbra_lapic *apic, u32 count)
 
 void lapic_timer_write_tmict(struct umbra_lapic *apic, u32 val)
 {
-	if (deadline_mode(apic))
+	if (deadline_mode(apic)) {
+		set_initial(apic, apic->timer.initial);
 		return;
+	}
 	lapic_timer_stop(apic, true);
-	lapic_set_reg(apic, APIC_TMICT, val);
+	set_initial(apic, val);
 	run_count(apic, val);
 }
 
@@ -193,6 +214,7 @@ void lapic_timer_write_tdcr(struct umbra_lapic *apic, u32 val)
 
 	if (running)
 		lapic_timer_stop(apic, true);
+	apic->timer.divide = val & 0xb;
 	lapic_set_reg(apic, APIC_TDCR, val & 0xb);
 	if (running)
 		run_count(apic, count);
@@ -207,18 +229,18 @@ void lapic_timer_write_lvtt(struct umbra_lapic *apic, u32 val)
 	if (READ_ONCE(apic->timer.expired))
 		umbra_lapic_timer_expired(apic->vcpu);
 	if (old == new) {
-		lapic_set_reg(apic, APIC_LVTT, val);
+		set_lvtt(apic, val);
 		return;
 	}
 
 	if (old != APIC_LVT_TIMER_TSCDEADLINE)
 		count = lapic_timer_current(apic);
 	lapic_timer_stop(apic, true);
-	lapic_set_reg(apic, APIC_LVTT, val);
+	set_lvtt(apic, val);
 	if (old == APIC_LVT_TIMER_TSCDEADLINE || new == APIC_LVT_TIMER_TSCDEADLINE) {
 		/* In and out of deadline mode disarms. */
 		apic->timer.deadline = 0;
-		lapic_set_reg(apic, APIC_TMICT, 0);
+		set_initial(apic, 0);
 		WRITE_ONCE(apic->timer.period, 0);
 	} else {
 		run_count(apic, count);
@@ -230,7 +252,7 @@ u32 lapic_timer_current(struct umbra_lapic *apic)
 	if (!apic->timer.armed || deadline_mode(apic))
 		return 0;
 	return lapic_ns_to_count(ktime_to_ns(hrtimer_get_remaining(&apic->timer.hrtimer)),
-				 divider(apic), lapic_reg(apic, APIC_TMICT));
+				 divider(apic), apic->timer.initial);
 }
 
 u32 lapic_timer_save(struct umbra_lapic *apic)
@@ -252,7 +274,7 @@ u32 lapic_timer_save(struct umbra_lapic *apic)
 
 void lapic_timer_restore(struct umbra_lapic *apic, u32 count, u64 deadline)
 {
-	u32 initial = lapic_reg(apic, APIC_TMICT);
+	u32 initial = apic->timer.initial;
 
 	if (deadline_mode(apic))
 		umbra_set_tsc_deadline(apic->vcpu, deadline);

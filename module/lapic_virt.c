@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A LAPIC on whose register page the CPU works by itself, as far as it can: the guest
- * reads and writes registers there without an exit, and is given interrupts and ends
- * them. It is done for an x2APIC, whose registers are MSRs. What is in the page is the
- * LAPIC's state all the same; the CPU is told when software has changed it.
+ * A LAPIC on whose register page the CPU works by itself, as far as it can. What is in
+ * the page is the LAPIC's state all the same.
  *
- * The page must not be written while a CPU works on it: requests that other threads
- * make are posted, and the owner moves them to IRR between exit and entry.
+ * UMBRA_APIC_MSRS: the guest reads and writes an x2APIC's registers without an exit, and
+ * is given interrupts and ends them. The CPU is told when software has changed the page,
+ * which must not be written while a CPU works on it: requests that other threads make are
+ * posted, and the owner moves them to IRR between exit and entry.
+ *
+ * UMBRA_APIC_PAGE: the guest reads most of an xAPIC's registers, and reads and writes TPR,
+ * without an exit; any other write exits when the value is in the page. Interrupts are
+ * software's. What the guest reaches is by the VM's tables, which all its vCPUs share; see
+ * umbra_mmu_map_apic_page().
  */
 #include <linux/bitmap.h>
 #include <linux/kernel.h>
@@ -40,15 +45,19 @@ void lapic_move_posted(struct umbra_lapic *apic)
 
 /*
  * Not where the CPU can't run all of the guest, which software must then give its
- * interrupts, nor where each access to TPR is to be seen, nor while it is disabled by
- * software, when it takes none: the CPU would not know.
+ * interrupts, nor where each access to TPR is to be seen. An x2APIC that is disabled by
+ * software takes no interrupts, which the CPU would not know.
  */
-static bool wants_virt(const struct umbra_lapic *apic)
+static enum umbra_apic_virt wanted(const struct umbra_lapic *apic)
 {
 	const struct umbra_vcpu *vcpu = apic->vcpu;
 
-	return umbra_caps.apicv && lapic_x2(apic) && lapic_software_enabled(apic) &&
-	       !vcpu->mmu.shadow && !vcpu->vm->emulate && !apic->reports_tpr && !apic->vapic;
+	if (!umbra_caps.apicv || vcpu->mmu.shadow || vcpu->vm->emulate || apic->reports_tpr ||
+	    apic->vapic)
+		return UMBRA_APIC_SOFTWARE;
+	if (lapic_x2(apic))
+		return lapic_software_enabled(apic) ? UMBRA_APIC_MSRS : UMBRA_APIC_SOFTWARE;
+	return umbra_mmu_has_apic_page(vcpu->vm) ? UMBRA_APIC_PAGE : UMBRA_APIC_SOFTWARE;
 }
 
 void lapic_virt_changed(struct umbra_lapic *apic)
@@ -66,16 +75,20 @@ void umbra_lapic_mode_changed(struct umbra_vcpu *vcpu)
 void umbra_lapic_choose_virt(struct umbra_vcpu *vcpu)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
-	bool virt = wants_virt(apic);
+	enum umbra_apic_virt how = wanted(apic);
 
-	if (virt == apic->virt)
-		return;
-	apic->virt = virt;
-	/* The guest's own write of EOI is cheaper than a word of memory that stands for it. */
-	if (virt)
-		vcpu->shares &= ~UMBRA_SHARES_EOI;
-	umbra_backend->set_apic_virt(vcpu, virt ? lapic_plain_regs : 0);
-	lapic_regs_changed(apic);
+	if (how != apic->how) {
+		apic->how = how;
+		apic->virt = how == UMBRA_APIC_MSRS;
+		/* The guest's own write of EOI is cheaper than a word of memory that stands for it. */
+		if (apic->virt)
+			vcpu->shares &= ~UMBRA_SHARES_EOI;
+		umbra_backend->set_apic_virt(vcpu, how, lapic_plain_regs);
+		lapic_regs_changed(apic);
+	}
+	/* Each time: the tables may be new. */
+	if (how == UMBRA_APIC_PAGE)
+		umbra_mmu_map_apic_page(vcpu);
 }
 
 /* The vectors whose end others must hear of. */
@@ -112,12 +125,17 @@ void umbra_lapic_eoi_exit(struct umbra_vcpu *vcpu, u8 vector)
 	lapic_ended(vcpu->lapic, vector);
 }
 
-/* What the CPU has left for us of a write: an IPI to itself with a vector that can't be sent. */
+/*
+ * What the CPU has left for us of a write: of an xAPIC's, all that hangs on it; of an
+ * x2APIC's, an IPI to itself with a vector that can't be sent.
+ */
 void umbra_lapic_write_exit(struct umbra_vcpu *vcpu, unsigned int reg)
 {
 	struct umbra_lapic *apic = vcpu->lapic;
 
-	if (reg == APIC_SELF_IPI)
+	if (!lapic_x2(apic))
+		lapic_written(apic, reg);
+	else if (reg == APIC_SELF_IPI)
 		lapic_send_ipi(apic, APIC_DEST_SELF | (lapic_reg(apic, reg) & APIC_VECTOR_MASK), 0);
 }
 

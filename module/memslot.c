@@ -450,6 +450,8 @@ static int replace_slot(struct umbra_vm *vm, struct umbra_slot *old, struct umbr
 	slots_edit(after, before, old, new);
 	WRITE_ONCE(vm->mmu.logged, vm->mmu.logged + has_log - had_log);
 	publish(vm, after);
+	if (new && UMBRA_APIC_GFN - new->base < new->npages)
+		umbra_mmu_leave_apic_page(vm);
 	if (same_place && has_log && !had_log && !umbra_log_initially_set(vm))
 		umbra_mmu_start_log(vm, old->base, old->base + old->npages);
 	else if (old && (!same_place || (had_log && !has_log)))

@@ -265,6 +265,34 @@ void umbra_mmu_send_hwpoison(unsigned long hva)
 	send_sig_mceerr(BUS_MCEERR_AR, (void __user *)hva, PAGE_SHIFT, current);
 }
 
+/* ------------------------------ the APIC-access page ------------------------------ */
+
+int umbra_mmu_make_apic_page(struct umbra_vm *vm)
+{
+	lockdep_assert_held(&vm->lock);
+	if (!vm->mmu.apic_page)
+		vm->mmu.apic_page = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	return vm->mmu.apic_page ? 0 : -ENOMEM;
+}
+
+bool umbra_mmu_has_apic_page(const struct umbra_vm *vm)
+{
+	return vm->mmu.apic_page && !READ_ONCE(vm->mmu.apic_page_left);
+}
+
+void umbra_mmu_leave_apic_page(struct umbra_vm *vm)
+{
+	if (!umbra_mmu_has_apic_page(vm))
+		return;
+	write_lock(&vm->mmu_lock);
+	if (zap_piece(vm, UMBRA_APIC_GFN, UMBRA_APIC_GFN + 1))
+		umbra_mmu_flush_remote(vm);
+	umbra_mmu_free_dead_pages(vm);
+	/* Last: a vCPU that sees it may enter its guest without the CPU's help. */
+	WRITE_ONCE(vm->mmu.apic_page_left, true);
+	write_unlock(&vm->mmu_lock);
+}
+
 /* ------------------------------ lifetime ------------------------------ */
 
 /** umbra_mmu_vm_init() - a new VM gets the default mode; errno */
@@ -286,6 +314,7 @@ void umbra_mmu_vm_destroy(struct umbra_vm *vm)
 {
 	umbra_shrink_del(vm);
 	umbra_mmu_mode_destroy(vm);
+	free_page((unsigned long)vm->mmu.apic_page);
 	WARN_ON_ONCE(atomic_long_read(&vm->mmu.pages));
 }
 

@@ -107,6 +107,9 @@ struct umbra_vcpu_mmu {
  *	next flush (M)
  * @pages: table pages in use, for accounting (a)
  * @logged: slots that keep a log; written under slots_lock
+ * @apic_page: what the hardware's tables may have at UMBRA_APIC_GFN, which no CPU ever
+ *	reads or writes; set with vm->lock before there is a vCPU, or NULL
+ * @apic_page_left: it is mapped no more, and never will be (M)
  */
 struct umbra_vm_mmu {
 	const struct umbra_mmu_ops *ops;
@@ -127,7 +130,12 @@ struct umbra_vm_mmu {
 	struct list_head dead;
 	atomic_long_t pages;
 	unsigned int logged;
+	void *apic_page;
+	bool apic_page_left;
 };
+
+/* Where an xAPIC's registers are after power-up. */
+#define UMBRA_APIC_GFN	(0xfee00000ULL >> PAGE_SHIFT)
 
 /**
  * struct umbra_mmu_ops - one mode
@@ -293,6 +301,22 @@ void umbra_mmu_send_hwpoison(unsigned long hva);
  * mmu_lock is taken for each, and others run in between if it @may_sleep.
  */
 void umbra_mmu_zap(struct umbra_vm *vm, gfn_t start, gfn_t end, bool may_sleep);
+
+/*
+ * The APIC-access page, which a CPU knows by its address: a guest that is led there
+ * reaches its LAPIC's registers instead. All vCPUs of the VM are led by the same tables,
+ * so it is mapped only while each of them has an xAPIC at its default address and runs
+ * with the CPU's help (UMBRA_APIC_PAGE), and no slot is there. What ends that ends it for
+ * good: it is unmapped, and only then may a vCPU enter its guest without.
+ */
+/* There may be vCPUs that want it; vm->lock held; -ENOMEM */
+int umbra_mmu_make_apic_page(struct umbra_vm *vm);
+/* It may be mapped, and always might until now. */
+bool umbra_mmu_has_apic_page(const struct umbra_vm *vm);
+/* The owner is about to enter with UMBRA_APIC_PAGE in the hardware mode. It sleeps. */
+void umbra_mmu_map_apic_page(struct umbra_vcpu *vcpu);
+/* One has, or will have, its APIC otherwise, or a slot is there. Any context that may lock. */
+void umbra_mmu_leave_apic_page(struct umbra_vm *vm);
 /* A slot begins to keep a log; takes mmu_lock, sleeps. */
 void umbra_mmu_start_log(struct umbra_vm *vm, gfn_t start, gfn_t end);
 /*

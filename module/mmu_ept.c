@@ -21,6 +21,7 @@
 #include <linux/mm.h>
 #include <linux/pgtable.h>
 #include <linux/rcupdate.h>
+#include <linux/srcu.h>
 #include <linux/string.h>
 #include <linux/umbra.h>
 #include <asm/vmx.h>
@@ -467,6 +468,41 @@ static void map_page(struct umbra_vcpu *vcpu, const struct map_request *req)
 		table = table_of(now);
 		level--;
 	}
+}
+
+/* It is in no slot and no log, and no instruction comes from there. */
+static void map_apic_page(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	u64 leaf = __pa(vm->mmu.apic_page) | format->read | format->write | format->accessed |
+		   format->dirty | format->memory;
+	u64 *entry, *table = vm->mmu.root, now;
+	int level;
+
+	for (level = vm->mmu.root_level; level > 1; level--) {
+		entry = &table[umbra_table_index(UMBRA_APIC_GFN, level)];
+		table = table_of(link_table(vcpu, entry, READ_ONCE(*entry), level));
+	}
+	entry = &table[umbra_table_index(UMBRA_APIC_GFN, 1)];
+	now = 0;
+	if (try_cmpxchg64(entry, &now, leaf))
+		trace_set(UMBRA_APIC_GFN, 1, entry, leaf);
+}
+
+void umbra_mmu_map_apic_page(struct umbra_vcpu *vcpu)
+{
+	struct umbra_vm *vm = vcpu->vm;
+	int idx;
+
+	/* It can do without. */
+	if (umbra_mmu_topup(vcpu, UMBRA_MAX_LEVELS - 1))
+		return;
+	idx = srcu_read_lock(&vm->srcu);
+	read_lock(&vm->mmu_lock);
+	if (!vm->mmu.apic_page_left && !umbra_gfn_to_slot(vm, UMBRA_APIC_GFN))
+		map_apic_page(vcpu);
+	read_unlock(&vm->mmu_lock);
+	srcu_read_unlock(&vm->srcu, idx);
 }
 
 /*

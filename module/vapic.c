@@ -23,8 +23,10 @@ int umbra_lapic_set_vapic(struct umbra_vcpu *vcpu, gpa_t gpa)
 		return -EINVAL;
 	vcpu->lapic->vapic = gpa;
 	vcpu->shares &= ~UMBRA_SHARES_TPR;
-	if (gpa)
+	if (gpa) {
 		vcpu->shares |= UMBRA_SHARES_TPR;
+		umbra_mmu_leave_apic_page(vcpu->vm);
+	}
 	lapic_virt_changed(vcpu->lapic);
 	return 0;
 }
@@ -112,6 +114,8 @@ void umbra_lapic_report_tpr(struct umbra_vcpu *vcpu, bool on)
 	if (!vcpu->lapic)
 		return;
 	vcpu->lapic->reports_tpr = on;
+	if (on)
+		umbra_mmu_leave_apic_page(vcpu->vm);
 	lapic_virt_changed(vcpu->lapic);
 }
 

@@ -215,7 +215,8 @@ static int vmx_vcpu_create(struct umbra_vcpu *vcpu)
 	vmx_init_msrs(vmx);
 	vmx->counts = vmx_counts_alloc();
 	vcpu->hw = vmx;
-	r = vmx_real_create(vcpu);
+	r = lapic && vmx_controls.apic_page ? umbra_mmu_make_apic_page(vcpu->vm) : 0;
+	r = r ?: vmx_real_create(vcpu);
 	if (r) {
 		vcpu->hw = NULL;
 		free_vcpu(vmx);
@@ -285,6 +286,8 @@ static void write_constants(struct umbra_vcpu *vcpu)
 	vmx->virtual_apic = vmx->own_apic ?: umbra_lapic_page(vcpu);
 	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->virtual_apic));
 	vmcs_write(TPR_THRESHOLD, 0);
+	if (vcpu->vm->mmu.apic_page)
+		vmcs_write(APIC_ACCESS_ADDR, __pa(vcpu->vm->mmu.apic_page));
 	vmcs_write(VMCS_LINK_POINTER, ~0ULL);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);

@@ -43,7 +43,7 @@ struct vmx_msr_lists {
  * @revision: of its VMCS
  * @pin, @primary, @secondary, @exit, @entry: controls with all that must be on
  * @eptp: the bits of an EPT pointer but the address
- * @apicv: what of the secondary ones lets the CPU work on a LAPIC's page, or 0
+ * @apic_page: VMX_SECONDARY_APIC_PAGE may be used
  * @vpid: VPIDs are used
  * @invvpid_gva: INVVPID can flush one address
  * @switches_pat, @switches_efer: an entry loads the guest's, an exit the host's
@@ -53,7 +53,7 @@ struct vmx_controls {
 	u32 revision;
 	u32 pin, primary, secondary, exit, entry;
 	u64 eptp;
-	u32 apicv;
+	bool apic_page;
 	bool vpid, invvpid_gva;
 	bool switches_pat, switches_efer;
 	u8 timer_shift;
@@ -189,6 +189,9 @@ static __always_inline struct vmx_vcpu *to_vmx(struct umbra_vcpu *vcpu)
 #define VMX_SECONDARY_APICV (SECONDARY_EXEC_VIRTUALIZE_X2APIC_MODE |				\
 			     SECONDARY_EXEC_APIC_REGISTER_VIRT |				\
 			     SECONDARY_EXEC_VIRTUAL_INTR_DELIVERY)
+/* Of an xAPIC. */
+#define VMX_SECONDARY_APIC_PAGE (SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES |			\
+				 SECONDARY_EXEC_APIC_REGISTER_VIRT)
 /* The name in the kernel's header has changed. */
 #define VMX_SECONDARY_XSAVES	VMCS_CONTROL_BIT(XSAVES)
 
@@ -323,7 +326,7 @@ int vmx_set_msr(struct umbra_vcpu *vcpu, u32 index, u64 value);
 int vmx_get_cpl(struct umbra_vcpu *vcpu);
 bool vmx_code64(struct umbra_vcpu *vcpu);
 void vmx_filter_msrs(struct umbra_vcpu *vcpu);
-void vmx_set_apic_virt(struct umbra_vcpu *vcpu, u64 regs);
+void vmx_set_apic_virt(struct umbra_vcpu *vcpu, enum umbra_apic_virt how, u64 regs);
 void vmx_init_msrs(struct vmx_vcpu *vmx);
 void vmx_reset_state(struct umbra_vcpu *vcpu, bool init);
 void vmx_read_segment(struct kvm_segment *s, int seg);

@@ -16,7 +16,7 @@ UMBRA_FEATURE_PARAM(vpid, "translations that Intel CPUs tag by guest");
 UMBRA_FEATURE_PARAM(unrestricted_guest, "real mode that Intel CPUs run as it is");
 UMBRA_FEATURE_PARAM(true_controls, "the true capability MSRs of Intel CPUs");
 UMBRA_FEATURE_PARAM(pml, "Intel CPUs' log of the pages that a guest writes");
-UMBRA_FEATURE_PARAM(apicv, "Intel CPUs' own work on the registers of a guest's x2APIC");
+UMBRA_FEATURE_PARAM(apicv, "Intel CPUs' own work on the registers of a guest's APIC");
 UMBRA_FEATURE_PARAM(preemption_timer, "Intel's preemption timer for a guest's LAPIC");
 
 struct vmx_controls vmx_controls __ro_after_init;
@@ -115,7 +115,7 @@ static int read_controls(void)
 	if (ept && unrestricted_guest)
 		may |= SECONDARY_EXEC_UNRESTRICTED_GUEST;
 	if (apicv)
-		may |= VMX_SECONDARY_APICV;
+		may |= VMX_SECONDARY_APICV | VMX_SECONDARY_APIC_PAGE;
 	if (pml)
 		may |= SECONDARY_EXEC_ENABLE_PML;
 	/* Without a rate that stays there is nothing to scale. */
@@ -191,8 +191,8 @@ static void read_apicv(void)
 	struct vmx_controls *c = &vmx_controls;
 
 	apicv = (c->secondary & VMX_SECONDARY_APICV) == VMX_SECONDARY_APICV && unrestricted_guest;
-	c->secondary &= ~VMX_SECONDARY_APICV;
-	c->apicv = apicv ? VMX_SECONDARY_APICV : 0;
+	c->apic_page = apicv && c->secondary & SECONDARY_EXEC_VIRTUALIZE_APIC_ACCESSES;
+	c->secondary &= ~(VMX_SECONDARY_APICV | VMX_SECONDARY_APIC_PAGE);
 }
 
 int vmx_read_caps(struct umbra_backend_caps *caps)

@@ -152,6 +152,24 @@ static void decode_ept_violation(struct umbra_vcpu *vcpu, u64 q)
 			    (q & EPT_VIOLATION_GVA_TRANSLATED ? PFERR_GUEST_FINAL : PFERR_GUEST_PAGE);
 }
 
+/*
+ * «Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical
+ * Accesses». The latter do not tell an offset: no table of the guest's lies there that
+ * was one before.
+ */
+static void decode_apic_access(struct umbra_vcpu *vcpu, u64 q)
+{
+	struct umbra_exit *exit = &vcpu->exit;
+	u64 type = q & APIC_ACCESS_TYPE;
+	bool linear = type <= TYPE_LINEAR_APIC_EVENT;
+
+	exit->reason = UMBRA_EXIT_PAGE_FAULT;
+	exit->fault.gpa = APIC_DEFAULT_PHYS_BASE | (linear ? q & APIC_ACCESS_OFFSET : 0);
+	exit->fault.error = PFERR_USER | (linear ? PFERR_GUEST_FINAL : PFERR_GUEST_PAGE) |
+			    (type == TYPE_LINEAR_APIC_INST_WRITE ? PFERR_WRITE : 0) |
+			    (type == TYPE_LINEAR_APIC_INST_FETCH ? PFERR_FETCH : 0);
+}
+
 static void decode_unknown(struct umbra_vcpu *vcpu, u32 reason, u64 q)
 {
 	struct umbra_exit *exit = &vcpu->exit;
@@ -196,6 +214,9 @@ static bool decode_more(struct umbra_vcpu *vcpu)
 		return true;
 	case EXIT_REASON_EPT_VIOLATION:
 		decode_ept_violation(vcpu, q);
+		return false;
+	case EXIT_REASON_APIC_ACCESS:
+		decode_apic_access(vcpu, q);
 		return false;
 	case EXIT_REASON_PML_FULL:
 		vcpu->exit.reason = UMBRA_EXIT_LOG_FULL;
@@ -276,7 +297,7 @@ static bool in_delivery(u32 reason)
 {
 	return reason == EXIT_REASON_EXCEPTION_NMI || reason == EXIT_REASON_EPT_VIOLATION ||
 	       reason == EXIT_REASON_EPT_MISCONFIG || reason == EXIT_REASON_TASK_SWITCH ||
-	       reason == EXIT_REASON_PML_FULL;
+	       reason == EXIT_REASON_PML_FULL || reason == EXIT_REASON_APIC_ACCESS;
 }
 
 static noinline void close_windows(struct vmx_vcpu *vmx)

@@ -362,19 +362,29 @@ void vmx_filter_msrs(struct umbra_vcpu *vcpu)
 
 #define X2APIC_MSR(reg)	(APIC_BASE_MSR + (reg))
 
-/* «Virtualizing MSR-Based APIC Accesses»: the registers that may be written are the CPU's choice. */
-void vmx_set_apic_virt(struct umbra_vcpu *vcpu, u64 regs)
+/*
+ * «Virtualizing MSR-Based APIC Accesses»: the registers that may be written are the CPU's
+ * choice. «Virtualizing Memory-Mapped APIC Accesses»: those that may be read are too. No
+ * entry takes both controls.
+ */
+void vmx_set_apic_virt(struct umbra_vcpu *vcpu, enum umbra_apic_virt how, u64 regs)
 {
 	const u64 writes = BIT_ULL(APIC_TASKPRI >> 4) | BIT_ULL(APIC_EOI >> 4) |
 			   BIT_ULL(APIC_SELF_IPI >> 4);
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	bool msrs = how == UMBRA_APIC_MSRS;
 	int i;
 
 	for (i = 0; i < 64; i++)
-		pass_msr(vmx, X2APIC_MSR(i), regs & BIT_ULL(i), regs && writes & BIT_ULL(i));
-	vmx_set_secondary(vmx, vmx_controls.apicv, regs);
-	if (!regs)
+		pass_msr(vmx, X2APIC_MSR(i), msrs && regs & BIT_ULL(i), msrs && writes & BIT_ULL(i));
+	vmx_set_secondary(vmx, VMX_SECONDARY_APICV | VMX_SECONDARY_APIC_PAGE, false);
+	/* «Guidelines for Use of the INVEPT Instruction»: what is cached knows nothing of the page. */
+	vmx->todo.flush = true;
+	if (how == UMBRA_APIC_PAGE)
+		vmx_set_secondary(vmx, VMX_SECONDARY_APIC_PAGE, true);
+	if (!msrs)
 		return;
+	vmx_set_secondary(vmx, VMX_SECONDARY_APICV, true);
 	vmcs_write(GUEST_INTR_STATUS, 0);
 	for (i = 0; i < ARRAY_SIZE(vmx->ends); i++) {
 		vmx->ends[i] = 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the two halves of the shadow engine's core share: shadow.c, which maps and takes
- * away, and shadow_sync.c, which follows the guest's changes to its tables.
+ * What the parts of the shadow engine's core share: shadow.c, which maps and forgets,
+ * shadow_rmap.c, which has the entries and their chains, and shadow_sync.c, which follows
+ * the guest's changes to its tables.
  */
 #ifndef UMBRA_SHADOW_PRIV_H
 #define UMBRA_SHADOW_PRIV_H
@@ -106,20 +107,39 @@ static inline unsigned int next_mark(const u64 *map, unsigned int i)
 	return SHADOW_ENTRIES;
 }
 
-/* shadow.c */
+/* Where tables and leaves are found by frame. */
+static inline unsigned int shadow_hash(u64 gfn, unsigned int bits)
+{
+	return (gfn * 0x9e3779b97f4a7c15ULL) >> (64 - bits);
+}
+
+/* shadow_rmap.c */
 
 /* Which chain has the leaves of @gfn? */
 unsigned int shadow_rmap_hash(u64 gfn);
+/* Take an entry away, if it is present. */
+void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i);
+/* The entry, which is not present, leads to @child. */
+void shadow_link(struct shadow *m, struct shadow_page *sp, unsigned int i,
+		 struct shadow_page *child);
+/* Put a leaf in that maps @gfn because the guest's entry is @gpte, whatever was there. */
+void shadow_set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 gfn, u64 gpte,
+		     u64 leaf);
+/* Take away the leaves that map [start, end). */
+void shadow_drop_leaves(struct shadow *m, u64 start, u64 end);
+/* The next write of @gfn, which is a table of the guest's, must fault. */
+void shadow_hold(struct shadow *m, u64 gfn);
+/* It is none any more: what could be written but for that can be. */
+void shadow_release(struct shadow *m, u64 gfn);
+
+/* shadow.c */
+
 /* The table of this frame and role; NULL: there is none. */
 struct shadow_page *shadow_find(const struct shadow *m, u64 gfn, union shadow_role role);
 /* Tables of the guest's frame @gfn: the first, and the one after @sp. */
 struct shadow_page *shadow_first_of(const struct shadow *m, u64 gfn);
 struct shadow_page *shadow_next_of(const struct shadow_page *sp);
-/* Take an entry away, if it is present. */
-void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i);
 void shadow_zap_page(struct shadow *m, struct shadow_page *sp);
-/* The next write of @gfn, which is a table of the guest's, must fault. */
-void shadow_hold(struct shadow *m, u64 gfn);
 /* The bits of the guest's entry that leave a leaf at its place, with other rights. */
 u64 shadow_soft_bits(const struct shadow_page *sp);
 /* What remains of a leaf of @sp whose guest's entry becomes @now, of the same frame. */

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The shadow's entries and their chains: of the leaves that map a frame, by which the
+ * host's changes and a table's protection find them, and of the entries that point to a
+ * table. An entry comes and goes here alone, so that it is in its chain.
+ */
+#include "shadow_priv.h"
+
+/* Leaves of one frame, or of its hash, that are looked at before it counts as unknown. */
+#define LOOKED_AT	4
+
+unsigned int shadow_rmap_hash(u64 gfn)
+{
+	return shadow_hash(gfn, SHADOW_RMAP_BITS);
+}
+
+static u64 **rmap_chain(const struct shadow *m, u64 gfn)
+{
+	return &m->rmap[shadow_rmap_hash(gfn)];
+}
+
+/* ------------------------------ entries ------------------------------ */
+
+static void chain_add(u64 **head, u64 *sptep)
+{
+	shadow_owner(sptep)->next[entry_index(sptep)] = *head;
+	*head = sptep;
+}
+
+static void chain_del(u64 **head, u64 *sptep)
+{
+	while (*head != sptep)
+		head = &shadow_owner(*head)->next[entry_index(*head)];
+	*head = shadow_owner(sptep)->next[entry_index(sptep)];
+}
+
+void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
+{
+	u64 *sptep = &sp->spt[i];
+
+	if (!(*sptep & SHADOW_P))
+		return;
+	if (sp->role.level == 1) {
+		chain_del(rmap_chain(m, shadow_leaf_gfn(sp, i)), sptep);
+		shadow_trace_zap(shadow_leaf_gfn(sp, i), *sptep);
+	} else {
+		chain_del(&child_of(*sptep)->parents, sptep);
+		m->split_gone += !sp->role.direct && child_of(*sptep)->role.direct;
+	}
+	WRITE_ONCE(*sptep, 0);
+	clear_mark(sp->present, i);
+	m->stale = true;
+}
+
+/*
+ * A chain grows by an entry, and not beyond bounds: a guest can map one frame as often as
+ * it likes, and to take an entry out of the middle is to look for it.
+ */
+static void chain_grow(struct shadow *m, u64 **head, u64 *sptep)
+{
+	unsigned int n = 1;
+	u64 *p, *next;
+
+	chain_add(head, sptep);
+	for (p = *head; p; p = next) {
+		next = shadow_owner(p)->next[entry_index(p)];
+		if (n++ > m->longest)
+			shadow_drop(m, shadow_owner(p), entry_index(p));
+	}
+}
+
+/* A new entry. */
+static void put(struct shadow_page *sp, unsigned int i, u64 spte)
+{
+	WRITE_ONCE(sp->spt[i], spte);
+	set_mark(sp->present, i);
+}
+
+void shadow_link(struct shadow *m, struct shadow_page *sp, unsigned int i,
+		 struct shadow_page *child)
+{
+	put(sp, i, shadow_entry_of(child->spt) | SHADOW_TABLE);
+	chain_grow(m, &child->parents, &sp->spt[i]);
+}
+
+void shadow_set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 gfn, u64 gpte,
+		     u64 leaf)
+{
+	u64 old = sp->spt[i];
+	bool grown = false;
+
+	if (old & SHADOW_P && shadow_leaf_gfn(sp, i) == gfn && !((old ^ leaf) & SHADOW_ADDR)) {
+		/* More rights need no flush: who lacks them faults. */
+		if (shadow_loses(old, leaf))
+			m->stale = true;
+	} else {
+		shadow_drop(m, sp, i);
+		grown = true;
+	}
+	if (!sp->role.direct)
+		sp->gpte[i] = gpte;
+	put(sp, i, leaf);
+	shadow_trace_set(gfn, &sp->spt[i]);
+	if (grown)
+		chain_grow(m, rmap_chain(m, gfn), &sp->spt[i]);
+}
+
+u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
+{
+	const u64 *sptep = *rmap_chain(m, gfn);
+	unsigned int n, i;
+	u64 known = 0;
+
+	for (n = 0; sptep && n < LOOKED_AT && !(known & SHADOW_W); n++) {
+		const struct shadow_page *sp = shadow_owner(sptep);
+
+		i = entry_index(sptep);
+		if (shadow_leaf_gfn(sp, i) == gfn)
+			known = *sptep;
+		sptep = sp->next[i];
+	}
+	return known;
+}
+
+/* ------------------------------ all leaves of frames ------------------------------ */
+
+typedef bool (*leaf_fn)(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear);
+
+/* Call @fn for each leaf of a chain whose frame is in [start, end); it may drop that leaf. */
+static bool in_chain(struct shadow *m, u64 *sptep, u64 start, u64 end, leaf_fn fn, bool clear)
+{
+	bool any = false;
+	u64 *next;
+
+	for (; sptep; sptep = next) {
+		struct shadow_page *sp = shadow_owner(sptep);
+		unsigned int i = entry_index(sptep);
+		u64 gfn = shadow_leaf_gfn(sp, i);
+
+		next = sp->next[i];
+		if (gfn >= start && gfn < end)
+			any |= fn(m, sp, i, clear);
+	}
+	return any;
+}
+
+static bool drop_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	(void)clear;
+	shadow_drop(m, sp, i);
+	m->flush = true;
+	return true;
+}
+
+/* Of bits that the CPU sets meanwhile none is needed. */
+static bool make_read_only(struct shadow *m, u64 *sptep, u64 set, u64 clear)
+{
+	u64 spte = *sptep;
+
+	if (!(spte & (SHADOW_W | clear)))
+		return false;
+	if (spte & SHADOW_W)
+		m->flush = true;
+	else
+		set = 0;
+	WRITE_ONCE(*sptep, (spte & ~(SHADOW_W | SHADOW_D | clear)) | set);
+	return true;
+}
+
+static bool protect_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	(void)clear;
+	return make_read_only(m, &sp->spt[i], 0, SHADOW_HELD);
+}
+
+static bool hold_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	(void)clear;
+	return make_read_only(m, &sp->spt[i], SHADOW_HELD, 0);
+}
+
+static bool release_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	u64 spte = sp->spt[i];
+
+	(void)m;
+	(void)clear;
+	if (!(spte & SHADOW_HELD))
+		return false;
+	WRITE_ONCE(sp->spt[i], (spte & ~SHADOW_HELD) | SHADOW_W | SHADOW_D);
+	return true;
+}
+
+static bool age_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
+{
+	u64 spte = READ_ONCE(sp->spt[i]);
+
+	(void)m;
+	if (!(spte & (SHADOW_A | SHADOW_WAS_A)))
+		return false;
+	if (clear)
+		WRITE_ONCE(sp->spt[i], spte & ~(SHADOW_A | SHADOW_WAS_A));
+	return true;
+}
+
+static bool each_leaf(struct shadow *m, u64 start, u64 end, leaf_fn fn, bool clear)
+{
+	bool any = false;
+	unsigned int i;
+
+	/* What was dropped for the guest's sake is in no chain, and in a CPU perhaps. */
+	if (fn != age_leaf && m->stale)
+		m->flush = true;
+	if (end - start < 1U << SHADOW_RMAP_BITS) {
+		for (; start < end; start++)
+			any |= in_chain(m, *rmap_chain(m, start), start, start + 1, fn, clear);
+		return any;
+	}
+	for (i = 0; i < 1U << SHADOW_RMAP_BITS; i++)
+		any |= in_chain(m, m->rmap[i], start, end, fn, clear);
+	return any;
+}
+
+void shadow_drop_leaves(struct shadow *m, u64 start, u64 end)
+{
+	each_leaf(m, start, end, drop_leaf, false);
+}
+
+void shadow_protect(struct shadow *m, u64 start, u64 end)
+{
+	each_leaf(m, start, end, protect_leaf, false);
+}
+
+void shadow_hold(struct shadow *m, u64 gfn)
+{
+	each_leaf(m, gfn, gfn + 1, hold_leaf, false);
+}
+
+void shadow_release(struct shadow *m, u64 gfn)
+{
+	each_leaf(m, gfn, gfn + 1, release_leaf, false);
+}
+
+bool shadow_age(struct shadow *m, u64 start, u64 end, bool clear)
+{
+	return each_leaf(m, start, end, age_leaf, clear);
+}

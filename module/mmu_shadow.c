@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The shadow modes: the CPU walks tables of ours from the guest's linear address.
- * What is in them is shadow.c's business; here are memory, locks, faults and roots.
+ * What is in them is shadow.c's business; here are memory, locks and roots, and the faults
+ * in mmu_shadow_fault.c.
  *
  * Everything of a VM's shadow is changed under mmu_lock held for writing. Who
  * writes to guest memory tells afterwards, by umbra_mmu_written(); a fault first
@@ -13,16 +14,14 @@
 #include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 #include <linux/umbra.h>
 
 #include "backend.h"
 #include "genl.h"
 #include "gwalk.h"
 #include "mmu_audit.h"
-#include "mmu_pool.h"
 #include "mmu_quota.h"
-#include "shadow.h"
+#include "mmu_shadow.h"
 #include "shadow_audit.h"
 #include "shadow_env.h"
 #include "umbra.h"
@@ -42,54 +41,6 @@
 
 /* The same, of a VM that goes on: its vCPUs wait meanwhile. */
 #define RENEW_AT_ONCE	8UL
-
-/* An instruction that can't be emulated is let write a table of the guest's so often. */
-#define MANY_RETRIES	8
-
-/**
- * struct umbra_vm_shadow - a VM's
- * @core: all tables (M)
- * @vm: whose
- * @spares: what its next tables are made of (M)
- * @slots: those that the quota was computed for (M)
- * @vcpus: how many there were then (M)
- */
-struct umbra_vm_shadow {
-	struct shadow core;
-	struct umbra_vm *vm;
-	struct umbra_spares spares;
-	const struct umbra_slots *slots;
-	int vcpus;
-};
-
-/**
- * struct umbra_vcpu_shadow - a vCPU's
- * @pool: for new tables (o)
- * @root: that of the address space, or of each of its 4 GiB (M)
- * @roots: how many
- * @resync: userspace may have changed the guest's tables (o)
- * @pae: what the CPU's CR3 points to outside long mode; below 4 GiB
- * @split_gone: for shadow_flush_gva() (M)
- * @guest_fault: the page of the last #PF that was the guest's (o)
- * @retry_rip: where an instruction was let write that can't be emulated (o)
- * @retries: how often (o)
- */
-struct umbra_vcpu_shadow {
-	struct shadow_pool pool;
-	struct shadow_page *root[4];
-	u8 roots;
-	bool resync;
-	u64 *pae;
-	u32 split_gone;
-	u64 guest_fault;
-	u64 retry_rip;
-	u8 retries;
-};
-
-static struct shadow *core_of(struct umbra_vm *vm)
-{
-	return &vm->mmu.shadow->core;
-}
 
 static struct umbra_vm *vm_of(struct shadow *m)
 {
@@ -149,23 +100,21 @@ static bool flush_is_due(struct umbra_vm *vm)
 	return m->flush;
 }
 
-/* mmu_lock held for writing, and about to be given up. */
-static void settle(struct umbra_vm *vm)
+void umbra_shadow_settle(struct umbra_vm *vm)
 {
 	if (flush_is_due(vm))
 		flush(core_of(vm));
 	umbra_mmu_free_dead_pages(vm);
 }
 
-static int fill_pool(struct umbra_vcpu *vcpu)
+int umbra_shadow_fill_pool(struct umbra_vcpu *vcpu)
 {
 	return umbra_pool_fill(vcpu->vm, &vcpu->vm->mmu.shadow->spares, &vcpu->mmu.shadow->pool);
 }
 
 /* ------------------------------ roots ------------------------------ */
 
-/* What of the guest's state the tables depend on. */
-static union shadow_role mode_of(struct umbra_vcpu *vcpu)
+union shadow_role umbra_shadow_mode(struct umbra_vcpu *vcpu)
 {
 	union shadow_role mode = {
 		.access = SHADOW_MAY_ALL,
@@ -208,7 +157,7 @@ static struct shadow_page *get_quarter(struct umbra_vcpu *vcpu, union shadow_rol
 static void take_roots(struct umbra_vcpu *vcpu)
 {
 	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
-	union shadow_role mode = mode_of(vcpu);
+	union shadow_role mode = umbra_shadow_mode(vcpu);
 	int i;
 
 	if (mode.wide) {
@@ -250,8 +199,26 @@ static void sync_roots(struct umbra_vm *vm, const struct umbra_vcpu_shadow *sv)
 	}
 }
 
-/* mmu_lock held for writing. Some tables had to go: who calls tells of it without the lock. */
-static bool make_room(struct umbra_vm *vm)
+/* Tables that one instruction of each vCPU can need, as they must not go before it is done. */
+static unsigned long reserve(struct umbra_vm *vm)
+{
+	return READ_ONCE(vm->online_vcpus) * (unsigned long)TABLES_OF_INSN;
+}
+
+void umbra_shadow_set_limits(struct umbra_vm *vm)
+{
+	const struct umbra_slots *slots = umbra_slots(vm);
+	struct umbra_vm_shadow *s = vm->mmu.shadow;
+	int vcpus = READ_ONCE(vm->online_vcpus);
+
+	if (slots == s->slots && vcpus == s->vcpus)
+		return;
+	s->slots = slots;
+	s->vcpus = vcpus;
+	s->core.quota = umbra_shadow_quota(vm) + reserve(vm);
+}
+
+bool umbra_shadow_make_room(struct umbra_vm *vm)
 {
 	unsigned int gone = shadow_make_room(core_of(vm));
 
@@ -270,14 +237,14 @@ static int shadow_load_root(struct umbra_vcpu *vcpu)
 	bool tight;
 	int idx, r;
 
-	r = fill_pool(vcpu);
+	r = umbra_shadow_fill_pool(vcpu);
 	if (r)
 		return r;
 	umbra_reg_get(vcpu, UMBRA_REG_PDPTR);
 	/* The guest's tables may be read, by slots. */
 	idx = srcu_read_lock(&vm->srcu);
 	write_lock(&vm->mmu_lock);
-	tight = make_room(vm);
+	tight = umbra_shadow_make_room(vm);
 	if (sv->resync)
 		shadow_distrust(core_of(vm));
 	sv->resync = false;
@@ -286,21 +253,12 @@ static int shadow_load_root(struct umbra_vcpu *vcpu)
 	take_roots(vcpu);
 	sync_roots(vm, sv);
 	put_roots(vm, old, roots);
-	settle(vm);
+	umbra_shadow_settle(vm);
 	write_unlock(&vm->mmu_lock);
 	if (unlikely(tight))
 		umbra_event_quota(vm);
 	srcu_read_unlock(&vm->srcu, idx);
 	return 0;
-}
-
-static struct shadow_page *root_of(struct umbra_vcpu *vcpu, gva_t gva)
-{
-	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
-
-	if (sv->roots == 1)
-		return sv->root[0];
-	return sv->roots ? sv->root[(gva >> 30) & 3] : NULL;
 }
 
 /* ------------------------------ the CPU's registers ------------------------------ */
@@ -389,245 +347,6 @@ static int shadow_short_walk(struct umbra_vcpu *vcpu, const struct umbra_gwalk_c
 	return r;
 }
 
-/* ------------------------------ faults ------------------------------ */
-
-static u32 walk_access(struct umbra_vcpu *vcpu, u64 error)
-{
-	u32 access = (error & PFERR_WRITE ? UMBRA_GWALK_WRITE : 0) |
-		     (error & PFERR_FETCH ? UMBRA_GWALK_EXEC : 0);
-
-	if (error & PFERR_USER)
-		return access | UMBRA_GWALK_USER;
-	/* Of a user's instruction, but not an access of its own: to a descriptor or the like. */
-	return umbra_hot(get_cpl)(vcpu) == 3 ? access | UMBRA_GWALK_IMPLICIT : access;
-}
-
-/* From here on it is as if nested paging had told of the access. */
-static void found_access(struct umbra_vcpu *vcpu, gpa_t gpa, u64 error)
-{
-	struct umbra_exit *exit = &vcpu->exit;
-
-	exit->reason = UMBRA_EXIT_PAGE_FAULT;
-	exit->fault.gpa = gpa;
-	exit->fault.error = (error & (PFERR_WRITE | PFERR_USER | PFERR_FETCH)) |
-			    PFERR_GUEST_FINAL;
-}
-
-static bool shadow_let_write(struct umbra_vcpu *vcpu)
-{
-	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
-	const struct umbra_exit *exit = &vcpu->exit;
-	struct umbra_vm *vm = vcpu->vm;
-	bool tracked;
-
-	if (exit->reason != UMBRA_EXIT_PAGE_FAULT || !(exit->fault.error & PFERR_WRITE))
-		return false;
-	/* It needs the table for itself, to be fetched for example: it would go on so for ever. */
-	if (sv->retries++ >= MANY_RETRIES)
-		return false;
-	sv->retry_rip = umbra_rip(vcpu);
-	write_lock(&vm->mmu_lock);
-	tracked = shadow_tracks(core_of(vm), gpa_to_gfn(exit->fault.gpa));
-	shadow_untrack(core_of(vm), gpa_to_gfn(exit->fault.gpa));
-	settle(vm);
-	write_unlock(&vm->mmu_lock);
-	return tracked;
-}
-
-/* A write that must be done here. That of an event's frame can't be: it is no instruction's. */
-static int must_emulate(struct umbra_vcpu *vcpu)
-{
-	const struct umbra_events *ev = &vcpu->events;
-
-	if (!ev->exc.injected && !ev->irq.injected && !ev->nmi_injected)
-		return UMBRA_FAULT_EMULATE;
-	return shadow_let_write(vcpu) ? UMBRA_FAULT_DONE : UMBRA_FAULT_MMIO;
-}
-
-/* Tables that one instruction of each vCPU can need, as they must not go before it is done. */
-static unsigned long reserve(struct umbra_vm *vm)
-{
-	return READ_ONCE(vm->online_vcpus) * (unsigned long)TABLES_OF_INSN;
-}
-
-/* mmu_lock held for writing, in vm->srcu. */
-static void set_quota(struct umbra_vm *vm)
-{
-	const struct umbra_slots *slots = umbra_slots(vm);
-	struct umbra_vm_shadow *s = vm->mmu.shadow;
-
-	int vcpus = READ_ONCE(vm->online_vcpus);
-
-	if (slots == s->slots && vcpus == s->vcpus)
-		return;
-	s->slots = slots;
-	s->vcpus = vcpus;
-	s->core.quota = umbra_shadow_quota(vm) + reserve(vm);
-}
-
-/* mmu_lock held for writing, the pool is full. @tight: other tables had to go. */
-static int put_in(struct umbra_vcpu *vcpu, const struct shadow_map *map, bool *tight)
-{
-	struct shadow_page *root = root_of(vcpu, map->gva);
-	struct umbra_vm *vm = vcpu->vm;
-
-	if (!root)
-		return SHADOW_RETRY;
-	set_quota(vm);
-	*tight = make_room(vm);
-	return shadow_map(core_of(vm), &vcpu->mmu.shadow->pool, root, map);
-}
-
-#define NOT_KNOWN	(-1)
-
-/* Do without the host's page tables if other leaves tell what is behind the frame; or NOT_KNOWN. */
-static int map_known(struct umbra_vcpu *vcpu, struct shadow_map *map, gfn_t gfn, bool *tight)
-{
-	struct umbra_vm *vm = vcpu->vm;
-	int result = NOT_KNOWN;
-	u64 known;
-
-	write_lock(&vm->mmu_lock);
-	known = shadow_known_leaf(core_of(vm), gfn);
-	if (map->write && shadow_sees_writes(core_of(vm), gfn)) {
-		result = SHADOW_EMULATE;
-	} else if (known & SHADOW_W || (known && !map->write)) {
-		map->entry = known & SHADOW_ADDR;
-		/* It was marked dirty when it became writable. */
-		map->writable = known & SHADOW_W;
-		result = put_in(vcpu, map, tight);
-		settle(vm);
-	}
-	write_unlock(&vm->mmu_lock);
-	return result;
-}
-
-static int map_asked(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
-		     gfn_t gfn, unsigned long seq, bool *tight)
-{
-	struct umbra_vm *vm = vcpu->vm;
-	int result = SHADOW_RETRY, r;
-	struct umbra_pfn pfn;
-
-	r = umbra_gfn_to_pfn(slot, gfn, map->write, &pfn);
-	if (r)
-		return umbra_mmu_page_error(slot, gfn, r);
-	map->entry = pfn.pfn << PAGE_SHIFT;
-	/* Only memory that the host encrypts is encrypted: not that of devices. */
-	if (pfn.page)
-		map->entry = __sme_set(map->entry);
-	/* With a log, a page becomes writable with its first write. */
-	map->writable = pfn.writable && (map->write || !umbra_slot_logged(slot));
-
-	write_lock(&vm->mmu_lock);
-	if (!umbra_mmu_stale(vm, seq, umbra_slot_hva(slot, gfn))) {
-		result = put_in(vcpu, map, tight);
-		umbra_pfn_mapped(&pfn);
-		if (map->write && result == SHADOW_MAPPED)
-			umbra_mark_dirty(vm, slot, gfn);
-	}
-	settle(vm);
-	write_unlock(&vm->mmu_lock);
-	umbra_pfn_put(&pfn);
-	return result == SHADOW_EMULATE ? UMBRA_FAULT_EMULATE : UMBRA_FAULT_DONE;
-}
-
-static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struct umbra_slot *slot,
-		    gfn_t gfn, unsigned long seq)
-{
-	int r = fill_pool(vcpu);
-	bool tight = false;
-
-	if (r)
-		return r;
-	switch (map_known(vcpu, map, gfn, &tight)) {
-	case NOT_KNOWN:
-		r = map_asked(vcpu, map, slot, gfn, seq, &tight);
-		break;
-	case SHADOW_EMULATE:
-		r = UMBRA_FAULT_EMULATE;
-		break;
-	default:
-		r = UMBRA_FAULT_DONE;
-	}
-	if (unlikely(tight))
-		umbra_event_quota(vcpu->vm);
-	return r == UMBRA_FAULT_EMULATE ? must_emulate(vcpu) : r;
-}
-
-/* The guest's tables allow the access, and lead to memory or not. */
-static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
-			 const struct umbra_gwalk *walk)
-{
-	struct shadow_map map = {
-		.gva = gva,
-		.walk = walk,
-		.mode = mode_of(vcpu),
-		.write = error & PFERR_WRITE,
-		/* Pages of files come many at once, those that are written one by one. */
-		.alone = error & PFERR_WRITE && vcpu->mmu.shadow->guest_fault == gva >> PAGE_SHIFT,
-	};
-	gfn_t gfn = gpa_to_gfn(walk->gpa);
-	const struct umbra_slot *slot;
-	unsigned long seq = umbra_mmu_read_seq(vcpu->vm);
-	int r;
-
-	slot = umbra_gfn_to_slot(vcpu->vm, gfn);
-	found_access(vcpu, walk->gpa, error);
-	if (!slot || (map.write && slot->flags & KVM_MEM_READONLY))
-		return UMBRA_FAULT_MMIO;
-	r = map_page(vcpu, &map, slot, gfn, seq);
-	/* A key that refuses writes does not bind a supervisor without CR0.WP, but ours is set. */
-	if (r == UMBRA_FAULT_DONE && error & PFERR_PK && !map.mode.wp)
-		return must_emulate(vcpu);
-	return r;
-}
-
-/* The guest takes a #PF, and the CPU would have nothing cached for @gva. */
-static void shadow_gva_faulted(struct umbra_vcpu *vcpu, gva_t gva)
-{
-	struct umbra_vm *vm = vcpu->vm;
-	struct shadow_page *root;
-
-	/* On the way from the lazy mode to this one there are still tables of its kind. */
-	if (READ_ONCE(vm->mmu.ops) == &umbra_mmu_shadow_eager)
-		return;
-	write_lock(&vm->mmu_lock);
-	root = root_of(vcpu, gva);
-	if (root && !root->dead)
-		shadow_faulted(core_of(vm), root, gva);
-	settle(vm);
-	write_unlock(&vm->mmu_lock);
-}
-
-static int shadow_fault(struct umbra_vcpu *vcpu, u64 gva, u64 error)
-{
-	struct umbra_vcpu_shadow *sv = vcpu->mmu.shadow;
-	struct umbra_gwalk walk;
-
-	if (unlikely(error & PFERR_RSVD)) {
-		pr_err_ratelimited("reserved bits in the tables for linear address 0x%llx\n", gva);
-		return -EIO;
-	}
-	if (sv->retry_rip != umbra_rip(vcpu))
-		sv->retries = 0;
-	switch (umbra_walk_gva(vcpu, gva, walk_access(vcpu, error), &walk)) {
-	case UMBRA_GWALK_OK:
-		return allowed_fault(vcpu, gva, error, &walk);
-	case UMBRA_GWALK_FAULT:
-		if (error & PFERR_PRESENT)
-			shadow_gva_faulted(vcpu, gva);
-		sv->guest_fault = gva >> PAGE_SHIFT;
-		umbra_queue_page_fault(vcpu, gva, walk.error_code);
-		return UMBRA_FAULT_DONE;
-	case UMBRA_GWALK_RACE:
-		return UMBRA_FAULT_DONE;
-	default:
-		/* The guest's tables are where no memory is. */
-		return UMBRA_FAULT_MMIO;
-	}
-}
-
 /* ------------------------------ what others tell ------------------------------ */
 
 static void shadow_was_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len)
@@ -635,7 +354,7 @@ static void shadow_was_written(struct umbra_vm *vm, gpa_t gpa, unsigned int len)
 	write_lock(&vm->mmu_lock);
 	if (vm->mmu.shadow) {
 		shadow_written(core_of(vm), gpa_to_gfn(gpa), offset_in_page(gpa), len);
-		settle(vm);
+		umbra_shadow_settle(vm);
 	}
 	write_unlock(&vm->mmu_lock);
 }
@@ -650,7 +369,7 @@ static void shadow_gva_flushed(struct umbra_vcpu *vcpu, gva_t gva)
 	root = root_of(vcpu, gva);
 	if (root && !root->dead)
 		wide = shadow_flush_gva(core_of(vm), root, gva, &vcpu->mmu.shadow->split_gone);
-	settle(vm);
+	umbra_shadow_settle(vm);
 	write_unlock(&vm->mmu_lock);
 	if (wide)
 		umbra_backend->flush_all(vcpu);
@@ -778,7 +497,7 @@ void umbra_shadow_set_lazy(struct umbra_vm *vm, bool lazy)
 		left = min(left, m->nr);
 		n = min(left, RENEW_AT_ONCE);
 		shadow_zap_oldest(m, n);
-		settle(vm);
+		umbra_shadow_settle(vm);
 		write_unlock(&vm->mmu_lock);
 		cond_resched();
 	}
@@ -792,7 +511,7 @@ unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count)
 	if (!vm->mmu.shadow)
 		return 0;
 	n = shadow_zap_unused(core_of(vm), count);
-	settle(vm);
+	umbra_shadow_settle(vm);
 	/* Who calls wants the memory. */
 	umbra_spares_free(&vm->mmu.shadow->spares);
 	return n;
@@ -868,8 +587,8 @@ static void shadow_vcpu_destroy(struct umbra_vcpu *vcpu, struct umbra_vcpu_shado
 	.vcpu_part = shadow_vcpu_part,			\
 	.vcpu_destroy = shadow_vcpu_destroy,		\
 	.load_root = shadow_load_root,			\
-	.fault = shadow_fault,				\
-	.let_write = shadow_let_write,			\
+	.fault = umbra_shadow_fault,			\
+	.let_write = umbra_shadow_let_write,		\
 	.short_walk = shadow_short_walk,		\
 	.frame_of = shadow_frame_of,			\
 	.written = shadow_was_written,			\

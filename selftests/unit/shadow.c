@@ -476,7 +476,7 @@ static bool other_cpu_interferes(const struct umbra_gwalk *walk)
 }
 
 /*
- * One access, as mmu_shadow.c serves it: 0 with the frame's entry in *@entry, 1 with the
+ * One access, as mmu_shadow_fault.c serves it: 0 with the frame's entry in *@entry, 1 with the
  * error code, 2: to be emulated, at *@entry's frame, -1: no memory or tables that are nowhere.
  */
 static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *entry, u32 *error)

@@ -70,9 +70,12 @@ static void on_page_fault(struct frame *f)
 	at(TABLES)[i] = (DATA + i * PAGE) | RWU;
 }
 
-/* @before each batch, which is not counted, all of @op is done @n times. */
+/*
+ * @before each batch, which is not counted, all of @op is done @n times. None of it lies at
+ * a page's end, where an instruction that exits has its length looked for each time anew.
+ */
 #define BATCHES(name, n, before, op)						\
-static void name(void)								\
+static void __attribute__((aligned(1024))) name(void)				\
 {										\
 	uint64_t batch, i, start;						\
 										\
@@ -121,6 +124,7 @@ static inline uint64_t space(unsigned int i)
 
 /* A kernel's way in and out, with its page tables isolated (rdi, rsi: its root, the user's) or not. */
 asm(".globl paging_syscall, paging_syscall_pti\n"
+    ".balign 16\n"
     "paging_syscall_pti:\n"
     "	mov %rdi, %cr3\n"
     "	mov %rsi, %cr3\n"

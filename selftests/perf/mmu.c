@@ -31,10 +31,13 @@ static const char *const mode_name[] = {
 
 /* Exits told apart: by the names of UMBRA_GET_EXIT_STATS. */
 #define REASONS	8
+/* What Umbra counts are pages; a table of a shadow's is so many. */
+#define TABLE_PAGES	3
 
 struct result {
 	double ticks;		/* an operation; 0: not measured */
 	double exits;
+	uint64_t tables;	/* in use at the end, not of hardware */
 	struct {
 		char name[16];
 		double n;
@@ -74,6 +77,14 @@ static void set_exits(struct result *r, const uint64_t *before, const uint64_t *
 	}
 }
 
+static uint64_t count_tables(struct vm *vm, enum column c)
+{
+	if (c < KVM_NESTED)
+		return (figure(vm->fd, "mmu_table_pages") + TABLE_PAGES - 1) / TABLE_PAGES;
+	/* Those that it has made, and those that it has taken apart. */
+	return figure(vm->fd, "mmu_cache_miss") - figure(vm->fd, "mmu_shadow_zapped");
+}
+
 static void measure(const struct paging_work *work, enum column c, struct result *r)
 {
 	uint64_t before[64] = { 0 }, after[64] = { 0 };
@@ -88,6 +99,7 @@ static void measure(const struct paging_work *work, enum column c, struct result
 	ops = paging_work_ops(&vm, work);
 	r->ticks = (double)paging_work_ticks(&vm) / ops;
 	set_exits(r, before, after, name, ops);
+	r->tables = c == HARDWARE || c == KVM_NESTED ? 0 : count_tables(&vm, c);
 }
 
 static bool asked_for(unsigned int row)
@@ -234,20 +246,22 @@ static bool print_line(unsigned int number, enum column c, unsigned int row)
 	const char *name = paging_works[row].name;
 	const struct result *r = RESULT(c, row), *k = kvm_beside(c, row);
 	double limit = limit_of(name, c);
-	bool ok = r->ticks && (!k->ticks || good(r, k, limit));
+	bool ok = r->ticks && (!k->ticks || (good(r, k, limit) && r->tables <= k->tables));
 	unsigned int n;
 
 	printf("# %s %s: umbra %.1f, kvm %.1f, ratio %.2f; exits %.2f:", name, mode_name[c],
 	       r->ticks, k->ticks, ratio(r->ticks, k->ticks), r->exits);
 	for (n = 0; n < REASONS && r->by[n].name[0]; n++)
 		printf(" %s %.2f", r->by[n].name, r->by[n].n);
+	if (c != HARDWARE)
+		printf("; tables %lu, kvm %lu", r->tables, k->tables);
 	printf("\n%s %u %s, %s", ok ? "ok" : "not ok", number, name, mode_name[c]);
 	if (!k->ticks)
 		printf(" # SKIP no stock KVM beside it\n");
 	else if (limit)
-		printf(": at most %.2f of KVM's\n", limit);
+		printf(": at most %.2f of KVM's, and no more tables\n", limit);
 	else
-		printf(": no limit\n");
+		printf(": no more tables than KVM's\n");
 	return ok;
 }
 
@@ -319,7 +333,7 @@ static void usage(void)
 	printf("Usage: mmu [--json] [--only NAME]...\n"
 	       "Instructions per operation in each mode, beside stock KVM with nested paging and\n"
 	       "without, in a host that counts them (lab/run -i), as TAP: a line for each mode and\n"
-	       "workload, with its limit. Loads and unloads both modules.\n"
+	       "workload, with its limit, and with that of a shadow's tables. Loads and unloads both modules.\n"
 	       "MODULE= names umbra.ko.\n\n");
 	for (i = 0; i < nr_paging_works; i++)
 		printf("  %-12s %s\n", paging_works[i].name, paging_works[i].what);

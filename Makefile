@@ -17,7 +17,8 @@
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
 #                      disk, boots with all trace events on, and one with 64 CPUs, in an
 #                      emulated host; in an Intel one a suspend with a VM, all of tracing/,
-#                      and memory that changes under a guest; and that in the shadow modes
+#                      and memory that changes under a guest; that in the shadow modes;
+#                      an Intel host that reboots, and an AMD one with tables of 4 levels
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -90,6 +91,8 @@ soak:
 		SCRIPTS=all selftests/trace/scripts.sh && selftests/mmu/host && RACE_SECONDS=1 selftests/mmu/race'
 	@lab/run -n 2 -t 900 -- 'export TESTS=mmu/race; for m in lazy eager; do \
 		MODULE_ARGS=mmu=shadow-$$m scripts/host-tests || exit; done'
+	@scripts/end-tests intel-reboot
+	@CHECK_HOSTS='6.1,-a,no5lvl' scripts/check
 
 fuzz-emul:
 	@scripts/fuzz-emul

@@ -85,8 +85,9 @@ check-here:
 	@scripts/check-here
 
 soak:
-	@lab/run -t 1800 -- 'insmod /umbra/umbra.ko && selftests/mmu/switch --count 10000 && \
-		scripts/storm-tests 12 600 && scripts/traced-tests && scripts/wide-tests'
+	@lab/run -t 3600 -- 'insmod /umbra/umbra.ko && selftests/mmu/switch --count 10000 && \
+		scripts/storm-tests 12 600 && scripts/traced-tests && scripts/wide-tests && \
+		scripts/mode-storm-tests'
 	@lab/run -c intel -k 6.12 -t 2400 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh && \
 		SCRIPTS=all selftests/trace/scripts.sh && selftests/mmu/host && RACE_SECONDS=1 selftests/mmu/race'
 	@lab/run -n 2 -t 900 -- 'export TESTS=mmu/race; for m in lazy eager; do \

@@ -90,8 +90,9 @@ TEST(count, "an interrupt to itself, TPR, EOI; by a CPU that can do so, TPR and 
 	vcpu_run_to_sync(v, 1);
 	before = left(&vm);
 	vcpu_run_to_sync(v, 2);
+	/* A page of code that is new, or that the host has moved, is an exit. */
 	if (by_cpu(&vm))
-		EXPECT_EQ(left(&vm) - before, 0);
+		EXPECT(left(&vm) - before < 4);
 	else if (on_umbra())
 		EXPECT(left(&vm) - before >= 4 * ROUNDS);
 	written = on_umbra() ? exit_count(&vm, "apic_write") : 0;

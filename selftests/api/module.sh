@@ -28,32 +28,30 @@ svme() {
 		od -A n -t u4 -N 4 | awk '{ print int($1 / 4096) % 2 }'
 }
 
-# Objects in use: cache and count, the CPUs' own slabs emptied first. Each file of sysfs
-# written here takes of kmalloc-96.
+# Objects in use: cache and count, the CPUs' own slabs emptied first. The kernel
+# frees in batches up to 5 s old, among them what each file of sysfs written here
+# takes of kmalloc-96.
 objects() {
+	sync
+	sleep 1
 	for s in /sys/kernel/slab/*/shrink; do
 		echo 1 >"$s" 2>/dev/null
 	done
+	sleep 6
 	awk '/^(kmalloc|anon_vma|filp|inode|mm_struct|vm_area|radix|umbra|dentry|task_struct|fpu|cred)/ { print $1, $2 }' \
 		/proc/slabinfo | sort
 }
 
-# The state that grown() compares with: the kernel frees in batches up to 5 s old, and what
-# is still to be freed here would hide as much of a leak.
+# The state that grown() compares with.
 before() {
-	[ ! -e $kmemleak ] || return 0
-	sync
-	sleep 1
-	objects >/dev/null
-	sleep 6
-	objects >"$work/before"
+	[ -e $kmemleak ] || objects >"$work/before"
 }
 
 # The caches that grew by an object a time or more since «before», in one line.
 # What the kernel frees late, in batches seconds apart, gets the time for that.
 grown() {
 	[ ! -e $kmemleak ] || return 0
-	for _ in 1 2 3 4 5 6 7; do
+	for _ in 1 2 3 4; do
 		objects >"$work/after"
 		what=$(join "$work/before" "$work/after" |
 			awk -v n="$reloads" '$3 - $2 >= n { printf "%s +%d ", $1, $3 - $2 }')

@@ -18,7 +18,8 @@
 #                      disk, boots with all trace events on, and one with 64 CPUs, in an
 #                      emulated host; in an Intel one a suspend with a VM, all of tracing/,
 #                      and memory that changes under a guest; that in the shadow modes;
-#                      an Intel host that reboots, and an AMD one with tables of 4 levels
+#                      the runner's tests and the real guest's on the debug kernel; an
+#                      Intel host that reboots, and an AMD one with tables of 4 levels
 #   make soak-emul     20 million instructions, natively and emulated, in an
 #                      emulated host: some 90 minutes
 #   make fuzz-emul     a fuzzer on the emulator, half an hour
@@ -92,6 +93,8 @@ soak:
 		SCRIPTS=all selftests/trace/scripts.sh && selftests/mmu/host && RACE_SECONDS=1 selftests/mmu/race'
 	@lab/run -n 2 -t 900 -- 'export TESTS=mmu/race; for m in lazy eager; do \
 		MODULE_ARGS=mmu=shadow-$$m scripts/host-tests || exit; done'
+	@lab/run -k debug -t 3000 -- "env TESTS='api/owner.sh runner/control.sh runner/runner.sh' \
+		MORE=guest-tests scripts/host-tests"
 	@scripts/end-tests intel-reboot
 	@CHECK_HOSTS='6.1,-a,no5lvl' scripts/check
 

@@ -12,6 +12,7 @@
 #define VECTOR		0x71
 #define SELF		(1u << 18 | VECTOR)
 #define ROUNDS		100
+#define TRIES		3
 #define MOVED		0xfee10000ULL
 #define PAGE		0xfee00000ULL
 #define DEADLINE	(2u << 17)
@@ -63,18 +64,20 @@ static void use(void)
 
 static void count_guest(void)
 {
-	int i;
+	int i, try;
 
 	g_handlers[VECTOR] = hit;
 	apic_on();
 	use();
-	guest_sync(1);
-	for (i = 0; i < ROUNDS; i++) {
-		apic_write(APIC_TPR, i & 0xff);
-		GUEST_ASSERT(apic_read(APIC_TPR) == (uint32_t)(i & 0xff));
-		GUEST_ASSERT(apic_read(APIC_SPIV) == 0x1ff && !apic_read(APIC_IRR));
+	for (try = 0; try < TRIES; try++) {
+		guest_sync(1);
+		for (i = 0; i < ROUNDS; i++) {
+			apic_write(APIC_TPR, i & 0xff);
+			GUEST_ASSERT(apic_read(APIC_TPR) == (uint32_t)(i & 0xff));
+			GUEST_ASSERT(apic_read(APIC_SPIV) == 0x1ff && !apic_read(APIC_IRR));
+		}
+		guest_sync(2);
 	}
-	guest_sync(2);
 	for (i = 0; i < ROUNDS; i++)
 		apic_eoi();
 	guest_sync(3);
@@ -85,16 +88,21 @@ TEST(count, "an interrupt to itself, TPR, EOI; by a CPU that can do so, TPR and 
 {
 	struct vm vm;
 	struct vcpu *v = vm_long_mode(&vm, VM_IRQCHIP, count_guest);
-	uint64_t before, written;
+	uint64_t before, written, least = UINT64_MAX;
+	int try;
 
-	vcpu_run_to_sync(v, 1);
-	before = left(&vm);
-	vcpu_run_to_sync(v, 2);
-	/* A page of code that is new, or that the host has moved, is an exit. */
+	/* A page of code that is new, or that the host has moved, is an exit of one of them. */
+	for (try = 0; try < TRIES; try++) {
+		vcpu_run_to_sync(v, 1);
+		before = left(&vm);
+		vcpu_run_to_sync(v, 2);
+		if (left(&vm) - before < least)
+			least = left(&vm) - before;
+	}
 	if (by_cpu(&vm))
-		EXPECT(left(&vm) - before < 4);
+		EXPECT_EQ(least, 0);
 	else if (on_umbra())
-		EXPECT(left(&vm) - before >= 4 * ROUNDS);
+		EXPECT(least >= 4 * ROUNDS);
 	written = on_umbra() ? exit_count(&vm, "apic_write") : 0;
 	vcpu_run_to_sync(v, 3);
 	if (by_cpu(&vm))

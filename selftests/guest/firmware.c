@@ -12,7 +12,6 @@
 #include "guest.h"
 #include "vm.h"
 
-#define PARAMETER	"/sys/module/umbra/parameters/emulate"
 #define BIOS		"/usr/share/seabios/bios.bin"
 #define MEMTEST		"/usr/lib/memtest86+/memtest86+x64.bin"
 
@@ -32,16 +31,6 @@ struct run {
 	uint64_t said;
 	unsigned int exits;
 };
-
-static void emulator_alone(bool on)
-{
-	int fd = open(PARAMETER, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		SKIP("no " PARAMETER);
-	ASSERT(write(fd, on ? "1" : "0", 1) == 1);
-	close(fd);
-}
 
 static void make(struct run *r, bool emulated)
 {

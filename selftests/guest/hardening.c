@@ -5,13 +5,11 @@
  * and in a VM that the emulator runs alone.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "guest.h"
 #include "vm.h"
 
-#define EMULATE		"/sys/module/umbra/parameters/emulate"
 #define GPA_INSN	0x900000	/* code that a case lays down */
 
 static volatile uint64_t g_result, g_far[2];
@@ -20,19 +18,12 @@ static volatile uint64_t g_result, g_far[2];
 static struct vcpu *make(struct vm *vm, void (*entry)(void), bool emulated)
 {
 	struct vcpu *v;
-	int fd = -1;
 
-	if (emulated) {
-		fd = open(EMULATE, O_WRONLY | O_CLOEXEC);
-		if (fd < 0)
-			SKIP("no " EMULATE);
-		ASSERT(write(fd, "1", 1) == 1);
-	}
+	if (emulated)
+		emulator_alone(true);
 	v = vm_long_mode(vm, 0, entry);
-	if (emulated) {
-		ASSERT(write(fd, "0", 1) == 1);
-		close(fd);
-	}
+	if (emulated)
+		emulator_alone(false);
 	return v;
 }
 

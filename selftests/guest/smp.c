@@ -4,7 +4,6 @@
  * instructions, shoot-downs, and threads that move between the host's CPUs.
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -340,16 +339,12 @@ static const struct border {
 
 TEST_EACH_SECONDS(split_lock, "locked additions by two vCPUs, emulated, across ", borders, b, 60)
 {
-	int fd = open("/sys/module/umbra/parameters/emulate", O_WRONLY | O_CLOEXEC);
 	struct vm vm;
 	struct vcpu *v;
 
-	if (fd < 0)
-		SKIP("the module alone emulates on request");
-	ASSERT(write(fd, "1", 1) == 1);
+	emulator_alone(true);
 	v = vm_long_mode(&vm, VM_IRQCHIP, first_adder);
-	ASSERT(write(fd, "0", 1) == 1);
-	close(fd);
+	emulator_alone(false);
 	G(&vm, g_sum) = (volatile uint64_t *)b->at;
 	start_ap(&vm, 1, adder);
 	vcpu_run_to_end(v);

@@ -74,6 +74,16 @@ char umbra_parameter(const char *name)
 	return value;
 }
 
+void emulator_alone(bool on)
+{
+	int fd = open("/sys/module/umbra/parameters/emulate", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		SKIP("the module alone emulates on request");
+	ASSERT(write(fd, on ? "1" : "0", 1) == 1);
+	close(fd);
+}
+
 /* The number of one of Umbra's reasons for an exit; the first vCPU's exits for it so far. */
 uint32_t exit_reason(struct vm *vm, const char *name, uint64_t *count)
 {

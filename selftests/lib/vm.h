@@ -76,6 +76,8 @@ bool on_umbra(void);
 bool on_tcg(void);
 bool restricted_guest(void);
 char umbra_parameter(const char *name);
+/* VMs made from now on are the emulator's alone, or no more; skips on another module. */
+void emulator_alone(bool on);
 uint32_t exit_reason(struct vm *vm, const char *name, uint64_t *count);
 uint64_t exit_count(struct vm *vm, const char *name);
 bool vm_shadow(struct vm *vm);
@@ -131,6 +133,8 @@ int vm_irq(struct vm *vm, uint32_t gsi, uint32_t level);
 int vm_msi(struct vm *vm, uint64_t addr, uint32_t data);
 /* The figure @name of the VM or the vCPU whose fd this is. */
 uint64_t figure(int of, const char *name);
+/* What a table of a shadow's is in mmu_table_pages, at most: a direct one is one less. */
+#define SHADOW_TABLE_PAGES	3
 void sleep_ms(unsigned int ms);
 uint64_t now_ns(void);
 

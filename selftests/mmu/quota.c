@@ -16,8 +16,7 @@
 #define SPACES	4000UL
 #define SLOT	7
 #define LEAST	64
-/* Pages of one table of ours, and tables that stay beside those of the quota. */
-#define TABLE	3
+/* Tables that stay beside those of the quota. */
 #define RESERVE	80
 
 static struct vm vm;
@@ -98,9 +97,9 @@ TEST_EACH_SECONDS(spaces, "quota: 4,000 address spaces with the smallest quota, 
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
 	EXPECT_EQ(ioctl(vm.fd, KVM_GET_NR_MMU_PAGES, 0), LEAST);
 	vcpu_run_to_sync(v, 1);
-	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * SHADOW_TABLE_PAGES);
 	vcpu_run_to_sync(v, 2);
-	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * SHADOW_TABLE_PAGES);
 }
 
 TEST_EACH(lowered, "quota: what is lowered frees tables at once, and the guest goes on, shadow-", modes,
@@ -110,9 +109,9 @@ TEST_EACH(lowered, "quota: what is lowered frees tables at once, and the guest g
 
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, 100000));
 	vcpu_run_to_sync(v, 1);
-	EXPECT(figure(vm.fd, "mmu_table_pages") > 400 * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") > 400 * SHADOW_TABLE_PAGES);
 	EXPECT_OK(ioctl(vm.fd, KVM_SET_NR_MMU_PAGES, LEAST));
-	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * TABLE);
+	EXPECT(figure(vm.fd, "mmu_table_pages") <= (LEAST + RESERVE) * SHADOW_TABLE_PAGES);
 	vcpu_run_to_sync(v, 2);
 	vcpu_run_to_sync(v, 3);
 }

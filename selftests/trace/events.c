@@ -341,6 +341,17 @@ TEST(hypercall, "kvm_hypercall: number and arguments")
 	EXPECT_EQ(trace_count("kvm_hypercall", ""), 1);
 }
 
+TEST(hypercall_emulated, "kvm_hypercall: of the emulator's, too")
+{
+	need_umbra();
+	emulator_alone(true);
+	start(0, hypercalls);
+	emulator_alone(false);
+	finish();
+	want(1, "kvm_hypercall", "nr 0x63 a0 0x1 a1 0x2 a2 0x3 a3 0x4\n");
+	EXPECT_EQ(trace_count("kvm_hypercall", ""), 1);
+}
+
 TEST(apic, "a self-IPI: kvm_apic, _apic_ipi, _apic_accept_irq, _inj_virq, _eoi, each time")
 {
 	start(VM_IRQCHIP, self_ipis);

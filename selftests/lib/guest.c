@@ -6,6 +6,7 @@
 
 volatile uint64_t g_vector, g_error, g_cr2, g_rip, g_fixup;
 void (*volatile g_handlers[256])(struct frame *f);
+volatile uint32_t g_masked_hits;
 volatile uint32_t g_vector32 = NO_VECTOR, g_error32, g_has_error32, g_eip32;
 
 extern char guest_ring3_back[];
@@ -13,6 +14,8 @@ extern char guest_ring3_back[];
 /* Called from the entry code with the interrupted state, which it restores. */
 void guest_exception(struct frame *f)
 {
+	if (f->vector >= 32 && !(f->rflags & FLAGS_IF))
+		g_masked_hits++;
 	if (g_handlers[f->vector]) {
 		g_handlers[f->vector](f);
 		return;

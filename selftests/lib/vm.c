@@ -549,10 +549,14 @@ struct vcpu *vm_long_mode(struct vm *vm, unsigned int flags,
 	return v;
 }
 
-/* KVM_RUN as it is. */
+/* KVM_RUN as it is. QEMU's CPU may deliver an interrupt once more in its own handler. */
 int vcpu_run_raw(struct vcpu *v)
 {
-	return ioctl(v->fd, KVM_RUN, 0UL);
+	int r = ioctl(v->fd, KVM_RUN, 0UL);
+
+	if (v->vm->mem && G(v->vm, g_masked_hits) && on_tcg())
+		ktap_doubt();
+	return r;
 }
 
 static struct kvm_run *run_to_stop;

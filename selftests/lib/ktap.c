@@ -30,6 +30,7 @@ struct verdict {
 };
 
 static struct verdict *verdict;
+void (*ktap_at_failure)(void);
 
 static void diag_line(const char *fmt, va_list ap)
 {
@@ -63,6 +64,8 @@ void ktap_fail(const char *file, int line, const char *fmt, ...)
 		ktap_diag("%s:%d: %s", file, line, buf);
 		exit(KSFT_FAIL);
 	}
+	if (ktap_at_failure)
+		ktap_at_failure();
 	/* A loop that fails a million times needs to say so a few times only. */
 	if (__atomic_fetch_add(&verdict->failures, 1, __ATOMIC_RELAXED) < 20)
 		ktap_diag("%s:%d: %s", file, line, buf);

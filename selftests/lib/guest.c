@@ -14,9 +14,9 @@ extern char guest_ring3_back[];
 /* Called from the entry code with the interrupted state, which it restores. */
 void guest_exception(struct frame *f)
 {
-	if (f->vector >= 32 && !(f->rflags & FLAGS_IF))
-		g_masked_hits++;
 	if (g_handlers[f->vector]) {
+		if (f->vector >= 32 && !(f->rflags & FLAGS_IF) && !(f->cs & 3))
+			g_masked_hits++;
 		g_handlers[f->vector](f);
 		return;
 	}

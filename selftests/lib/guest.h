@@ -26,7 +26,7 @@ struct frame {
 
 /* The last exception that GUEST_TRY() caught. */
 extern volatile uint64_t g_vector, g_error, g_cr2, g_rip, g_fixup;
-/* Interrupts, and INT n, that came while RFLAGS.IF was clear. */
+/* Interrupts, and INT n, that a handler got from ring 0 while RFLAGS.IF was clear. */
 extern volatile uint32_t g_masked_hits;
 /* Set for vectors that the guest wants to see; NULL for all others. */
 extern void (*volatile g_handlers[256])(struct frame *f);

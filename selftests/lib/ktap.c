@@ -30,7 +30,7 @@ struct verdict {
 };
 
 static struct verdict *verdict;
-void (*ktap_at_failure)(void);
+bool (*ktap_doubts)(void);
 
 static void diag_line(const char *fmt, va_list ap)
 {
@@ -64,8 +64,8 @@ void ktap_fail(const char *file, int line, const char *fmt, ...)
 		ktap_diag("%s:%d: %s", file, line, buf);
 		exit(KSFT_FAIL);
 	}
-	if (ktap_at_failure)
-		ktap_at_failure();
+	if (ktap_doubts && ktap_doubts())
+		verdict->doubtful = true;
 	/* A loop that fails a million times needs to say so a few times only. */
 	if (__atomic_fetch_add(&verdict->failures, 1, __ATOMIC_RELAXED) < 20)
 		ktap_diag("%s:%d: %s", file, line, buf);
@@ -84,12 +84,6 @@ void ktap_skip(const char *fmt, ...)
 void ktap_end_now(void)
 {
 	_exit(verdict->failures ? KSFT_FAIL : KSFT_PASS);
-}
-
-void ktap_doubt(void)
-{
-	if (verdict)
-		verdict->doubtful = true;
 }
 
 bool ktap_failed(void)

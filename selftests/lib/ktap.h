@@ -79,10 +79,8 @@ void ktap_skip(const char *fmt, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 void ktap_end_now(void) __attribute__((noreturn));
 bool ktap_failed(void);
-/* The emulator may have spoilt this test: should it fail, it is run again, three times in all. */
-void ktap_doubt(void);
-/* Called at each failure, where the emulator can be doubted. */
-extern void (*ktap_at_failure)(void);
+/* Asked at each failure: may the emulator have made it? Then the test runs three times in all. */
+extern bool (*ktap_doubts)(void);
 long ktap_env(const char *name, long fallback);
 
 /* Note a failure and go on. */

@@ -282,15 +282,15 @@ static void build_idt32(struct vm *vm)
 /* Of the VM made last, which may have unmapped it. */
 static uint8_t *last_memory;
 
-/* A test fails: QEMU's CPU may have delivered an interrupt once more, in its own handler. */
-static void doubt_emulator(void)
+/* May QEMU's CPU have delivered an interrupt once more, in its own handler? */
+static bool interrupt_twice(void)
 {
 	uint32_t hits = 0;
 	struct iovec here = { &hits, sizeof(hits) };
 	struct iovec there = { last_memory + (uintptr_t)&g_masked_hits, sizeof(hits) };
 
-	if (process_vm_readv(getpid(), &here, 1, &there, 1, 0) == sizeof(hits) && hits && on_tcg())
-		ktap_doubt();
+	return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == sizeof(hits) &&
+	       hits && on_tcg();
 }
 
 /**
@@ -322,7 +322,7 @@ void vm_init(struct vm *vm, unsigned int flags)
 		return;
 	vm->mem = map_pages(MEM_SIZE);
 	last_memory = vm->mem;
-	ktap_at_failure = doubt_emulator;
+	ktap_doubts = interrupt_twice;
 	load_image(vm);
 	build_page_tables(vm);
 	build_gdt(vm);

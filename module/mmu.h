@@ -297,6 +297,17 @@ unsigned long umbra_mmu_read_seq(struct umbra_vm *vm);
 void umbra_mmu_send_hwpoison(unsigned long hva);
 
 /*
+ * mmu_large.c: a guest that runs code from a large page while it changes the page's size makes
+ * some Intel CPUs end in a machine check (CVE-2018-12207): large pages there are for data, and
+ * code gets small ones.
+ */
+bool umbra_mmu_large_code_hurts(void);
+/* The largest page around @gfn that the slot may have mapped, as a level up to @most. */
+int umbra_mmu_slot_level(const struct umbra_slot *slot, gfn_t gfn, int most);
+/* And the host, which has @gfn; mmu_lock held, the fault is not stale. */
+int umbra_mmu_page_level(struct umbra_vm *vm, const struct umbra_slot *slot, gfn_t gfn, int most);
+
+/*
  * For memslot.c. Forget a range, flush, and free its tables, in bounded pieces:
  * mmu_lock is taken for each, and others run in between if it @may_sleep.
  */

@@ -327,63 +327,11 @@ static bool suffices(u64 entry, const struct map_request *req)
 	       (!req->fetch || !format->execute || entry & format->execute);
 }
 
-/*
- * A guest that runs code from a large page while it changes the page's size makes
- * some Intel CPUs end in a machine check (CVE-2018-12207): large pages there are for
- * data, and code gets small ones.
- */
-static bool large_code_hurts(void)
-{
-	return format->execute && boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT);
-}
-
-/*
- * The size at which the user's page tables map @hva, as a level. Walked as the
- * kernel's own lockless walkers do: with interrupts off no table is freed, and
- * under mmu_lock, no invalidation in flight, what is found holds.
- */
-static int host_level(struct mm_struct *mm, unsigned long hva)
-{
-	unsigned long flags;
-	int level = 1;
-	pgd_t pgd;
-	p4d_t p4d;
-	pud_t pud;
-	pmd_t pmd;
-
-	local_irq_save(flags);
-	pgd = READ_ONCE(*pgd_offset(mm, hva));
-	if (pgd_none(pgd))
-		goto out;
-	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
-	if (p4d_none(p4d) || !p4d_present(p4d))
-		goto out;
-	pud = READ_ONCE(*pud_offset(&p4d, hva));
-	if (pud_none(pud) || !pud_present(pud))
-		goto out;
-	if (pud_leaf(pud)) {
-		level = 3;
-		goto out;
-	}
-	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (!pmd_none(pmd) && pmd_present(pmd) && pmd_leaf(pmd))
-		level = 2;
-out:
-	local_irq_restore(flags);
-	return level;
-}
-
 static int choose_level(struct umbra_vm *vm, const struct map_request *req)
 {
-	int level = umbra_caps.gbpages ? 3 : 2;
-
-	if (umbra_slot_logged(req->slot) || (req->fetch && large_code_hurts()))
+	if (req->fetch && umbra_mmu_large_code_hurts())
 		return 1;
-	while (level > 1 && !slot_fits_page(req->slot, req->gfn, UMBRA_LEVEL_PAGES(level)))
-		level--;
-	if (level > 1)
-		level = min(level, host_level(vm->mm, umbra_slot_hva(req->slot, req->gfn)));
-	return level;
+	return umbra_mmu_page_level(vm, req->slot, req->gfn, umbra_caps.gbpages ? 3 : 2);
 }
 
 /*
@@ -418,7 +366,7 @@ static u64 make_leaf(const struct umbra_vm *vm, const struct map_request *req, i
 		leaf = __sme_set(leaf | format->memory);
 	if (level > 1)
 		leaf |= format->large;
-	if (level == 1 || !large_code_hurts())
+	if (level == 1 || !umbra_mmu_large_code_hurts())
 		leaf |= format->execute;
 	if (!req->pfn.writable)
 		return leaf;

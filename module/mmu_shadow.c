@@ -430,6 +430,7 @@ static void free_shadow(struct umbra_vm_shadow *s)
 	umbra_spares_free(&s->spares);
 	kvfree(s->core.hash);
 	kvfree(s->core.rmap);
+	kvfree(s->core.tracked);
 	kfree(s);
 }
 
@@ -447,7 +448,9 @@ static int shadow_vm_init(struct umbra_vm *vm, bool lazy)
 	s->core.longest = LONGEST_CHAIN;
 	s->core.hash = kvcalloc(1 << SHADOW_HASH_BITS, sizeof(*s->core.hash), GFP_KERNEL_ACCOUNT);
 	s->core.rmap = kvcalloc(1 << SHADOW_RMAP_BITS, sizeof(*s->core.rmap), GFP_KERNEL_ACCOUNT);
-	if (!s->core.hash || !s->core.rmap) {
+	s->core.tracked = kvcalloc(1 << SHADOW_TRACKED_BITS, sizeof(*s->core.tracked),
+				   GFP_KERNEL_ACCOUNT);
+	if (!s->core.hash || !s->core.rmap || !s->core.tracked) {
 		free_shadow(s);
 		return -ENOMEM;
 	}

@@ -97,8 +97,11 @@ static int map_known(struct umbra_vcpu *vcpu, struct shadow_map *map, gfn_t gfn,
 	known = shadow_known_leaf(core_of(vm), gfn);
 	if (map->write && shadow_sees_writes(core_of(vm), gfn)) {
 		result = SHADOW_EMULATE;
+	} else if (map->large && !shadow_is_split(root_of(vcpu, map->gva), map->gva)) {
+		/* Whether it is one page of the host's as well those tables alone tell. */
 	} else if (known & SHADOW_W || (known && !map->write)) {
 		map->entry = known & SHADOW_ADDR;
+		map->large = false;
 		/* It was marked dirty when it became writable. */
 		map->writable = known & SHADOW_W;
 		result = put_in(vcpu, map, tight);
@@ -127,6 +130,7 @@ static int map_asked(struct umbra_vcpu *vcpu, struct shadow_map *map, const stru
 
 	write_lock(&vm->mmu_lock);
 	if (!umbra_mmu_stale(vm, seq, umbra_slot_hva(slot, gfn))) {
+		map->large = map->large && umbra_mmu_page_level(vm, slot, gfn, 2) == 2;
 		result = put_in(vcpu, map, tight);
 		umbra_pfn_mapped(&pfn);
 		if (map->write && result == SHADOW_MAPPED)
@@ -161,6 +165,13 @@ static int map_page(struct umbra_vcpu *vcpu, struct shadow_map *map, const struc
 	return r == UMBRA_FAULT_EMULATE ? must_emulate(vcpu) : r;
 }
 
+/* As far as guest and slot go. Without paging all is one page. */
+static bool may_be_large(const struct umbra_gwalk *walk, const struct umbra_slot *slot, gfn_t gfn)
+{
+	return walk->level != 1 && umbra_mmu_slot_level(slot, gfn, 2) == 2 &&
+	       !(umbra_mmu_large_code_hurts() && (walk->executable || !walk->level));
+}
+
 /* The guest's tables allow the access, and lead to memory or not. */
 static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 			 const struct umbra_gwalk *walk)
@@ -182,6 +193,7 @@ static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 	found_access(vcpu, walk->gpa, error);
 	if (!slot || (map.write && slot->flags & KVM_MEM_READONLY))
 		return UMBRA_FAULT_MMIO;
+	map.large = may_be_large(walk, slot, gfn);
 	r = map_page(vcpu, &map, slot, gfn, seq);
 	/* A key that refuses writes does not bind a supervisor without CR0.WP, but ours is set. */
 	if (r == UMBRA_FAULT_DONE && error & PFERR_PK && !map.mode.wp)

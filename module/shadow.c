@@ -8,7 +8,8 @@
  *   then believes an entry;
  * - rights are those of the whole way and stand in the leaf;
  * - every leaf is in the chain of its frame, every other entry in that of the
- *   table it points to, so that either can be taken away from there.
+ *   table it points to, so that either can be taken away from there;
+ * - no table of the guest's that has a shadow lies in what a large leaf maps.
  */
 #include "shadow_priv.h"
 
@@ -17,14 +18,14 @@
 /* Address bits that no entry has reserved. */
 #define NEAR_ADDR	0xfffff000ULL
 
-static u64 level_pages(int level)
-{
-	return 1ULL << (9 * (level - 1));
-}
-
 static struct shadow_page **page_chain(const struct shadow *m, u64 gfn)
 {
 	return &m->hash[shadow_hash(gfn, SHADOW_HASH_BITS)];
+}
+
+static bool is_empty(const struct shadow_page *sp)
+{
+	return next_mark(sp->present, 0) == SHADOW_ENTRIES;
 }
 
 u64 shadow_frame_at(const struct shadow_page *root, u64 gva)
@@ -36,9 +37,18 @@ u64 shadow_frame_at(const struct shadow_page *root, u64 gva)
 		i = index_of(gva, sp->role.level);
 		if (!has_mark(sp->present, i))
 			return SHADOW_NO_FRAME;
-		if (sp->role.level == 1)
-			return shadow_leaf_gfn(sp, i);
+		if (shadow_is_leaf(sp, i))
+			return shadow_leaf_gfn(sp, i) + (gva >> 12 & (level_pages(sp->role.level) - 1));
 	}
+}
+
+bool shadow_is_split(const struct shadow_page *root, u64 gva)
+{
+	const struct shadow_page *sp = root;
+
+	while (sp && sp->role.level > 1)
+		sp = shadow_child(sp, index_of(gva, sp->role.level));
+	return sp && !is_empty(sp);
 }
 
 /* ------------------------------ taking away ------------------------------ */
@@ -98,6 +108,8 @@ void shadow_zap_page(struct shadow *m, struct shadow_page *sp)
 	while (*p != sp)
 		p = &(*p)->hash_next;
 	*p = sp->hash_next;
+	if (!sp->role.direct)
+		--*shadow_tracked_around(m, sp->gfn);
 	unlist(m, sp);
 	sp->dead = true;
 	if (m->orphan == sp)
@@ -177,6 +189,11 @@ bool shadow_tracks(const struct shadow *m, u64 gfn)
 	return shadow_first_of(m, gfn);
 }
 
+u32 *shadow_tracked_around(const struct shadow *m, u64 gfn)
+{
+	return &m->tracked[shadow_hash(gfn / level_pages(2), SHADOW_TRACKED_BITS)];
+}
+
 struct shadow_page *shadow_find(const struct shadow *m, u64 gfn, union shadow_role role)
 {
 	struct shadow_page *sp;
@@ -227,10 +244,13 @@ static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool,
 	sp->role = role;
 	sp->epoch = m->epoch;
 	shadow_set_owner(sp->spt, sp);
-	if (shadow_is_unsync(m, gfn) && !role.direct)
-		shadow_sync_frame(m, gfn);
-	else if (!role.direct)
-		shadow_hold(m, gfn);
+	if (!role.direct) {
+		if (shadow_is_unsync(m, gfn))
+			shadow_sync_frame(m, gfn);
+		else
+			shadow_hold(m, gfn);
+		++*shadow_tracked_around(m, gfn);
+	}
 	sp->hash_next = *chain;
 	*chain = sp;
 	enlist(m, sp);
@@ -315,23 +335,21 @@ struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, 
 	enlist(m, sp);
 	if (!sp->roots++)
 		m->used++;
-	if (role.wide && next_mark(sp->present, 0) == SHADOW_ENTRIES)
+	if (role.wide && is_empty(sp))
 		link_known(m, sp);
 	return sp;
 }
 
-/* The way of one address: our table at each level, and the guest's entry in it as it is now. */
+/*
+ * The way of one address, from level @top to that of the leaf, @bottom: our table at each, and the
+ * guest's entry in it as it is now.
+ */
 struct way {
 	struct shadow_page *sp[SHADOW_LEVELS + 1];
 	u64 gpte[SHADOW_LEVELS + 1];
 	unsigned int access;
-	int top;
+	int top, bottom;
 };
-
-static bool leads_to(const struct shadow_page *sp, unsigned int i, const struct shadow_page *child)
-{
-	return has_mark(sp->present, i) && child_of(sp->spt[i]) == child;
-}
 
 /* Which table must be below @sp? @access is what the way allows so far. */
 static u64 next_role(const struct shadow_page *sp, const struct shadow_map *map,
@@ -374,17 +392,15 @@ static struct shadow_page *next_table(struct shadow *m, struct shadow_pool *pool
 	union shadow_role role;
 	u64 gfn = next_role(sp, map, access, &role);
 
-	if (has_mark(sp->present, i)) {
-		child = child_of(sp->spt[i]);
-		if (child->gfn == gfn && child->role.word == role.word && child->epoch == m->epoch)
-			return child;
-	}
+	child = shadow_child(sp, i);
+	if (child && child->gfn == gfn && child->role.word == role.word && child->epoch == m->epoch)
+		return child;
 	child = get_table(m, pool, gfn, role);
 	/*
 	 * The guest need not flush to use what was not there: what is not linked yet must
 	 * say nothing old.
 	 */
-	if (child && !leads_to(sp, i, child))
+	if (child && shadow_child(sp, i) != child)
 		shadow_sync(m, child);
 	return child;
 }
@@ -393,18 +409,30 @@ static struct shadow_page *next_table(struct shadow *m, struct shadow_pool *pool
 static struct shadow_page *walked_from(struct shadow_page *root, const struct shadow_map *map)
 {
 	struct shadow_page *sp = root;
-	unsigned int top = map->walk->top_level, i;
+	unsigned int top = map->walk->top_level;
 
 	if (sp->role.direct || sp->role.level <= top)
 		return sp;
 	while (sp->role.level > top) {
-		i = index_of(map->gva, sp->role.level);
-		if (!has_mark(sp->present, i))
-			return NULL;
 		sp->writes = 0;
-		sp = child_of(sp->spt[i]);
+		sp = shadow_child(sp, index_of(map->gva, sp->role.level));
+		if (!sp)
+			return NULL;
 	}
 	return !sp->role.direct && sp->gfn == map->walk->table_gpa[top - 1] >> 12 ? sp : NULL;
+}
+
+/* May the leaf stand in @sp? Small ones that are there stay: who needed them may need them again. */
+static bool is_bottom(const struct shadow *m, const struct shadow_page *sp,
+		      const struct shadow_map *map)
+{
+	const struct shadow_page *child;
+
+	if (sp->role.level != 2)
+		return sp->role.level == 1;
+	child = shadow_child(sp, index_of(map->gva, 2));
+	return map->large && !*shadow_tracked_around(m, map->walk->gpa >> 12) &&
+	       (!child || is_empty(child));
 }
 
 /* Find or make all tables of the way; false: the pool is empty, or the way has changed. */
@@ -422,7 +450,8 @@ static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_p
 		way->sp[level] = sp;
 		if (!sp->role.direct)
 			way->access &= gpte_rights(map->walk->gpte[level - 1], sp->role.narrow);
-		if (level == 1)
+		way->bottom = level;
+		if (is_bottom(m, sp, map))
 			return true;
 		sp = next_table(m, pool, sp, map, way->access);
 		if (!sp)
@@ -438,7 +467,7 @@ static bool entry_so(struct shadow *m, const struct shadow_map *map, struct way 
 	u64 now, walked = map->walk->gpte[level - 1], needed = GPTE_A;
 	int r;
 
-	if (level > 1 && leads_to(sp, i, way->sp[level - 1]) &&
+	if (level > way->bottom && shadow_child(sp, i) == way->sp[level - 1] &&
 	    !((walked ^ sp->gpte[i]) & ~(GPTE_A | GPTE_D))) {
 		way->gpte[level] = sp->gpte[i];
 		return true;
@@ -460,7 +489,7 @@ static bool still_so(struct shadow *m, const struct shadow_map *map, struct way 
 {
 	int level;
 
-	for (level = way->top; level >= 1 && !way->sp[level]->role.direct; level--) {
+	for (level = way->top; level >= way->bottom && !way->sp[level]->role.direct; level--) {
 		if (!entry_so(m, map, way, level))
 			return false;
 	}
@@ -471,12 +500,15 @@ static void link_tables(struct shadow *m, const struct shadow_map *map, const st
 {
 	int level;
 
-	for (level = way->top; level > 1; level--) {
+	for (level = way->top; level > way->bottom; level--) {
 		struct shadow_page *sp = way->sp[level], *child = way->sp[level - 1];
 		unsigned int i = index_of(map->gva, level);
 
 		sp->writes = 0;
-		if (!leads_to(sp, i, child)) {
+		if (shadow_child(sp, i) != child) {
+			/* The guest has nothing to flush, and small leaves follow. */
+			if (sp->spt[i] & SHADOW_LARGE)
+				m->flush = true;
 			shadow_drop(m, sp, i);
 			shadow_link(m, sp, i, child);
 		}
@@ -561,39 +593,60 @@ static void map_around(struct shadow *m, struct shadow_page *sp, unsigned int i,
 	}
 }
 
+/* Where a large leaf will stand: small ones, and what CPUs may have of some, are no more. */
+static void clear_below(struct shadow *m, struct shadow_page *sp, unsigned int i)
+{
+	struct shadow_page *child = shadow_child(sp, i);
+
+	if (child)
+		shadow_zap_page(m, child);
+	if (!(sp->spt[i] & SHADOW_P) && m->stale)
+		m->flush = true;
+}
+
+/* Put the leaf in, and return it. */
+static u64 map_leaf(struct shadow *m, const struct shadow_map *map, const struct way *way)
+{
+	struct shadow_page *sp = way->sp[way->bottom];
+	u64 inside = level_pages(way->bottom) - 1, gfn = map->walk->gpa >> 12 & ~inside;
+	u64 leaf = (map->entry & ~(inside << 12)) | SHADOW_P | SHADOW_A;
+	unsigned int i = index_of(map->gva, way->bottom), access;
+	bool writable;
+
+	access = sp->role.direct ? sp->role.access :
+		 leaf_rights(way->access, map->walk->dirty, map->mode.wp);
+	/* What can be written already need not wait for another first write. */
+	writable = map->writable || (sp->spt[i] & SHADOW_W && shadow_leaf_gfn(sp, i) == gfn &&
+				     !((sp->spt[i] ^ leaf) & SHADOW_ADDR));
+	if (shadow_tracks(m, gfn) && !shadow_is_unsync(m, gfn))
+		writable = map->write && access & SHADOW_MAY_WRITE && shadow_unsync(m, gfn);
+	leaf |= rights_bits(sp, access, writable) | (way->bottom > 1 ? SHADOW_LARGE : 0);
+	if (sp->role.wide)
+		leaf |= (u64)map->walk->pkey << 59;
+	/* First, so that of chains that grow too long the leaf that is wanted goes last. */
+	if (way->bottom == 1 && !sp->role.direct && !map->alone)
+		map_around(m, sp, i, way->gpte[1] | GPTE_A);
+	shadow_set_leaf(m, sp, i, gfn, way->gpte[way->bottom], leaf);
+	return leaf;
+}
+
 enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
 			      const struct shadow_map *map)
 {
-	unsigned int i = index_of(map->gva, 1), access;
-	u64 gfn = map->walk->gpa >> 12, leaf;
 	struct way way = {};
-	struct shadow_page *sp;
-	bool writable;
+	u64 leaf;
 
 	if (root->dead || !find_way(m, pool, root, map, &way))
 		return SHADOW_RETRY;
+	if (way.bottom > 1)
+		clear_below(m, way.sp[way.bottom], index_of(map->gva, way.bottom));
 	/* A CPU may still think that it can write a frame which has just become a table. */
 	if (m->flush)
 		m->ops->flush(m);
 	if (!still_so(m, map, &way))
 		return SHADOW_RETRY;
 	link_tables(m, map, &way);
-
-	sp = way.sp[1];
-	sp->writes = 0;
-	access = sp->role.direct ? sp->role.access :
-		 leaf_rights(way.access, map->walk->dirty, map->mode.wp);
-	/* What can be written already need not wait for another first write. */
-	writable = map->writable || (sp->spt[i] & SHADOW_W && shadow_leaf_gfn(sp, i) == gfn &&
-				     !((sp->spt[i] ^ map->entry) & SHADOW_ADDR));
-	if (shadow_tracks(m, gfn) && !shadow_is_unsync(m, gfn))
-		writable = map->write && access & SHADOW_MAY_WRITE && shadow_unsync(m, gfn);
-	leaf = map->entry | SHADOW_P | SHADOW_A | rights_bits(sp, access, writable);
-	if (sp->role.wide)
-		leaf |= (u64)map->walk->pkey << 59;
-	/* First, so that of chains that grow too long the leaf that is wanted goes last. */
-	if (!sp->role.direct && !map->alone)
-		map_around(m, sp, i, way.gpte[1] | GPTE_A);
-	shadow_set_leaf(m, sp, i, gfn, way.gpte[1], leaf);
+	way.sp[way.bottom]->writes = 0;
+	leaf = map_leaf(m, map, &way);
 	return map->write && !(leaf & SHADOW_W) ? SHADOW_EMULATE : SHADOW_MAPPED;
 }

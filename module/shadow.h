@@ -20,6 +20,8 @@
 #define SHADOW_U		(1ULL << 2)
 #define SHADOW_A		(1ULL << 5)
 #define SHADOW_D		(1ULL << 6)
+/* Of the level above the last: it maps a page of 2 MiB. */
+#define SHADOW_LARGE		(1ULL << 7)
 /* Ours: it was found accessed, and the bit was cleared to find out whether that goes on. */
 #define SHADOW_WAS_A		(1ULL << 9)
 /* Ours: it may be written but for its frame, which is a table; so it is given back with that. */
@@ -144,12 +146,15 @@ struct shadow_ops {
 
 #define SHADOW_HASH_BITS	11
 #define SHADOW_RMAP_BITS	15
+#define SHADOW_TRACKED_BITS	12
 
 /**
  * struct shadow - a VM's
  * @ops: the world
  * @hash: tables by frame
- * @rmap: leaves by the frame that they map
+ * @rmap: leaves by the frame that they map, and their level
+ * @tracked: tables of the guest's that have a shadow, by the 2 MiB that they lie in. Some of
+ *	those share a count
  * @newest, @oldest: all tables but dead ones
  * @nr: how many
  * @used: how many of those are roots in use
@@ -157,8 +162,8 @@ struct shadow_ops {
  * @longest: entries of a chain; at most so many map one frame
  * @orphan: a table that the guest has just taken away from where it was used last
  * @epoch: counts the times when memory may have been changed unseen
- * @split_gone: counts large pages of the guest's that were mapped by small leaves and are no
- *	more: of each a CPU may have cached many
+ * @split_gone: counts large pages of the guest's that were mapped by more than one leaf and are
+ *	no more: of each a CPU may have cached many
  * @lazy: the guest may write tables of its last level unseen
  * @flush: the host or we rely on no CPU having something cached: the caller flushes and
  *	clears it, and @stale
@@ -169,6 +174,7 @@ struct shadow {
 	const struct shadow_ops *ops;
 	struct shadow_page **hash;
 	u64 **rmap;
+	u32 *tracked;
 	struct shadow_page *newest, *oldest;
 	unsigned long nr, used, quota;
 	unsigned int longest;
@@ -185,13 +191,15 @@ struct shadow {
  * @write: the access is a write
  * @alone: the page is new to the guest, and so is none beside it
  * @writable: the host lets it be written, and no log must see the first write
+ * @large: so it is, as a whole, with the 2 MiB around it, which are one page of the guest's or a
+ *	part of one, and of the host's
  * @entry: address and encryption of the host's frame, as bits of an entry
  */
 struct shadow_map {
 	u64 gva;
 	const struct umbra_gwalk *walk;
 	union shadow_role mode;
-	bool write, alone, writable;
+	bool write, alone, writable, large;
 	u64 entry;
 };
 
@@ -220,6 +228,8 @@ u64 shadow_known_leaf(const struct shadow *m, u64 gfn);
 /* @root: that of the address. The pool is full, and shadow_make_room() was called before. */
 enum shadow_result shadow_map(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root,
 			      const struct shadow_map *map);
+/* Does @root lead to small leaves in the 2 MiB around @gva? They would have to go for a large one. */
+bool shadow_is_split(const struct shadow_page *root, u64 gva);
 /* The frame that a CPU finds at @gva; SHADOW_NO_FRAME: none is mapped there. */
 #define SHADOW_NO_FRAME	(~0ULL)
 u64 shadow_frame_at(const struct shadow_page *root, u64 gva);
@@ -242,7 +252,7 @@ void shadow_written(struct shadow *m, u64 gfn, unsigned int offset, unsigned int
 void shadow_untrack(struct shadow *m, u64 gfn);
 /*
  * The guest has flushed @gva: what leads there by @root must be what memory says. That is all of
- * a large page, whose small leaves the CPU knows nothing of as one. @seen: the CPU's, of
+ * a large page, whose leaves, if they are many, the CPU knows nothing of as one. @seen: the CPU's, of
  * &shadow.split_gone. True: the CPU forgets all that it has, not @gva alone.
  */
 bool shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva, u32 *seen);

@@ -62,13 +62,23 @@ static bool way_allows(struct shadow_audit *a, const struct shadow_page *sp, uns
 	return true;
 }
 
+static bool tracks_any(const struct shadow *m, u64 gfn, u64 count)
+{
+	while (count--) {
+		if (shadow_tracks(m, gfn++))
+			return true;
+	}
+	return false;
+}
+
 static bool leaf_ok(struct shadow *m, struct shadow_audit *a, const struct shadow_page *sp,
 		    unsigned int i, u64 gpte, bool rom)
 {
 	u64 spte = sp->spt[i], gfn = shadow_leaf_gfn(sp, i), key, known;
 
-	if (spte & SHADOW_W && shadow_tracks(m, gfn) && !shadow_is_unsync(m, gfn))
-		return breaks(a, sp, i, "a table of the guest's is writable");
+	if (sp->role.level > 1 ? tracks_any(m, gfn, level_pages(sp->role.level)) :
+	    spte & SHADOW_W && shadow_tracks(m, gfn) && !shadow_is_unsync(m, gfn))
+		return breaks(a, sp, i, "a table of the guest's is writable, or in a large page");
 	key = sp->role.direct ? (u64)sp->role.pkey << 59 : gpte & PKEY_BITS;
 	if (sp->role.wide && (spte & PKEY_BITS) != key)
 		return breaks(a, sp, i, "a leaf has another protection key than the guest says");
@@ -117,7 +127,7 @@ static bool entry_ok(struct shadow *m, struct shadow_audit *a, const struct shad
 		if (!(gpte & GPTE_P) || (!(gpte & GPTE_A) && r <= 0))
 			return breaks(a, sp, i, "an entry of what the guest has not, or has not used");
 	}
-	return sp->role.level == 1 ? leaf_ok(m, a, sp, i, gpte, r > 0) : link_ok(m, a, sp, i);
+	return shadow_is_leaf(sp, i) ? leaf_ok(m, a, sp, i, gpte, r > 0) : link_ok(m, a, sp, i);
 }
 
 /* ------------------------------ a table ------------------------------ */
@@ -146,7 +156,7 @@ static bool parents_ok(struct shadow_audit *a, const struct shadow_page *sp, uns
 	const u64 *p;
 
 	for (p = sp->parents; p; p = shadow_owner(p)->next[entry_index(p)]) {
-		if (!(*p & SHADOW_P) || child_of(*p) != sp || shadow_owner(p)->dead)
+		if (shadow_child(shadow_owner(p), entry_index(p)) != sp || shadow_owner(p)->dead)
 			return breaks(a, sp, 0, "a table is not where its chain says");
 		++*linked;
 	}
@@ -172,7 +182,7 @@ static bool table_ok(struct shadow *m, struct shadow_audit *a, const struct shad
 		if (!has_mark(sp->present, i))
 			continue;
 		a->entries++;
-		a->leaves += sp->role.level == 1;
+		a->leaves += shadow_is_leaf(sp, i);
 		/* One that was not compared since memory changed unseen leads nobody anywhere. */
 		if (sp->epoch == m->epoch && !entry_ok(m, a, sp, i))
 			return false;
@@ -194,8 +204,8 @@ static bool chain_ok(struct shadow *m, struct shadow_audit *a, unsigned int hash
 
 		if (++n > m->longest)
 			return breaks(a, sp, entry_index(p), "a chain is longer than it may be");
-		if (!(*p & SHADOW_P) || sp->role.level > 1 || sp->dead ||
-		    shadow_rmap_hash(shadow_leaf_gfn(sp, entry_index(p))) != hash)
+		if (!(*p & SHADOW_P) || !shadow_is_leaf(sp, entry_index(p)) || sp->dead ||
+		    shadow_rmap_hash(shadow_leaf_gfn(sp, entry_index(p)), sp->role.level) != hash)
 			return breaks(a, sp, entry_index(p), "a chain has what maps another frame, or none");
 		++*chained;
 	}

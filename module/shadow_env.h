@@ -34,7 +34,7 @@ static inline u64 *shadow_table_of(u64 entry)
 	return __va(__sme_clr(entry));
 }
 
-static inline void shadow_trace_set(u64 gfn, const u64 *sptep)
+static inline void shadow_trace_set(u64 gfn, int level, const u64 *sptep)
 {
 	struct umbra_rights rights = {
 		.read = true,
@@ -42,12 +42,12 @@ static inline void shadow_trace_set(u64 gfn, const u64 *sptep)
 		.user = !!(*sptep & _PAGE_USER),
 	};
 
-	umbra_trace(kvm_mmu_set_spte, gfn, 1, sptep, *sptep, &rights);
+	umbra_trace(kvm_mmu_set_spte, gfn, level, sptep, *sptep, &rights);
 }
 
-static inline void shadow_trace_zap(u64 gfn, u64 spte)
+static inline void shadow_trace_zap(u64 gfn, int level, u64 spte)
 {
-	umbra_trace(umbra_zap_spte, gfn, 1, spte);
+	umbra_trace(umbra_zap_spte, gfn, level, spte);
 }
 
 static inline void shadow_trace_unsync(u64 gfn)
@@ -87,8 +87,8 @@ static inline u64 *shadow_table_of(u64 entry)
 	return (u64 *)(uintptr_t)entry;
 }
 
-#define shadow_trace_set(gfn, sptep)	((void)0)
-#define shadow_trace_zap(gfn, spte)	((void)0)
+#define shadow_trace_set(gfn, level, sptep)	((void)0)
+#define shadow_trace_zap(gfn, level, spte)	((void)0)
 #define shadow_trace_unsync(gfn)	((void)0)
 #define shadow_trace_sync(gfn)		((void)0)
 

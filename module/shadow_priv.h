@@ -34,6 +34,17 @@ static inline struct shadow_page *child_of(u64 spte)
 	return shadow_owner(shadow_table_of(spte & SHADOW_ADDR));
 }
 
+/* A present entry: does it map memory? */
+static inline bool shadow_is_leaf(const struct shadow_page *sp, unsigned int i)
+{
+	return sp->role.level == 1 || sp->spt[i] & SHADOW_LARGE;
+}
+
+static inline u64 level_pages(int level)
+{
+	return 1ULL << (9 * (level - 1));
+}
+
 static inline unsigned int gpte_size(const struct shadow_page *sp)
 {
 	return sp->role.narrow ? 4 : 8;
@@ -54,10 +65,30 @@ static inline u64 shadow_gpte_gfn(const struct shadow_page *sp, u64 gpte)
 	return (gpte & (sp->role.narrow ? 0xfffff000 : SHADOW_ADDR)) >> 12;
 }
 
-/* The frame that the present leaf maps: a direct table counts, others remember the entry. */
+/*
+ * The first frame that the @i-th entry maps where the guest's is a large page's. One of 4 MiB is
+ * two of ours, and has address bits from 32 on in bits 13 to 20.
+ */
+static inline u64 shadow_large_gfn(const struct shadow_page *sp, unsigned int i, u64 gpte)
+{
+	if (!sp->role.narrow)
+		return (gpte & SHADOW_ADDR) >> 12 & ~(level_pages(2) - 1);
+	return ((gpte & 0xffc00000) | (gpte & 0x1fe000) << 19) >> 12 | (i & 1) * level_pages(2);
+}
+
+/* The first frame that the present leaf maps: a direct table counts, others remember the entry. */
 static inline u64 shadow_leaf_gfn(const struct shadow_page *sp, unsigned int i)
 {
-	return sp->role.direct ? sp->gfn + i : shadow_gpte_gfn(sp, sp->gpte[i]);
+	if (sp->role.direct)
+		return sp->gfn + i * level_pages(sp->role.level);
+	return sp->role.level == 1 ? shadow_gpte_gfn(sp, sp->gpte[i]) :
+				     shadow_large_gfn(sp, i, sp->gpte[i]);
+}
+
+/* The table that the entry leads to; NULL: to none. */
+static inline struct shadow_page *shadow_child(const struct shadow_page *sp, unsigned int i)
+{
+	return sp->spt[i] & SHADOW_P && !shadow_is_leaf(sp, i) ? child_of(sp->spt[i]) : NULL;
 }
 
 /* Those of the @n entries of ours from @i on: of tables of the last level, or one. */
@@ -115,8 +146,8 @@ static inline unsigned int shadow_hash(u64 gfn, unsigned int bits)
 
 /* shadow_rmap.c */
 
-/* Which chain has the leaves of @gfn? */
-unsigned int shadow_rmap_hash(u64 gfn);
+/* Which chain has the leaves of @level that map the page which begins with @gfn? */
+unsigned int shadow_rmap_hash(u64 gfn, int level);
 /* Take an entry away, if it is present. */
 void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i);
 /* The entry, which is not present, leads to @child. */
@@ -136,6 +167,8 @@ void shadow_release(struct shadow *m, u64 gfn);
 
 /* The table of this frame and role; NULL: there is none. */
 struct shadow_page *shadow_find(const struct shadow *m, u64 gfn, union shadow_role role);
+/* How many tables of the guest's that have a shadow may there be in the 2 MiB around @gfn? */
+u32 *shadow_tracked_around(const struct shadow *m, u64 gfn);
 /* Tables of the guest's frame @gfn: the first, and the one after @sp. */
 struct shadow_page *shadow_first_of(const struct shadow *m, u64 gfn);
 struct shadow_page *shadow_next_of(const struct shadow_page *sp);

@@ -9,14 +9,21 @@
 /* Leaves of one frame, or of its hash, that are looked at before it counts as unknown. */
 #define LOOKED_AT	4
 
-unsigned int shadow_rmap_hash(u64 gfn)
+unsigned int shadow_rmap_hash(u64 gfn, int level)
 {
-	return shadow_hash(gfn, SHADOW_RMAP_BITS);
+	/* No frame has so high a number. */
+	return shadow_hash(gfn | (u64)(level - 1) << 60, SHADOW_RMAP_BITS);
 }
 
-static u64 **rmap_chain(const struct shadow *m, u64 gfn)
+static u64 **rmap_chain(const struct shadow *m, u64 gfn, int level)
 {
-	return &m->rmap[shadow_rmap_hash(gfn)];
+	return &m->rmap[shadow_rmap_hash(gfn, level)];
+}
+
+/* That of the large leaves around @gfn. */
+static u64 **large_chain(const struct shadow *m, u64 gfn)
+{
+	return rmap_chain(m, gfn & ~(level_pages(2) - 1), 2);
 }
 
 /* ------------------------------ entries ------------------------------ */
@@ -36,13 +43,16 @@ static void chain_del(u64 **head, u64 *sptep)
 
 void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
 {
-	u64 *sptep = &sp->spt[i];
+	u64 *sptep = &sp->spt[i], gfn;
 
 	if (!(*sptep & SHADOW_P))
 		return;
-	if (sp->role.level == 1) {
-		chain_del(rmap_chain(m, shadow_leaf_gfn(sp, i)), sptep);
-		shadow_trace_zap(shadow_leaf_gfn(sp, i), *sptep);
+	if (shadow_is_leaf(sp, i)) {
+		gfn = shadow_leaf_gfn(sp, i);
+		chain_del(rmap_chain(m, gfn, sp->role.level), sptep);
+		/* A half of one of 4 MiB. */
+		m->split_gone += sp->role.narrow && sp->role.level > 1;
+		shadow_trace_zap(gfn, sp->role.level, *sptep);
 	} else {
 		chain_del(&child_of(*sptep)->parents, sptep);
 		m->split_gone += !sp->role.direct && child_of(*sptep)->role.direct;
@@ -89,7 +99,8 @@ void shadow_set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 	u64 old = sp->spt[i];
 	bool grown = false;
 
-	if (old & SHADOW_P && shadow_leaf_gfn(sp, i) == gfn && !((old ^ leaf) & SHADOW_ADDR)) {
+	if (old & SHADOW_P && shadow_is_leaf(sp, i) && shadow_leaf_gfn(sp, i) == gfn &&
+	    !((old ^ leaf) & SHADOW_ADDR)) {
 		/* More rights need no flush: who lacks them faults. */
 		if (shadow_loses(old, leaf))
 			m->stale = true;
@@ -100,14 +111,14 @@ void shadow_set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 	if (!sp->role.direct)
 		sp->gpte[i] = gpte;
 	put(sp, i, leaf);
-	shadow_trace_set(gfn, &sp->spt[i]);
+	shadow_trace_set(gfn, sp->role.level, &sp->spt[i]);
 	if (grown)
-		chain_grow(m, rmap_chain(m, gfn), &sp->spt[i]);
+		chain_grow(m, rmap_chain(m, gfn, sp->role.level), &sp->spt[i]);
 }
 
-u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
+/* A leaf of @level in the chain that maps the page which begins with @gfn. */
+static u64 known_in(const u64 *sptep, u64 gfn, int level)
 {
-	const u64 *sptep = *rmap_chain(m, gfn);
 	unsigned int n, i;
 	u64 known = 0;
 
@@ -115,9 +126,26 @@ u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
 		const struct shadow_page *sp = shadow_owner(sptep);
 
 		i = entry_index(sptep);
-		if (shadow_leaf_gfn(sp, i) == gfn)
+		if (sp->role.level == level && shadow_leaf_gfn(sp, i) == gfn)
 			known = *sptep;
 		sptep = sp->next[i];
+	}
+	return known;
+}
+
+u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
+{
+	u64 in_large = gfn & (level_pages(2) - 1);
+	u64 known = known_in(*rmap_chain(m, gfn, 1), gfn, 1);
+
+	if (known & SHADOW_W)
+		return known;
+	/* The frame's part of a large page's leaf. */
+	if (*large_chain(m, gfn)) {
+		u64 large = known_in(*large_chain(m, gfn), gfn - in_large, 2);
+
+		if (large)
+			known = (large & ~SHADOW_LARGE) + (in_large << 12);
 	}
 	return known;
 }
@@ -126,7 +154,7 @@ u64 shadow_known_leaf(const struct shadow *m, u64 gfn)
 
 typedef bool (*leaf_fn)(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear);
 
-/* Call @fn for each leaf of a chain whose frame is in [start, end); it may drop that leaf. */
+/* Call @fn for each leaf of a chain that maps some of [start, end); it may drop that leaf. */
 static bool in_chain(struct shadow *m, u64 *sptep, u64 start, u64 end, leaf_fn fn, bool clear)
 {
 	bool any = false;
@@ -138,7 +166,7 @@ static bool in_chain(struct shadow *m, u64 *sptep, u64 start, u64 end, leaf_fn f
 		u64 gfn = shadow_leaf_gfn(sp, i);
 
 		next = sp->next[i];
-		if (gfn >= start && gfn < end)
+		if (gfn < end && gfn + level_pages(sp->role.level) > start)
 			any |= fn(m, sp, i, clear);
 	}
 	return any;
@@ -152,11 +180,17 @@ static bool drop_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, 
 	return true;
 }
 
-/* Of bits that the CPU sets meanwhile none is needed. */
-static bool make_read_only(struct shadow *m, u64 *sptep, u64 set, u64 clear)
+/*
+ * A large leaf goes, as the next write is of a part that must be known, or to be emulated alone.
+ * Of bits that the CPU sets meanwhile none is needed.
+ */
+static bool make_read_only(struct shadow *m, struct shadow_page *sp, unsigned int i, u64 set,
+			   u64 clear)
 {
-	u64 spte = *sptep;
+	u64 *sptep = &sp->spt[i], spte = *sptep;
 
+	if (sp->role.level > 1)
+		return drop_leaf(m, sp, i, false);
 	if (!(spte & (SHADOW_W | clear)))
 		return false;
 	if (spte & SHADOW_W)
@@ -170,13 +204,13 @@ static bool make_read_only(struct shadow *m, u64 *sptep, u64 set, u64 clear)
 static bool protect_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
 {
 	(void)clear;
-	return make_read_only(m, &sp->spt[i], 0, SHADOW_HELD);
+	return make_read_only(m, sp, i, 0, SHADOW_HELD);
 }
 
 static bool hold_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
 {
 	(void)clear;
-	return make_read_only(m, &sp->spt[i], SHADOW_HELD, 0);
+	return make_read_only(m, sp, i, SHADOW_HELD, 0);
 }
 
 static bool release_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, bool clear)
@@ -207,13 +241,16 @@ static bool each_leaf(struct shadow *m, u64 start, u64 end, leaf_fn fn, bool cle
 {
 	bool any = false;
 	unsigned int i;
+	u64 gfn;
 
 	/* What was dropped for the guest's sake is in no chain, and in a CPU perhaps. */
 	if (fn != age_leaf && m->stale)
 		m->flush = true;
 	if (end - start < 1U << SHADOW_RMAP_BITS) {
-		for (; start < end; start++)
-			any |= in_chain(m, *rmap_chain(m, start), start, start + 1, fn, clear);
+		for (gfn = start; gfn < end; gfn++)
+			any |= in_chain(m, *rmap_chain(m, gfn, 1), gfn, gfn + 1, fn, clear);
+		for (gfn = start; gfn < end; gfn = (gfn | (level_pages(2) - 1)) + 1)
+			any |= in_chain(m, *large_chain(m, gfn), gfn, gfn + 1, fn, clear);
 		return any;
 	}
 	for (i = 0; i < 1U << SHADOW_RMAP_BITS; i++)

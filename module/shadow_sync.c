@@ -34,9 +34,9 @@ static bool is_other(const struct shadow_page *sp, u64 old, u64 now)
  */
 static void note_orphan(struct shadow *m, const struct shadow_page *sp, unsigned int i, u64 now)
 {
-	struct shadow_page *child = child_of(sp->spt[i]);
+	struct shadow_page *child = shadow_child(sp, i);
 
-	if (!(now & GPTE_P) && !child->role.direct && !child->roots)
+	if (child && !(now & GPTE_P) && !child->role.direct && !child->roots)
 		m->orphan = child;
 }
 
@@ -88,16 +88,12 @@ bool shadow_walk_start(const struct shadow *m, const struct shadow_page *root, u
 		       struct umbra_gwalk_start *start)
 {
 	const struct shadow_page *sp = root, *next;
-	u64 spte;
 
 	if (!sp || sp->role.direct || sp->epoch != m->epoch)
 		return false;
 	for (; sp->role.level > 1; sp = next) {
-		spte = sp->spt[index_of(gva, sp->role.level)];
-		if (!(spte & SHADOW_P))
-			break;
-		next = child_of(spte);
-		if (next->role.direct || next->epoch != m->epoch)
+		next = shadow_child(sp, index_of(gva, sp->role.level));
+		if (!next || next->role.direct || next->epoch != m->epoch)
 			break;
 	}
 	start->table = sp->gfn << 12;
@@ -142,12 +138,10 @@ static bool was_used(struct shadow_page *sp)
 	bool used = false;
 	unsigned int i;
 
-	if (sp->role.level > 1)
-		return false;
 	for (i = 0; (i = next_mark(sp->present, i)) < SHADOW_ENTRIES; i++) {
 		u64 leaf = sp->spt[i];
 
-		if (!(leaf & SHADOW_A))
+		if (!shadow_is_leaf(sp, i) || !(leaf & SHADOW_A))
 			continue;
 		used = true;
 		WRITE_ONCE(sp->spt[i], (leaf & ~SHADOW_A) | SHADOW_WAS_A);
@@ -189,7 +183,10 @@ bool shadow_flush_gva(struct shadow *m, struct shadow_page *root, u64 gva, u32 *
 		i = index_of(gva, sp->role.level);
 		if (!sp->role.direct)
 			shadow_check_entry(m, sp, i);
-		if (!(sp->spt[i] & SHADOW_P) || sp->role.level == 1)
+		/* The other half of a page of 4 MiB. */
+		if (sp->role.narrow && sp->role.level == 2)
+			shadow_check_entry(m, sp, i ^ 1);
+		if (!(sp->spt[i] & SHADOW_P) || shadow_is_leaf(sp, i))
 			break;
 	}
 	wide = *seen != m->split_gone;
@@ -204,9 +201,9 @@ void shadow_faulted(struct shadow *m, struct shadow_page *root, u64 gva)
 
 	/* Unsynced tables of the last level alone can say what is no more. */
 	for (; sp->role.level > 1; i = index_of(gva, sp->role.level)) {
-		if (!has_mark(sp->marked, i) || !has_mark(sp->present, i))
+		sp = has_mark(sp->marked, i) ? shadow_child(sp, i) : NULL;
+		if (!sp)
 			return;
-		sp = child_of(sp->spt[i]);
 	}
 	if (sp->unsync)
 		shadow_check_entry(m, sp, i);
@@ -289,14 +286,16 @@ static void end_unsync(struct shadow *m, u64 gfn, struct shadow_page **list)
 
 static void collect(struct shadow *m, struct shadow_page *sp, struct shadow_page **list)
 {
+	struct shadow_page *child;
 	unsigned int i;
 
 	if (sp->unsync)
 		end_unsync(m, sp->gfn, list);
 	for (i = 0; (i = next_mark(sp->marked, i)) < SHADOW_ENTRIES; i++) {
 		clear_mark(sp->marked, i);
-		if (has_mark(sp->present, i))
-			collect(m, child_of(sp->spt[i]), list);
+		child = shadow_child(sp, i);
+		if (child)
+			collect(m, child, list);
 	}
 }
 

@@ -172,6 +172,17 @@ void *map_pages(size_t size)
 	return p;
 }
 
+void *map_aligned(size_t size, size_t align)
+{
+	uint8_t *p = map_pages(size + align);
+	size_t before = -(uintptr_t)p & (align - 1);
+
+	if (before)
+		ASSERT(!munmap(p, before));
+	ASSERT(!munmap(p + before + size, align - before));
+	return p + before;
+}
+
 /* @size bytes that end where an inaccessible page begins. */
 void *map_guarded(size_t size)
 {

@@ -95,6 +95,8 @@ void audit_shadows(void);
 int vm_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa,
 	    uint64_t size, const void *hva);
 void *map_pages(size_t size);
+/* Where an address is a multiple of @align, a power of 2 of pages. */
+void *map_aligned(size_t size, size_t align);
 void *map_guarded(size_t size);
 struct vcpu *vm_vcpu_raw(struct vm *vm, int id);
 struct vcpu *vm_vcpu(struct vm *vm, int id);

@@ -169,8 +169,6 @@ static void new_vcpu(void (*entry)(void))
 /* A VM with one vCPU, and SLOT with @flags. */
 static void start(uint32_t flags, const struct way *way, void (*entry)(void))
 {
-	char *p = map_pages(PAGES * PAGE + 2 * MIB);
-
 	vm_init(&vm, 0);
 	kind = way->kind;
 	if (kind == MANUAL)
@@ -183,7 +181,7 @@ static void start(uint32_t flags, const struct way *way, void (*entry)(void))
 	}
 	new_vcpu(entry);
 	v = &vm.vcpu[0];
-	mem = (void *)(((uintptr_t)p + 2 * MIB - 1) & ~(2 * MIB - 1));
+	mem = map_aligned(PAGES * PAGE, 2 * MIB);
 	madvise(mem, PAGES * PAGE, way->advice);
 	ASSERT(!vm_slot(&vm, SLOT, flags, GPA, PAGES * PAGE, mem));
 }

@@ -204,9 +204,7 @@ static void want_sums(void)
 
 static void map_memory(int advice)
 {
-	char *p = map_pages(2 * SIZE + 2 * MIB);
-
-	mem = (void *)(((uintptr_t)p + 2 * MIB - 1) & ~(2 * MIB - 1));
+	mem = map_aligned(2 * SIZE, 2 * MIB);
 	madvise(mem, SIZE, advice);
 }
 

@@ -275,12 +275,11 @@ static void counter(void)
 TEST_SECONDS(remodelled, "race: no write is lost while pages change size and the log comes and goes", 60)
 {
 	uint64_t end = now_ns() + SECONDS * 1000000000ULL;
-	char *p = map_pages(6 * MIB), *mem;
+	char *mem = map_aligned(4 * MIB, 2 * MIB);
 	unsigned int i = 0;
 	char *bits = map_pages(PAGE);
 	struct kvm_dirty_log log = { .slot = SLOT, .dirty_bitmap = bits };
 
-	mem = (void *)(((uintptr_t)p + 2 * MIB - 1) & ~(2 * MIB - 1));
 	if (madvise(mem, 2 * MIB, MADV_HUGEPAGE))
 		ktap_diag("no transparent huge pages here");
 	start(1, counter);

@@ -428,7 +428,9 @@ struct machine *machine_new(uint32_t mode)
 	vm_init(&mc->vm, 0);
 	if (mode != UMBRA_MMU_AUTO)
 		ASSERT(!ioctl(mc->vm.fd, UMBRA_SET_MMU, &mode));
-	mc->high = map_pages(HIGH_SIZE);
+	/* Where the guest has large pages there, so has the host, which has small ones elsewhere. */
+	mc->high = map_aligned(HIGH_SIZE, 2 << 20);
+	madvise(mc->high, HIGH_SIZE, MADV_HUGEPAGE);
 	ASSERT(!vm_slot(&mc->vm, 1, 0, HIGH + DATA, HIGH_SIZE, mc->high));
 	for (i = 0; i < MAX_CPUS; i++)
 		vm_vcpu(&mc->vm, i);

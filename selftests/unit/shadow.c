@@ -36,7 +36,10 @@
 #define TABLES		24
 #define ROM		22
 #define HOLE		23
-static u8 memory[FRAMES][4096];
+/* More tables, where large pages of the guest's begin: such a page is none of ours then. */
+#define FAR_TABLES	8
+static u64 far_gfn;
+static u8 memory[FRAMES + FAR_TABLES][4096];
 
 enum mode { NOPAGING, M32, MPAE, M4, M5, NR_MODES };
 static const char *const mode_name[] = { "no paging", "32-bit", "PAE", "4-level", "5-level" };
@@ -54,7 +57,7 @@ struct cpu {
 
 /* A translation that a CPU may have cached. */
 struct tlb {
-	bool valid;
+	bool valid, large;
 	u64 page;
 	u64 spte;
 };
@@ -67,6 +70,10 @@ static struct cpu cpus[NR_CPUS];
 static struct tlb tlb[NR_CPUS][TLB];
 static struct shadow_page *hash_heads[1 << SHADOW_HASH_BITS];
 static u64 *rmap_heads[1 << SHADOW_RMAP_BITS];
+static u32 tracked[1 << SHADOW_TRACKED_BITS];
+static unsigned long large;
+/* Nothing else writes, and nothing is by chance. */
+static bool alone;
 static long live;
 static u64 seed;
 static u64 frees[4096];
@@ -89,6 +96,22 @@ static unsigned int below(unsigned int n)
 static u64 frame_of(u64 gfn)
 {
 	return gfn < FRAMES ? gfn : TABLES + gfn % (FRAMES - TABLES);
+}
+
+/* A frame that has one address; NULL: another. */
+static u8 *page_of(u64 gfn)
+{
+	if (gfn < FRAMES)
+		return memory[gfn];
+	return gfn - far_gfn < FAR_TABLES ? memory[FRAMES + gfn - far_gfn] : NULL;
+}
+
+/* One that can be a table. */
+static u64 table_gfn(void)
+{
+	unsigned int n = below(TABLES + FAR_TABLES);
+
+	return n < TABLES ? n : far_gfn + n - TABLES;
 }
 
 static bool is_rom(u64 gpa)
@@ -119,8 +142,15 @@ static struct flush {
 
 static void flushed_page(const struct cpu *c, u64 gva)
 {
+	unsigned int i;
+
 	flushes[c - cpus][(gva >> 12) % FLUSHES] = (struct flush){ gva >> 12, now };
-	tlb[c - cpus][(gva >> 12) % TLB].valid = false;
+	for (i = 0; i < TLB; i++) {
+		struct tlb *t = &tlb[c - cpus][i];
+
+		if (t->page == gva >> 12 || (t->large && t->page >> 9 == gva >> 21))
+			t->valid = false;
+	}
 }
 
 /* Everything that a CPU knows of @gva is of a time since then. */
@@ -142,9 +172,9 @@ static void poke(u64 gpa, const void *data, unsigned int len)
 
 		ch->time = now;
 		ch->at = at;
-		memcpy(&ch->old, &memory[at >> 12][at & 4095], 8);
+		memcpy(&ch->old, page_of(at >> 12) + (at & 4095), 8);
 	}
-	memcpy(&memory[gpa >> 12][gpa & 4095], data, len);
+	memcpy(page_of(gpa >> 12) + (gpa & 4095), data, len);
 }
 
 static void fail(const char *what)
@@ -157,10 +187,12 @@ static void fail(const char *what)
 /* Tables have one address each: what lies above is data. */
 static int read_entry(u64 gpa, u64 *value, unsigned int size)
 {
-	if (gpa >> 12 >= FRAMES || gpa >> 12 == HOLE)
+	const u8 *page = page_of(gpa >> 12);
+
+	if (!page || gpa >> 12 == HOLE)
 		return -1;
 	*value = 0;
-	memcpy(value, &memory[gpa >> 12][gpa & 4095], size);
+	memcpy(value, page + (gpa & 4095), size);
 	return 0;
 }
 
@@ -446,16 +478,31 @@ static u64 hw_walk(struct cpu *c, u64 gva)
 		spte = table[(gva >> (12 + 9 * (level - 1))) & 511];
 		if (!(spte & SHADOW_P) || level == 1)
 			break;
+		if (spte & SHADOW_LARGE)
+			break;
 		table = (const u64 *)(uintptr_t)(spte & SHADOW_ADDR);
 	}
-	if (spte & SHADOW_P)
-		*t = (struct tlb){ .valid = true, .page = gva >> 12, .spte = spte };
+	if (!(spte & SHADOW_P))
+		return spte;
+	/* What a CPU caches may be less than the page, and what it drops is all of it. */
+	if (level > 1) {
+		spte = (spte & ~SHADOW_LARGE) + (gva & 0x1ff000);
+		large++;
+	}
+	*t = (struct tlb){ .valid = true, .large = level > 1, .page = gva >> 12, .spte = spte };
 	return spte;
 }
 
 static bool host_writable[FRAMES];
+/* The host has large pages, and no log. */
+static bool host_large = true;
 
-static bool alone;
+/* Not where something is no memory, or not to be written. */
+static bool is_large(const struct umbra_gwalk *walk)
+{
+	return host_large && walk->level != 1 && walk->gpa >> 21 && (alone || below(4));
+}
+
 
 /* Between the walk and what follows from it others clear bits, or change an entry. */
 static bool other_cpu_interferes(const struct umbra_gwalk *walk)
@@ -523,6 +570,7 @@ static int access_by_shadow(struct cpu *c, u64 gva, unsigned int access, u64 *en
 		}
 		map.entry = frame_entry(gfn);
 		map.writable = gfn != ROM && (map.write || host_writable[frame_of(gfn)]);
+		map.large = is_large(&walk);
 		/* The host need not be asked where the shadow knows. */
 		known = shadow_known_leaf(&m, gfn);
 		if (known && ((known & ADDR) != map.entry || (known & SHADOW_W && gfn == ROM)))
@@ -561,8 +609,8 @@ static void audit(void)
 	if (m.nr - m.used > m.quota + 4 * NR_CPUS)
 		fail("there are more tables than may be");
 	for (sp = m.oldest; sp; sp = sp->newer) {
-		for (i = 0; sp->role.level == 1 && sp->epoch == m.epoch && i < 512; i++) {
-			if (has_mark(sp->present, i) &&
+		for (i = 0; sp->epoch == m.epoch && i < 512; i++) {
+			if (has_mark(sp->present, i) && shadow_is_leaf(sp, i) &&
 			    (sp->spt[i] & ADDR) != frame_entry(shadow_leaf_gfn(sp, i)))
 				fail("a leaf maps another frame than the guest says");
 		}
@@ -585,7 +633,7 @@ static u64 random_entry(unsigned int size)
 	/* A large page's address is aligned; where this is none the low frames are tables. */
 	if (e & PS)
 		return e | (u64)below(4) << (size == 8 ? 30 : 22);
-	return e | (u64)below(FRAMES) << 12;
+	return e | (below(4) ? below(FRAMES) : table_gfn()) << 12;
 }
 
 /* An entry that random addresses can meet: few indices, so that they meet often. */
@@ -629,13 +677,16 @@ static void random_tables(unsigned int size)
 	unsigned int frame, n;
 
 	memset(memory, 0, sizeof(memory));
-	for (frame = 0; frame < TABLES; frame++) {
+	far_gfn = (size == 8 ? 1ull << 30 : 1ull << 22) >> 12;
+	for (frame = 0; frame < TABLES + FAR_TABLES; frame++) {
+		u8 *page = memory[frame < TABLES ? frame : frame - TABLES + FRAMES];
+
 		for (n = 0; n < 12; n++) {
 			u64 e = random_entry(size);
 			/* Mostly to other tables, so that walks get somewhere. */
 			if (below(3) && !(e & PS))
-				e = (e & ~ADDR) | (u64)below(TABLES) << 12;
-			memcpy(&memory[frame][random_index(4096 / size) * size], &e, size);
+				e = (e & ~ADDR) | table_gfn() << 12;
+			memcpy(&page[random_index(4096 / size) * size], &e, size);
 		}
 	}
 }
@@ -653,7 +704,7 @@ static void guest_store(struct cpu *c, u64 gva, const void *data, unsigned int l
 		return;
 	gfn = ((entry & ADDR) >> 12) - 0x1000000;
 	/* Another name of a frame that may be a table by its first. */
-	if (gfn >= FRAMES)
+	if (!page_of(gfn))
 		return;
 	if (!r && shadow_tracks(&m, gfn)) {
 		if (!frame_is_unsync(gfn))
@@ -779,7 +830,7 @@ static bool choose_entry(struct cpu *c, enum mode mode, unsigned int size, u64 *
 	struct umbra_gwalk walk;
 	unsigned int level;
 
-	*at = (u64)below(TABLES) << 12 | random_index(4096 / size) * size;
+	*at = table_gfn() << 12 | random_index(4096 / size) * size;
 	if (mode != NOPAGING && below(8)) {
 		umbra_gwalk(&c->ctx, some_gva(mode), UMBRA_GWALK_NO_AD, &walk);
 		level = walk.level;
@@ -789,7 +840,7 @@ static bool choose_entry(struct cpu *c, enum mode mode, unsigned int size, u64 *
 		if (level && level <= walk.top_level && !(level == 3 && mode == MPAE))
 			*at = walk.table_gpa[level - 1];
 	}
-	return *at >> 12 < FRAMES && *at >> 12 != HOLE && !is_rom(*at);
+	return page_of(*at >> 12) && *at >> 12 != HOLE && !is_rom(*at);
 }
 
 /* Mostly some rights change, or bits that the CPU sets. */
@@ -841,12 +892,13 @@ static void change_behind(struct cpu *c, enum mode mode, unsigned int size)
 static void change_bytes(void)
 {
 	u64 data[2] = { rnd(), rnd() };
-	unsigned int frame = below(TABLES), len = 1 + below(16), n = below(4096 - 16);
+	unsigned int len = 1 + below(16), n = below(4096 - 16);
+	u64 frame = table_gfn();
 
 	if (frame == ROM || frame == HOLE)
 		return;
-	poke((u64)frame << 12 | n, data, len);
-	guest_wrote((u64)frame << 12 | n, len);
+	poke(frame << 12 | n, data, len);
+	guest_wrote(frame << 12 | n, len);
 }
 
 static void flush_gva(struct cpu *c, u64 gva)
@@ -857,9 +909,29 @@ static void flush_gva(struct cpu *c, u64 gva)
 	flushed_page(c, gva);
 }
 
+/* A log begins, for all of memory, or ends. */
+static void log_or_not(void)
+{
+	const struct shadow_page *sp;
+	unsigned int i;
+
+	host_large ^= true;
+	if (host_large)
+		return;
+	shadow_protect(&m, 0, 1ull << 40);
+	for (sp = m.oldest; sp; sp = sp->newer) {
+		for (i = 0; i < 512; i++) {
+			if (has_mark(sp->present, i) && shadow_is_leaf(sp, i) &&
+			    (sp->role.level > 1 || sp->spt[i] & SHADOW_W))
+				fail("a log does not see each page's first write");
+		}
+	}
+}
+
 static void change_something(struct cpu *c, enum mode mode)
 {
-	unsigned int size = mode == M32 ? 4 : 8, frame = below(TABLES);
+	unsigned int size = mode == M32 ? 4 : 8;
+	u64 frame = table_gfn();
 	u64 data[2] = { random_entry(size), random_entry(size) };
 
 	switch (below(64)) {
@@ -884,6 +956,8 @@ static void change_something(struct cpu *c, enum mode mode)
 	case 55 ... 56:
 		host_writable[below(FRAMES)] ^= true;
 		shadow_protect(&m, frame, frame + 8);
+		if (!below(4))
+			log_or_not();
 		break;
 	case 57:
 		shadow_age(&m, 0, below(2) ? FRAMES : 1ull << 40, below(2));
@@ -909,10 +983,12 @@ static void new_shadow(bool lazy)
 	memset(&m, 0, sizeof(m));
 	memset(hash_heads, 0, sizeof(hash_heads));
 	memset(rmap_heads, 0, sizeof(rmap_heads));
+	memset(tracked, 0, sizeof(tracked));
 	memset(cpus, 0, sizeof(cpus));
 	m.ops = &core_ops;
 	m.hash = hash_heads;
 	m.rmap = rmap_heads;
+	m.tracked = tracked;
 	m.quota = 64;
 	m.longest = 8;
 	m.lazy = lazy;
@@ -925,7 +1001,7 @@ static void run(enum mode mode, bool lazy, unsigned long count)
 	int i;
 
 	new_shadow(lazy);
-	faults = mapped = emulated = unseen = old = 0;
+	faults = mapped = emulated = unseen = old = large = 0;
 	random_tables(mode == M32 ? 4 : 8);
 	for (i = 0; i < NR_CPUS; i++) {
 		set_mode(&cpus[i], mode);
@@ -949,6 +1025,11 @@ static void run(enum mode mode, bool lazy, unsigned long count)
 	shadow_zap_oldest(&m, -1);
 	core_flush(&m);
 	tap_ok(!live && !m.nr && !m.oldest, "%s, %s: no table is left", mode_name[mode], kind);
+	for (i = 0; i < 1 << SHADOW_TRACKED_BITS && !tracked[i]; i++)
+		;
+	tap_ok(large && i == 1 << SHADOW_TRACKED_BITS,
+	       "%s, %s: %lu walks end at a large leaf, and no table is counted at the end",
+	       mode_name[mode], kind, large);
 	tap_ok(mapped && (mode == NOPAGING || (faults && emulated && old && lazy == !!unseen)),
 	       "%s, %s: %lu accesses mapped, %lu refused, %lu emulated, %lu of them by entries that were cached; %lu writes unseen",
 	       mode_name[mode], kind, mapped, faults, emulated, old, unseen);
@@ -1102,8 +1183,8 @@ static void shared(void)
 	end_alone(c);
 }
 
-/* INVLPG ends a large page as a whole, and our small leaves of it are many in a TLB. */
-static void large_flushed(void)
+/* INVLPG ends a large page as a whole, and small leaves of ours for it are many in a TLB. */
+static void large_flushed(bool split)
 {
 	const u64 leaf = P | A | D | W | U;
 	struct cpu *c = &cpus[0];
@@ -1111,6 +1192,7 @@ static void large_flushed(void)
 	u32 error;
 
 	begin_alone(c, true);
+	host_large = !split;
 	*(u64 *)memory[0] = 1 << 12 | leaf;
 	*(u64 *)memory[1] = 2 << 12 | leaf;
 	*(u64 *)memory[2] = 512 << 12 | leaf | PS;
@@ -1126,7 +1208,106 @@ static void large_flushed(void)
 	flush_gva(c, 0);
 	access_by_shadow(c, 4096, UMBRA_GWALK_WRITE, &entry, &error);
 	tap_ok((entry & ADDR) == frame_entry(1025),
-	       "INVLPG of one address of a large page is of all of them");
+	       "INVLPG of one address of a large page is of all of them, mapped %s",
+	       split ? "small" : "large");
+	host_large = true;
+	end_alone(c);
+}
+
+/* A page of 4 MiB is two of ours. */
+static void halves(void)
+{
+	const u32 leaf = P | A | D | W | U | PS, high = 3u << 13;
+	const u64 gfn = 3ull << 20;
+	struct cpu *c = &cpus[0];
+	u64 entry[3];
+	u32 error;
+
+	begin_alone(c, true);
+	set_mode(c, M32);
+	c->ctx.cr0 |= CR0_WP;
+	c->ctx.cr4 = CR4_PSE;
+	c->mode.pse = c->mode.wp = true;
+	c->ctx.cr3 = 0;
+	*(u32 *)memory[0] = 1024 << 12 | leaf | high;
+	load_roots(c);
+	settle();
+	access_by_shadow(c, 0x1000, UMBRA_GWALK_WRITE, &entry[0], &error);
+	access_by_shadow(c, 0x201000, UMBRA_GWALK_WRITE, &entry[1], &error);
+	tap_ok(entry[0] == frame_entry(gfn + 1024 + 1) && entry[1] == frame_entry(gfn + 1536 + 1) &&
+	       shadow_frame_at(c->root[0], 0x3ff000) == gfn + 2047,
+	       "of a page of 4 MiB above 4 GiB two large leaves are made");
+	hw_walk(c, 0x1000);
+	hw_walk(c, 0x201000);
+	*(u32 *)memory[0] = 2048 << 12 | leaf;
+	shadow_written(&m, 0, 0, 4);
+	settle();
+	flush_gva(c, 0);
+	access_by_shadow(c, 0x201000, UMBRA_GWALK_WRITE, &entry[2], &error);
+	tap_ok(entry[2] == frame_entry(2048 + 512 + 1), "INVLPG of one half is of both");
+	end_alone(c);
+}
+
+/* Which level has the leaf of @gva? */
+static int level_at(const struct cpu *c, u64 gva)
+{
+	const struct shadow_page *sp = root_of(c, gva);
+	unsigned int i = index_of(gva, sp->role.level);
+
+	while (has_mark(sp->present, i) && !shadow_is_leaf(sp, i)) {
+		sp = child_of(sp->spt[i]);
+		i = index_of(gva, sp->role.level);
+	}
+	return has_mark(sp->present, i) ? sp->role.level : 0;
+}
+
+/* A page of 1 GiB, in whose first 2 MiB a frame becomes a table, and is none later. */
+static void large_and_small(void)
+{
+	const u64 leaf = P | A | D | W | U, gib = 1ull << 30;
+	struct cpu *c = &cpus[0];
+	u64 entry;
+	u32 error;
+
+	begin_alone(c, true);
+	far_gfn = gib >> 12;
+	((u64 *)memory[0])[0] = 1 << 12 | leaf;
+	((u64 *)memory[1])[0] = gib | leaf | PS;
+	((u64 *)memory[1])[1] = 2 << 12 | leaf;
+	((u64 *)memory[2])[0] = gib | leaf;
+	((u64 *)memory[2])[1] = 3 << 12 | leaf;
+	((u64 *)memory[3])[0] = (gib + 0x201000) | leaf;
+	((u64 *)memory[FRAMES])[0] = (u64)TABLES << 12 | leaf;
+	load_roots(c);
+	settle();
+	access_by_shadow(c, 0, UMBRA_GWALK_WRITE, &entry, &error);
+	access_by_shadow(c, 0x201000, UMBRA_GWALK_WRITE, &entry, &error);
+	tap_ok(level_at(c, 0) == 2 && level_at(c, 0x200000) == 2,
+	       "a page of 1 GiB is mapped by large leaves");
+	tap_ok((shadow_known_leaf(&m, (gib >> 12) + 513) & (ADDR | SHADOW_W)) ==
+	       (frame_entry((gib >> 12) + 513) | SHADOW_W), "what is in one is known");
+	access_by_shadow(c, gib + 0x200000, UMBRA_GWALK_WRITE, &entry, &error);
+	tap_ok(level_at(c, 0x200000) == 2 && level_at(c, gib + 0x200000) == 1,
+	       "a small page of the guest's that lies there has a small leaf");
+	access_by_shadow(c, gib, 0, &entry, &error);
+	tap_ok(shadow_tracks(&m, gib >> 12) && !level_at(c, 0),
+	       "where a frame becomes a table the large leaf goes");
+	access_by_shadow(c, 0x1000, UMBRA_GWALK_WRITE, &entry, &error);
+	tap_ok(level_at(c, 0x1000) == 1 && level_at(c, 0x200000) == 2, "and small ones come");
+	shadow_untrack(&m, gib >> 12);
+	settle();
+	access_by_shadow(c, 0x2000, UMBRA_GWALK_WRITE, &entry, &error);
+	tap_ok(level_at(c, 0x2000) == 1, "they stay when it is none any more");
+	shadow_zap(&m, gib >> 12, (gib >> 12) + 512);
+	settle();
+	access_by_shadow(c, 0x2000, UMBRA_GWALK_WRITE, &entry, &error);
+	tap_ok(level_at(c, 0x2000) == 2 && entry == frame_entry((gib >> 12) + 2),
+	       "until none is left");
+	shadow_protect(&m, (gib >> 12) + 512 + 7, (gib >> 12) + 512 + 8);
+	settle();
+	tap_ok(!level_at(c, 0x200000) && level_at(c, 0) == 2,
+	       "a log has it mapped anew, where it begins alone");
+	far_gfn = 0;
 	end_alone(c);
 }
 
@@ -1140,7 +1321,10 @@ int main(int argc, char **argv)
 	beside();
 	released();
 	shared();
-	large_flushed();
+	large_flushed(true);
+	large_flushed(false);
+	halves();
+	large_and_small();
 	for (mode = NOPAGING; mode < NR_MODES; mode++) {
 		run(mode, false, count);
 		run(mode, true, count);

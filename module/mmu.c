@@ -131,7 +131,10 @@ static void request_and_wait(struct umbra_vm *vm, enum umbra_request req)
 
 void umbra_mmu_flush_remote(struct umbra_vm *vm)
 {
+	u64 asked = umbra_ledger_ask(&vm->mmu.ledger);
+
 	request_and_wait(vm, UMBRA_REQ_FLUSH_TLB);
+	umbra_ledger_promise(&vm->mmu.ledger, asked);
 }
 
 bool umbra_mmu_cpu_logs(const struct umbra_vm *vm)
@@ -301,6 +304,7 @@ int umbra_mmu_vm_init(struct umbra_vm *vm)
 	int r;
 
 	INIT_LIST_HEAD(&vm->mmu.dead);
+	umbra_ledger_init(&vm->mmu.ledger);
 	umbra_mmu_mode_init(vm);
 	vm->mmu.ops = umbra_mmu_default;
 	r = vm->mmu.ops->vm_init(vm);

@@ -13,6 +13,8 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include "ledger.h"
+
 struct umbra_vm;
 struct umbra_vcpu;
 struct umbra_slot;
@@ -110,6 +112,7 @@ struct umbra_vcpu_mmu {
  * @apic_page: what the hardware's tables may have at UMBRA_APIC_GFN, which no CPU ever
  *	reads or writes; set with vm->lock before there is a vCPU, or NULL
  * @apic_page_left: it is mapped no more, and never will be (M)
+ * @ledger: of flushes, in kernels that look for errors
  */
 struct umbra_vm_mmu {
 	const struct umbra_mmu_ops *ops;
@@ -132,6 +135,7 @@ struct umbra_vm_mmu {
 	unsigned int logged;
 	void *apic_page;
 	bool apic_page_left;
+	struct umbra_ledger ledger;
 };
 
 /* Where an xAPIC's registers are after power-up. */

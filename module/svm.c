@@ -346,21 +346,30 @@ static void save_host(struct svm_vcpu *svm, struct svm_cpu *here)
 	svm->host_saved = true;
 }
 
-static void choose_asid(struct svm_vcpu *svm, struct svm_cpu *here)
+static void choose_asid(struct umbra_vcpu *vcpu, struct svm_cpu *here)
 {
+	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *c = &svm->vmcb->control;
+	u32 old = svm->asid.asid;
+	u64 generation = svm->asid.generation;
 
 	switch (svm_asid_choose(&here->asids, &svm->asid, boot_cpu_has(X86_FEATURE_FLUSHBYASID))) {
 	case SVM_ASID_FLUSH_NONE:
 		c->tlb_ctl = TLB_CONTROL_DO_NOTHING;
+		if (svm->asid.asid != old || svm->asid.generation != generation)
+			umbra_ledger_give(vcpu, svm->asid.asid);
 		break;
 	case SVM_ASID_FLUSH_THIS:
 		c->tlb_ctl = TLB_CONTROL_FLUSH_ASID;
+		umbra_ledger_flush(vcpu, svm->asid.asid);
 		break;
 	case SVM_ASID_FLUSH_ALL:
 		c->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
+		umbra_ledger_flush_all();
+		umbra_ledger_flush(vcpu, svm->asid.asid);
 		break;
 	}
+	umbra_ledger_enter(vcpu, svm->asid.asid);
 	if (c->asid == svm->asid.asid)
 		return;
 	c->asid = svm->asid.asid;
@@ -488,7 +497,7 @@ static void svm_enter(struct umbra_vcpu *vcpu)
 		return;
 	}
 	save_host(svm, here);
-	choose_asid(svm, here);
+	choose_asid(vcpu, here);
 	write_vmcb(vcpu);
 	if (unlikely(needs_drs(vcpu)))
 		load_drs(vcpu);

@@ -187,12 +187,15 @@ static void write_timer(struct vmx_vcpu *vmx)
 }
 
 /* Without either each entry flushes. */
-static void flush_guest(struct vmx_vcpu *vmx)
+static void flush_guest(struct umbra_vcpu *vcpu)
 {
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
 	if (vmx->secondary & SECONDARY_EXEC_ENABLE_EPT)
 		vmx_invept(VMX_EPT_EXTENT_CONTEXT, vmx->eptp);
 	if (vmx->vpid)
 		vmx_invvpid(VMX_VPID_EXTENT_SINGLE_CONTEXT, vmx->vpid, 0);
+	umbra_ledger_flush(vcpu, vmx->vpid);
 }
 
 /* What has changed since the last entry, or wants to be written for each. */
@@ -203,7 +206,7 @@ static noinline void catch_up(struct umbra_vcpu *vcpu)
 
 	vmx->todo = (union vmx_todo) { .tpr = todo.tpr };
 	if (todo.flush)
-		flush_guest(vmx);
+		flush_guest(vcpu);
 	if (todo.write) {
 		write_once(SECONDARY_VM_EXEC_CONTROL, vmx->secondary, vmx->written_secondary);
 		write_once(TSC_OFFSET, vmx->tsc_offset, vmx->written_offset);
@@ -259,6 +262,7 @@ void vmx_enter(struct umbra_vcpu *vcpu)
 	write_vmcs(vcpu);
 	if (unlikely(vmx->todo.any))
 		catch_up(vcpu);
+	umbra_ledger_enter(vcpu, vmx->vpid);
 	if (unlikely(needs_drs(vcpu)))
 		load_drs(vcpu);
 	if (static_cpu_has_bug(X86_BUG_L1TF) && static_cpu_has(X86_FEATURE_FLUSH_L1D))

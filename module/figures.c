@@ -28,7 +28,7 @@ static u64 vm_vcpus(struct umbra_vm *vm)
 
 static u64 vm_table_pages(struct umbra_vm *vm)
 {
-	return atomic_long_read(&vm->mmu.pages);
+	return atomic_long_read(&vm->mmu.pages) + umbra_shadow_part_pages(vm);
 }
 
 static u64 vm_mmu_recycled(struct umbra_vm *vm)

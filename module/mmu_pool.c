@@ -22,7 +22,7 @@ static void take_spares(struct umbra_vm *vm, struct umbra_spares *s, struct shad
 	move((void **)pool->table, &pool->tables, ARRAY_SIZE(pool->table),
 	     (void **)s->table, &s->tables);
 	move(pool->spt, &pool->spts, ARRAY_SIZE(pool->spt), s->spt, &s->spts);
-	move(pool->page, &pool->pages, ARRAY_SIZE(pool->page), s->page, &s->pages);
+	move(pool->part, &pool->parts, ARRAY_SIZE(pool->part), s->part, &s->parts);
 	write_unlock(&vm->mmu_lock);
 }
 
@@ -30,7 +30,7 @@ static void take_spares(struct umbra_vm *vm, struct umbra_spares *s, struct shad
 static bool is_full(const struct shadow_pool *pool)
 {
 	return pool->tables == ARRAY_SIZE(pool->table) && pool->spts == ARRAY_SIZE(pool->spt) &&
-	       pool->pages == ARRAY_SIZE(pool->page);
+	       pool->parts == ARRAY_SIZE(pool->part);
 }
 
 int umbra_pool_fill(struct umbra_vm *vm, struct umbra_spares *spares, struct shadow_pool *pool)
@@ -46,12 +46,12 @@ int umbra_pool_fill(struct umbra_vm *vm, struct umbra_spares *spares, struct sha
 			return -ENOMEM;
 		pool->spt[pool->spts++] = page;
 	}
-	while (pool->pages < ARRAY_SIZE(pool->page)) {
-		void *page = (void *)__get_free_page(GFP_KERNEL_ACCOUNT);
+	while (pool->parts < ARRAY_SIZE(pool->part)) {
+		void *part = kmalloc(SHADOW_PART_SIZE, GFP_KERNEL_ACCOUNT);
 
-		if (!page)
+		if (!part)
 			return -ENOMEM;
-		pool->page[pool->pages++] = page;
+		pool->part[pool->parts++] = part;
 	}
 	while (pool->tables < ARRAY_SIZE(pool->table)) {
 		struct shadow_page *sp = kzalloc(sizeof(*sp), GFP_KERNEL_ACCOUNT);
@@ -69,42 +69,45 @@ static void free_pages_of(void **page, u8 *n)
 		free_page((unsigned long)page[--*n]);
 }
 
-static void free_tables_of(struct shadow_page **table, u8 *n)
+static void free_all_of(void **object, u8 *n)
 {
 	while (*n)
-		kfree(table[--*n]);
+		kfree(object[--*n]);
 }
 
 void umbra_pool_free(struct shadow_pool *pool)
 {
-	free_tables_of(pool->table, &pool->tables);
+	free_all_of((void **)pool->table, &pool->tables);
 	free_pages_of(pool->spt, &pool->spts);
-	free_pages_of(pool->page, &pool->pages);
+	free_all_of(pool->part, &pool->parts);
 }
 
 void umbra_spares_free(struct umbra_spares *spares)
 {
-	free_tables_of(spares->table, &spares->tables);
+	free_all_of((void **)spares->table, &spares->tables);
 	free_pages_of(spares->spt, &spares->spts);
-	free_pages_of(spares->page, &spares->pages);
+	free_all_of(spares->part, &spares->parts);
 }
 
-static void keep_page(struct umbra_vm *vm, struct umbra_spares *s, void *page)
+static void keep_part(struct umbra_spares *s, void *part)
 {
-	if (s->pages == ARRAY_SIZE(s->page)) {
-		umbra_mmu_free_page(vm, page);
+	if (!part)
 		return;
-	}
-	atomic_long_dec(&vm->mmu.pages);
-	s->page[s->pages++] = page;
+	if (s->parts == ARRAY_SIZE(s->part))
+		kfree(part);
+	else
+		s->part[s->parts++] = part;
 }
 
 void umbra_spares_keep(struct umbra_vm *vm, struct umbra_spares *s, struct shadow_page *sp)
 {
+	unsigned int i;
+
 	lockdep_assert_held_write(&vm->mmu_lock);
-	if (sp->gpte)
-		keep_page(vm, s, sp->gpte);
-	keep_page(vm, s, sp->next);
+	for (i = 0; i < SHADOW_PARTS; i++) {
+		keep_part(s, sp->gpte[i]);
+		keep_part(s, sp->next[i]);
+	}
 	if (s->spts == ARRAY_SIZE(s->spt)) {
 		umbra_mmu_bury_page(vm, sp->spt);
 	} else {

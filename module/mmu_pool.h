@@ -13,14 +13,14 @@ struct umbra_vm;
 /**
  * struct umbra_spares - memory of tables that have ended; mmu_lock held for writing
  * @spt: pages of zeroes: an entry that is taken away becomes 0
- * @page: others, of any content
+ * @part: what stands beside entries, of any content
  * @table: zeroed
  */
 struct umbra_spares {
 	void *spt[UMBRA_SPARE_TABLES];
-	void *page[UMBRA_SPARE_TABLES * (SHADOW_PAGE_PAGES - 1)];
+	void *part[UMBRA_SPARE_TABLES * SHADOW_PARTS];
 	struct shadow_page *table[UMBRA_SPARE_TABLES];
-	u8 spts, pages, tables;
+	u8 spts, parts, tables;
 };
 
 /* Make a pool full; may sleep, and takes mmu_lock. */

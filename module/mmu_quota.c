@@ -85,7 +85,7 @@ static unsigned long count_tables(struct shrinker *s, struct shrink_control *sc)
 		return 0;
 	list_for_each_entry(vm, &vms, mmu.shrink) {
 		if (READ_ONCE(vm->mmu.shadow))
-			n += atomic_long_read(&vm->mmu.pages) / SHADOW_PAGE_PAGES;
+			n += atomic_long_read(&vm->mmu.pages);
 	}
 	mutex_unlock(&vms_lock);
 	return n ?: SHRINK_EMPTY;

@@ -21,6 +21,8 @@ unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count);
 unsigned int umbra_shadow_over_quota(struct umbra_vm *vm, unsigned long quota);
 /* mmu_shadow.c, takes mmu_lock: pages that are kept for the next tables. */
 u64 umbra_shadow_spare_pages(struct umbra_vm *vm);
+/* What stands beside the entries of its tables, in pages. */
+u64 umbra_shadow_part_pages(struct umbra_vm *vm);
 
 /* A VM's tables may go when the host is short of memory. Sleeps. */
 void umbra_shrink_add(struct umbra_vm *vm);

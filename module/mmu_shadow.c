@@ -55,14 +55,9 @@ static int read_gptes(struct shadow *m, u64 gpa, u64 *values, unsigned int n, un
 	return umbra_guest_peek_entries(vm_of(m), gpa, values, n, size);
 }
 
-static unsigned int pages_of(const struct shadow_page *sp)
-{
-	return sp->gpte ? 3 : 2;
-}
-
 static void made(struct shadow *m, struct shadow_page *sp)
 {
-	atomic_long_add(pages_of(sp), &vm_of(m)->mmu.pages);
+	atomic_long_inc(&vm_of(m)->mmu.pages);
 }
 
 static void free_table(struct shadow *m, struct shadow_page *sp)
@@ -520,6 +515,11 @@ unsigned int umbra_shadow_shrink(struct umbra_vm *vm, unsigned int count)
 	return n;
 }
 
+static u64 pages_of(unsigned long parts)
+{
+	return DIV_ROUND_UP(parts * SHADOW_PART_SIZE, PAGE_SIZE);
+}
+
 u64 umbra_shadow_spare_pages(struct umbra_vm *vm)
 {
 	const struct umbra_vm_shadow *s;
@@ -528,7 +528,18 @@ u64 umbra_shadow_spare_pages(struct umbra_vm *vm)
 	read_lock(&vm->mmu_lock);
 	s = vm->mmu.shadow;
 	if (s)
-		n = s->spares.spts + s->spares.pages;
+		n = s->spares.spts + pages_of(s->spares.parts);
+	read_unlock(&vm->mmu_lock);
+	return n;
+}
+
+u64 umbra_shadow_part_pages(struct umbra_vm *vm)
+{
+	u64 n = 0;
+
+	read_lock(&vm->mmu_lock);
+	if (vm->mmu.shadow)
+		n = pages_of(core_of(vm)->parts);
 	read_unlock(&vm->mmu_lock);
 	return n;
 }

@@ -95,6 +95,15 @@ static void enlist(struct shadow *m, struct shadow_page *sp)
 	m->nr++;
 }
 
+static void free_table(struct shadow *m, struct shadow_page *sp)
+{
+	unsigned int n;
+
+	for (n = 0; n < SHADOW_PARTS; n++)
+		m->parts -= !!sp->next[n] + !!sp->gpte[n];
+	m->ops->free(m, sp);
+}
+
 /* Nothing leads to @sp or away from it afterwards. A root in use is freed by its last user. */
 void shadow_zap_page(struct shadow *m, struct shadow_page *sp)
 {
@@ -123,7 +132,7 @@ void shadow_zap_page(struct shadow *m, struct shadow_page *sp)
 		m->reload = true;
 		return;
 	}
-	m->ops->free(m, sp);
+	free_table(m, sp);
 }
 
 void shadow_untrack(struct shadow *m, u64 gfn)
@@ -233,13 +242,10 @@ static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool,
 			refresh(m, sp);
 		return sp;
 	}
-	if (!pool->tables || !pool->spts || pool->pages < SHADOW_PAGE_PAGES - 1)
+	if (!pool->tables || !pool->spts)
 		return NULL;
 	sp = pool->table[--pool->tables];
 	sp->spt = pool->spt[--pool->spts];
-	sp->next = pool->page[--pool->pages];
-	if (!role.direct)
-		sp->gpte = pool->page[--pool->pages];
 	sp->gfn = gfn;
 	sp->role = role;
 	sp->epoch = m->epoch;
@@ -258,6 +264,25 @@ static struct shadow_page *get_table(struct shadow *m, struct shadow_pool *pool,
 	return sp;
 }
 
+/* Room beside the entry, before it is put in; false: the pool is empty. */
+static bool give_parts(struct shadow *m, struct shadow_pool *pool, struct shadow_page *sp,
+		       unsigned int i)
+{
+	unsigned int n = i / SHADOW_PART_ENTRIES;
+
+	if (has_parts(sp, i))
+		return true;
+	if (pool->parts < 2)
+		return false;
+	sp->next[n] = pool->part[--pool->parts];
+	m->parts++;
+	if (sp->role.direct)
+		return true;
+	sp->gpte[n] = pool->part[--pool->parts];
+	m->parts++;
+	return true;
+}
+
 void shadow_put_root(struct shadow *m, struct shadow_page *root)
 {
 	if (--root->roots)
@@ -267,7 +292,7 @@ void shadow_put_root(struct shadow *m, struct shadow_page *root)
 		return;
 	}
 	m->flush = true;
-	m->ops->free(m, root);
+	free_table(m, root);
 }
 
 /* ------------------------------ mapping ------------------------------ */
@@ -294,7 +319,7 @@ static unsigned int leaf_rights(unsigned int access, bool dirty, bool wp)
  * What a new address space shares with others is its kernel, in the upper half: tables that
  * are known are linked where its entries have been used, before a fault asks for each.
  */
-static void link_known(struct shadow *m, struct shadow_page *root)
+static void link_known(struct shadow *m, struct shadow_pool *pool, struct shadow_page *root)
 {
 	union shadow_role role = root->role;
 	struct shadow_page *child;
@@ -318,8 +343,10 @@ static void link_known(struct shadow *m, struct shadow_page *root)
 		child = shadow_find(m, shadow_gpte_gfn(root, gpte), role);
 		if (!child || child->epoch != m->epoch)
 			continue;
+		if (!give_parts(m, pool, root, i))
+			return;
 		shadow_sync(m, child);
-		root->gpte[i] = gpte;
+		*gpte_of(root, i) = gpte;
 		shadow_link(m, root, i, child);
 	}
 }
@@ -336,7 +363,7 @@ struct shadow_page *shadow_get_root(struct shadow *m, struct shadow_pool *pool, 
 	if (!sp->roots++)
 		m->used++;
 	if (role.wide && is_empty(sp))
-		link_known(m, sp);
+		link_known(m, pool, sp);
 	return sp;
 }
 
@@ -448,6 +475,8 @@ static bool find_way(struct shadow *m, struct shadow_pool *pool, struct shadow_p
 	way->access = sp->role.access;
 	for (level = way->top;; level--) {
 		way->sp[level] = sp;
+		if (!give_parts(m, pool, sp, index_of(map->gva, level)))
+			return false;
 		if (!sp->role.direct)
 			way->access &= gpte_rights(map->walk->gpte[level - 1], sp->role.narrow);
 		way->bottom = level;
@@ -468,8 +497,8 @@ static bool entry_so(struct shadow *m, const struct shadow_map *map, struct way 
 	int r;
 
 	if (level > way->bottom && shadow_child(sp, i) == way->sp[level - 1] &&
-	    !((walked ^ sp->gpte[i]) & ~(GPTE_A | GPTE_D))) {
-		way->gpte[level] = sp->gpte[i];
+	    !((walked ^ *gpte_of(sp, i)) & ~(GPTE_A | GPTE_D))) {
+		way->gpte[level] = *gpte_of(sp, i);
 		return true;
 	}
 	r = read_gptes(m, sp, i, &now, 1);
@@ -513,7 +542,7 @@ static void link_tables(struct shadow *m, const struct shadow_map *map, const st
 			shadow_link(m, sp, i, child);
 		}
 		if (!sp->role.direct)
-			sp->gpte[i] = way->gpte[level];
+			*gpte_of(sp, i) = way->gpte[level];
 	}
 }
 
@@ -562,7 +591,7 @@ void shadow_map_written(struct shadow *m, struct shadow_page *sp, unsigned int i
 {
 	u64 now;
 
-	if (sp->role.level > 1 || has_mark(sp->present, i) || m->flush ||
+	if (sp->role.level > 1 || has_mark(sp->present, i) || !has_parts(sp, i) || m->flush ||
 	    read_gptes(m, sp, i, &now, 1) < 0)
 		return;
 	/* Nobody has walked it: it is believed if none of its bits can be reserved. */

@@ -13,6 +13,10 @@
 
 #define SHADOW_LEVELS		5
 #define SHADOW_ENTRIES		512
+/* What stands beside the entries of a table comes in parts. */
+#define SHADOW_PARTS		4
+#define SHADOW_PART_ENTRIES	(SHADOW_ENTRIES / SHADOW_PARTS)
+#define SHADOW_PART_SIZE	(SHADOW_PART_ENTRIES * 8)
 
 /* Bits of an entry of ours. One that is not present is 0. */
 #define SHADOW_P		(1ULL << 0)
@@ -84,9 +88,10 @@ union shadow_role {
  * @present: entries of @spt
  * @marked: those of them that lead to what is unsynced, and others
  * @spt: the entries
- * @gpte: the guest's entry that each present one was made of; NULL: direct
+ * @gpte: the guest's entry that each present one was made of; none if direct
  * @next: the entry that follows each in its chain: of the leaves that map a frame,
- *	or of the entries that point to a table
+ *	or of the entries that point to a table. Of both there is a part for each quarter of
+ *	the entries in which one has ever been
  * @parents: entries that point here
  */
 struct shadow_page {
@@ -102,28 +107,28 @@ struct shadow_page {
 	u64 present[SHADOW_ENTRIES / 64];
 	u64 marked[SHADOW_ENTRIES / 64];
 	u64 *spt;
-	u64 *gpte;
-	u64 **next;
+	u64 *gpte[SHADOW_PARTS];
+	u64 **next[SHADOW_PARTS];
 	u64 *parents;
 };
 
-/* Pages of a table: @spt, @next and @gpte. */
-#define SHADOW_PAGE_PAGES	3
 /* One fault makes at most a table for each level below its root; four make a PAE guest's root. */
 #define SHADOW_POOL_TABLES	(SHADOW_LEVELS - 1)
-#define SHADOW_POOL_PAGES	(SHADOW_POOL_TABLES * (SHADOW_PAGE_PAGES - 1))
+/* And it puts an entry, or neighbours, into one of each level. */
+#define SHADOW_POOL_PARTS	(SHADOW_LEVELS * 2)
 
 /**
  * struct shadow_pool - what new tables are made of; filled by the caller
  * @spt: zeroed pages: the entries
- * @page: others, of any content: what stands beside an entry counts while that is present
+ * @part: SHADOW_PART_SIZE bytes of any content: what stands beside an entry counts while that is
+ *	present
  * @table: zeroed
  */
 struct shadow_pool {
 	void *spt[SHADOW_POOL_TABLES];
-	void *page[SHADOW_POOL_PAGES];
+	void *part[SHADOW_POOL_PARTS];
 	struct shadow_page *table[SHADOW_POOL_TABLES];
-	u8 spts, pages, tables;
+	u8 spts, parts, tables;
 };
 
 struct shadow;
@@ -157,6 +162,7 @@ struct shadow_ops {
  *	those share a count
  * @newest, @oldest: all tables but dead ones
  * @nr: how many
+ * @parts: of all of them, and of dead ones
  * @used: how many of those are roots in use
  * @quota: how many others there may be
  * @longest: entries of a chain; at most so many map one frame
@@ -176,7 +182,7 @@ struct shadow {
 	u64 **rmap;
 	u32 *tracked;
 	struct shadow_page *newest, *oldest;
-	unsigned long nr, used, quota;
+	unsigned long nr, parts, used, quota;
 	unsigned int longest;
 	struct shadow_page *orphan;
 	u32 epoch, split_gone;

@@ -116,12 +116,12 @@ static bool entry_ok(struct shadow *m, struct shadow_audit *a, const struct shad
 	if (!sp->role.direct) {
 		r = read_gptes(m, sp, i, &gpte, 1);
 		if (sp->unsync) {
-			gpte = sp->gpte[i];
+			gpte = *gpte_of(sp, i);
 		} else if (r < 0) {
 			/* It can't be read now. */
 			return true;
 		} else if (sp->role.level == 1 ? shadow_leaf_gfn(sp, i) != shadow_gpte_gfn(sp, gpte) :
-						 (gpte ^ sp->gpte[i]) & ~(GPTE_A | GPTE_D)) {
+						 (gpte ^ *gpte_of(sp, i)) & ~(GPTE_A | GPTE_D)) {
 			return breaks(a, sp, i, "an entry leads elsewhere than the guest's");
 		}
 		if (!(gpte & GPTE_P) || (!(gpte & GPTE_A) && r <= 0))
@@ -143,7 +143,7 @@ static bool unsync_ok(struct shadow *m, struct shadow_audit *a, const struct sha
 		return breaks(a, sp, 0, "of two tables of a frame one is unsynced");
 	if (!sp->unsync && next_mark(sp->marked, 0) == SHADOW_ENTRIES)
 		return true;
-	for (p = sp->parents; p; p = shadow_owner(p)->next[entry_index(p)]) {
+	for (p = sp->parents; p; p = next_in_chain(p)) {
 		if (!has_mark(shadow_owner(p)->marked, entry_index(p)))
 			return breaks(a, sp, 0, "a way to an unsynced table is not marked");
 	}
@@ -155,7 +155,7 @@ static bool parents_ok(struct shadow_audit *a, const struct shadow_page *sp, uns
 {
 	const u64 *p;
 
-	for (p = sp->parents; p; p = shadow_owner(p)->next[entry_index(p)]) {
+	for (p = sp->parents; p; p = next_in_chain(p)) {
 		if (shadow_child(shadow_owner(p), entry_index(p)) != sp || shadow_owner(p)->dead)
 			return breaks(a, sp, 0, "a table is not where its chain says");
 		++*linked;
@@ -199,7 +199,7 @@ static bool chain_ok(struct shadow *m, struct shadow_audit *a, unsigned int hash
 	const u64 *p = m->rmap[hash];
 	unsigned int n = 0;
 
-	for (; p; p = shadow_owner(p)->next[entry_index(p)]) {
+	for (; p; p = next_in_chain(p)) {
 		const struct shadow_page *sp = shadow_owner(p);
 
 		if (++n > m->longest)

@@ -34,6 +34,29 @@ static inline struct shadow_page *child_of(u64 spte)
 	return shadow_owner(shadow_table_of(spte & SHADOW_ADDR));
 }
 
+/* The guest's entry that the present one was made of. */
+static inline u64 *gpte_of(const struct shadow_page *sp, unsigned int i)
+{
+	return &sp->gpte[i / SHADOW_PART_ENTRIES][i % SHADOW_PART_ENTRIES];
+}
+
+/* What follows it in its chain. */
+static inline u64 **next_of(const struct shadow_page *sp, unsigned int i)
+{
+	return &sp->next[i / SHADOW_PART_ENTRIES][i % SHADOW_PART_ENTRIES];
+}
+
+static inline u64 *next_in_chain(const u64 *sptep)
+{
+	return *next_of(shadow_owner(sptep), entry_index(sptep));
+}
+
+/* Is there room for both? */
+static inline bool has_parts(const struct shadow_page *sp, unsigned int i)
+{
+	return sp->next[i / SHADOW_PART_ENTRIES];
+}
+
 /* A present entry: does it map memory? */
 static inline bool shadow_is_leaf(const struct shadow_page *sp, unsigned int i)
 {
@@ -81,8 +104,8 @@ static inline u64 shadow_leaf_gfn(const struct shadow_page *sp, unsigned int i)
 {
 	if (sp->role.direct)
 		return sp->gfn + i * level_pages(sp->role.level);
-	return sp->role.level == 1 ? shadow_gpte_gfn(sp, sp->gpte[i]) :
-				     shadow_large_gfn(sp, i, sp->gpte[i]);
+	return sp->role.level == 1 ? shadow_gpte_gfn(sp, *gpte_of(sp, i)) :
+				     shadow_large_gfn(sp, i, *gpte_of(sp, i));
 }
 
 /* The table that the entry leads to; NULL: to none. */

@@ -30,15 +30,15 @@ static u64 **large_chain(const struct shadow *m, u64 gfn)
 
 static void chain_add(u64 **head, u64 *sptep)
 {
-	shadow_owner(sptep)->next[entry_index(sptep)] = *head;
+	*next_of(shadow_owner(sptep), entry_index(sptep)) = *head;
 	*head = sptep;
 }
 
 static void chain_del(u64 **head, u64 *sptep)
 {
 	while (*head != sptep)
-		head = &shadow_owner(*head)->next[entry_index(*head)];
-	*head = shadow_owner(sptep)->next[entry_index(sptep)];
+		head = next_of(shadow_owner(*head), entry_index(*head));
+	*head = next_in_chain(sptep);
 }
 
 void shadow_drop(struct shadow *m, struct shadow_page *sp, unsigned int i)
@@ -73,7 +73,7 @@ static void chain_grow(struct shadow *m, u64 **head, u64 *sptep)
 
 	chain_add(head, sptep);
 	for (p = *head; p; p = next) {
-		next = shadow_owner(p)->next[entry_index(p)];
+		next = next_in_chain(p);
 		if (n++ > m->longest)
 			shadow_drop(m, shadow_owner(p), entry_index(p));
 	}
@@ -109,7 +109,7 @@ void shadow_set_leaf(struct shadow *m, struct shadow_page *sp, unsigned int i, u
 		grown = true;
 	}
 	if (!sp->role.direct)
-		sp->gpte[i] = gpte;
+		*gpte_of(sp, i) = gpte;
 	put(sp, i, leaf);
 	shadow_trace_set(gfn, sp->role.level, &sp->spt[i]);
 	if (grown)
@@ -128,7 +128,7 @@ static u64 known_in(const u64 *sptep, u64 gfn, int level)
 		i = entry_index(sptep);
 		if (sp->role.level == level && shadow_leaf_gfn(sp, i) == gfn)
 			known = *sptep;
-		sptep = sp->next[i];
+		sptep = *next_of(sp, i);
 	}
 	return known;
 }
@@ -165,7 +165,7 @@ static bool in_chain(struct shadow *m, u64 *sptep, u64 start, u64 end, leaf_fn f
 		unsigned int i = entry_index(sptep);
 		u64 gfn = shadow_leaf_gfn(sp, i);
 
-		next = sp->next[i];
+		next = *next_of(sp, i);
 		if (gfn < end && gfn + level_pages(sp->role.level) > start)
 			any |= fn(m, sp, i, clear);
 	}

@@ -55,15 +55,15 @@ static void update_entry(struct shadow *m, struct shadow_page *sp, unsigned int 
 {
 	u64 leaf;
 
-	if (sp->gpte[i] == now)
+	if (*gpte_of(sp, i) == now)
 		return;
-	if (is_other(sp, sp->gpte[i], now)) {
+	if (is_other(sp, *gpte_of(sp, i), now)) {
 		if (sp->role.level > 1)
 			note_orphan(m, sp, i, now);
 		shadow_drop(m, sp, i);
 		return;
 	}
-	sp->gpte[i] = now;
+	*gpte_of(sp, i) = now;
 	if (sp->role.level > 1)
 		return;
 	leaf = shadow_narrow_leaf(sp, sp->spt[i], now);
@@ -245,7 +245,7 @@ static void mark_way(struct shadow_page *sp)
 {
 	u64 *p;
 
-	for (p = sp->parents; p; p = shadow_owner(p)->next[entry_index(p)]) {
+	for (p = sp->parents; p; p = next_in_chain(p)) {
 		struct shadow_page *parent = shadow_owner(p);
 		bool first = next_mark(parent->marked, 0) == SHADOW_ENTRIES;
 

@@ -75,6 +75,9 @@ static void set_exits(struct result *r, const uint64_t *before, const uint64_t *
 	}
 }
 
+/* Entries, and what the guest's are of. KVM has a word for each page of the slots besides. */
+#define KVM_TABLE_PAGES	2
+
 static uint64_t count_tables(struct vm *vm, enum column c)
 {
 	if (c < KVM_NESTED)
@@ -244,7 +247,7 @@ static bool print_line(unsigned int number, enum column c, unsigned int row)
 	const char *name = paging_works[row].name;
 	const struct result *r = RESULT(c, row), *k = kvm_beside(c, row);
 	double limit = limit_of(name, c);
-	bool ok = r->ticks && (!k->ticks || (good(r, k, limit) && r->tables <= k->tables * SHADOW_TABLE_PAGES));
+	bool ok = r->ticks && (!k->ticks || (good(r, k, limit) && r->tables <= k->tables * KVM_TABLE_PAGES));
 	unsigned int n;
 
 	printf("# %s %s: umbra %.1f, kvm %.1f, ratio %.2f; exits %.2f:", name, mode_name[c],
@@ -260,9 +263,9 @@ static bool print_line(unsigned int number, enum column c, unsigned int row)
 		printf(": at most %.2f of KVM's\n", limit);
 	else if (limit)
 		printf(": at most %.2f of KVM's, %u pages for each of its tables\n", limit,
-		       SHADOW_TABLE_PAGES);
+		       KVM_TABLE_PAGES);
 	else
-		printf(": at most %u pages for each of KVM's tables\n", SHADOW_TABLE_PAGES);
+		printf(": at most %u pages for each of KVM's tables\n", KVM_TABLE_PAGES);
 	return ok;
 }
 

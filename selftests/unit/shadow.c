@@ -248,13 +248,17 @@ static void flush_all_tlbs(void)
 /* A CPU may walk the entries until it has flushed: they stay until then. */
 static void core_free(struct shadow *s, struct shadow_page *sp)
 {
+	unsigned int i;
+
 	(void)s;
 	memset(sp->spt, 0, 4096);
 	if (nr_frees == sizeof(frees) / sizeof(*frees))
 		fail("too much is freed without a flush");
 	frees[nr_frees++] = (uintptr_t)sp->spt;
-	free(sp->gpte);
-	free(sp->next);
+	for (i = 0; i < SHADOW_PARTS; i++) {
+		free(sp->gpte[i]);
+		free(sp->next[i]);
+	}
 	free(sp);
 	live--;
 }
@@ -285,11 +289,11 @@ static void fill_pool(struct shadow_pool *pool)
 		memset(page, 0, 8192);
 		pool->spt[pool->spts++] = page;
 	}
-	while (pool->pages < SHADOW_POOL_PAGES) {
-		void *page = aligned_alloc(4096, 4096);
+	while (pool->parts < SHADOW_POOL_PARTS) {
+		void *part = malloc(SHADOW_PART_SIZE);
 
-		memset(page, 0xa5, 4096);
-		pool->page[pool->pages++] = page;
+		memset(part, 0xa5, SHADOW_PART_SIZE);
+		pool->part[pool->parts++] = part;
 	}
 }
 
@@ -1024,7 +1028,7 @@ static void run(enum mode mode, bool lazy, unsigned long count)
 		put_roots(cpus[i].root, cpus[i].roots);
 	shadow_zap_oldest(&m, -1);
 	core_flush(&m);
-	tap_ok(!live && !m.nr && !m.oldest, "%s, %s: no table is left", mode_name[mode], kind);
+	tap_ok(!live && !m.nr && !m.oldest && !m.parts, "%s, %s: no table is left", mode_name[mode], kind);
 	for (i = 0; i < 1 << SHADOW_TRACKED_BITS && !tracked[i]; i++)
 		;
 	tap_ok(large && i == 1 << SHADOW_TRACKED_BITS,
@@ -1333,7 +1337,7 @@ int main(int argc, char **argv)
 		free(pool.table[--pool.tables]);
 	while (pool.spts)
 		free(pool.spt[--pool.spts]);
-	while (pool.pages)
-		free(pool.page[--pool.pages]);
+	while (pool.parts)
+		free(pool.part[--pool.parts]);
 	return tap_end();
 }

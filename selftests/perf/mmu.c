@@ -76,7 +76,7 @@ static void set_exits(struct result *r, const uint64_t *before, const uint64_t *
 }
 
 /* Entries, and what the guest's are of. KVM has a word for each page of the slots besides. */
-#define KVM_TABLE_PAGES	2
+#define KVM_TABLE_PAGES	2U
 
 static uint64_t count_tables(struct vm *vm, enum column c)
 {

@@ -6,7 +6,7 @@
 sockets=/run/umbra
 [ "$(id -u)" -eq 0 ] || sockets=$XDG_RUNTIME_DIR/umbra
 
-guest spin eb fe
+guest spin fb eb fe
 guest hlt f4 eb fd
 guest off 66 ba 04 06 66 b8 00 34 66 ef f4
 

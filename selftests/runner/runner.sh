@@ -18,7 +18,7 @@ off='66 ba 04 06 66 b8 00 34 66 ef f4'	# PM1a control: S5
 	guest cf9 66 ba f9 0c b0 06 ee f4
 	guest i8042 b0 fe e6 64 f4
 	guest triple 0f 0b
-	guest spin eb fe
+	guest spin fb eb fe
 	guest hlt f4 eb fd
 	guest nowhere b8 00 00 00 d0 ff e0			# jump to 0xd0000000
 	guest ones bb 00 00 00 d0 8b 03 ff c0 75 fe $off	# spins unless all ones
@@ -45,7 +45,7 @@ ap() {
 ap_off='ba 04 06 b8 00 34 ef f4'		# PM1a control: S5
 ap_reset='ba f9 0c b0 06 ee f4 90'		# the reset register
 ap_triple='0f 01 1e 00 90 cc f4 f4'		# LIDT of zeros, INT3
-halts='f4 eb fd' spins='eb fe'
+halts='f4 eb fd' spins='fb eb fe'
 dest=01 short='00 00'
 code=$ap_off then=$halts
 ap ap-off-hlt
@@ -61,7 +61,7 @@ dest=3f
 ap ap-triple-last
 dest=00 short='0c 00' code=$ap_off	# all but itself
 ap ap-off-all
-code='eb fe 90 90 90 90 90 90' then=$spins
+code='fb eb fe 90 90 90 90 90' then=$spins
 ap ap-spin
 
 run() {

@@ -23,7 +23,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	finish
 fi
 
-guest spin eb fe
+guest spin fb eb fe
 guest triple 0f 01 1c 25 00 01 00 01 0f 0b	# LIDT of zeros, UD2
 
 # vm NAME KERNEL: runs in the background, its process in $pid.

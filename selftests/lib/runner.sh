@@ -18,10 +18,12 @@ is() {
 	[ "$(state "$1")" = "$2" ]
 }
 
+# hex BYTE...: without a process for each, of which Bochs makes some hundred a second.
 hex() {
 	for byte; do
+		byte=$((0x$byte))
 		# shellcheck disable=SC2059 # the format is the byte
-		printf "\\$(printf %03o "0x$byte")"
+		printf "\\$((byte / 64))$((byte / 8 % 8))$((byte % 8))"
 	done
 }
 

@@ -265,15 +265,16 @@ static int enable_all(void)
 
 	if (UMBRA_KVM_HOOKS_AT_LOAD && kvm_is_loaded())
 		return -EBUSY;
+	take_emergency_hook();
 	on_each_cpu(enable_by_ipi, &failures, 1);
 	r = atomic_read(&failures) ? -EBUSY :
 	    cpuhp_setup_state_nocalls_cpuslocked(UMBRA_CPUHP_STATE, "umbra/cpu:online",
 						 cpu_comes, cpu_goes);
 	if (r < 0) {
 		on_each_cpu(disable_by_ipi, NULL, 1);
+		drop_emergency_hook();
 		return -EBUSY;
 	}
-	take_emergency_hook();
 	return 0;
 }
 

@@ -154,14 +154,18 @@ static int svm_enable_cpu(void)
 	rdmsrl(MSR_EFER, efer);
 	if (efer & EFER_SVME)
 		return -EBUSY;
+	/* First, for the NMI of a crash that comes in between. */
+	c->enabled = true;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
 	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(c->hsave));
 	svm_asid_cpu_on(&c->asids, max_asid);
-	c->enabled = true;
 	return 0;
 }
 
-/* Also called in an emergency, from NMI: nothing here may lock or trace. */
+/*
+ * Also called in an emergency, from NMI: nothing here may lock or trace. That may come in the
+ * middle of this or of svm_enable_cpu().
+ */
 static void svm_disable_cpu(void)
 {
 	struct svm_cpu *c = this_cpu_ptr(&svm_cpu);
@@ -169,14 +173,14 @@ static void svm_disable_cpu(void)
 
 	if (!c->enabled)
 		return;
-	c->enabled = false;
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	rdmsrl(MSR_EFER, efer);
-	if (!(efer & EFER_SVME))
-		return;
-	/* INIT must not stay blocked, should a crash have come with GIF clear. */
-	asm volatile("stgi" ::: "memory");
-	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	if (efer & EFER_SVME) {
+		/* INIT must not stay blocked, should a crash have come with GIF clear. */
+		asm volatile("stgi" ::: "memory");
+		wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	}
+	c->enabled = false;
 }
 
 /* «Intercepts»: what the guest must not do by itself. */

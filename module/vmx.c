@@ -95,16 +95,18 @@ static int vmx_enable_cpu(void)
 
 	if (cr4_read_shadow() & X86_CR4_VMXE)
 		return -EBUSY;
+	/* First, for the NMI of a crash that comes in between. */
+	c->enabled = true;
 	cr4_set_bits_irqsoff(X86_CR4_VMXE);
 	r = vmxon(__pa(c->vmxon));
 	if (r) {
 		cr4_clear_bits_irqsoff(X86_CR4_VMXE);
+		c->enabled = false;
 		return r;
 	}
 	intel_pt_handle_vmx(1);
 	if (umbra_caps.hardware_paging)
 		vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
-	c->enabled = true;
 	return 0;
 }
 
@@ -119,20 +121,28 @@ static void forget_vmcs(struct vmx_cpu *c, struct vmx_vcpu *vmx)
 	vmx->launched = false;
 }
 
-/* Also called in an emergency, from NMI: nothing here may lock or trace. */
+/*
+ * Also called in an emergency, from NMI: nothing here may lock or trace. That may come in the
+ * middle of this, of vmx_enable_cpu(), or of a change of the list, which is whole forwards then.
+ */
 static void vmx_disable_cpu(void)
 {
 	struct vmx_cpu *c = this_cpu_ptr(&vmx_cpu);
-	struct vmx_vcpu *vmx, *next;
+	struct vmx_vcpu *vmx;
 
 	if (!c->enabled)
 		return;
-	c->enabled = false;
-	list_for_each_entry_safe(vmx, next, &c->vmcss, link)
-		forget_vmcs(c, vmx);
+	list_for_each_entry(vmx, &c->vmcss, link) {
+		vmclear(vmx->vmcs);
+		vmx->cpu = -1;
+		vmx->launched = false;
+	}
+	INIT_LIST_HEAD(&c->vmcss);
+	c->current_vmcs = NULL;
 	asm volatile("1: vmxoff\n2:\n" _ASM_EXTABLE(1b, 2b) : : : "cc", "memory");
 	intel_pt_handle_vmx(0);
 	cr4_clear_bits_irqsoff(X86_CR4_VMXE);
+	c->enabled = false;
 }
 
 /* ------------------------------ vCPUs ------------------------------ */

@@ -22,8 +22,12 @@
 #define ROUND		2			/* a batch of dirty_writer begins */
 #define IN_RING3	100			/* system calls of a visit there */
 #define STORES		64			/* to a table between two flushes */
+#define COPIES		(GPA_TEST + 0x500000)	/* what a fork's child gets */
+#define FORKED		64			/* pages of a process */
+#define WRITTEN		16			/* of them, by the child */
+#define FRESH		32			/* pages of the program that it becomes */
 
-static volatile uint64_t g_batches, g_ops, g_ticks, g_spaces;
+static volatile uint64_t g_batches, g_ops, g_ticks, g_spaces, g_copies, g_space;
 
 /* ------------------------------ the guest's side ------------------------------ */
 
@@ -157,24 +161,100 @@ static inline void divide_by_zero(void)
 	asm volatile("divl %0" : : "r"(0) : "eax", "edx", "cc");
 }
 
+/* What is in the area comes later. */
+static void make_space(unsigned int s)
+{
+	uint64_t root = space(s);
+	unsigned int i;
+
+	for (i = 0; i < 512; i++) {
+		at(root)[i] = 0;
+		at(root + PAGE)[i] = i == 0 ? at(GPA_PDPT)[0] : 0;
+		at(root + 2 * PAGE)[i] = 0;
+		at(root + 3 * PAGE)[i] = 0;
+	}
+	at(root)[0] = (root + PAGE) | RWU;
+	at(root + PAGE)[AREA >> 30] = (root + 2 * PAGE) | RWU;
+	at(root + 2 * PAGE)[0] = (root + 3 * PAGE) | RWU;
+}
+
+static void fill_space(unsigned int s, unsigned int pages)
+{
+	unsigned int i;
+
+	for (i = 0; i < pages; i++)
+		at(space(s) + 3 * PAGE)[i] = (DATA + (s * pages + i) * PAGE) | RWU;
+}
+
 static void make_spaces(void)
 {
-	unsigned int s, i;
+	unsigned int s;
 
 	for (s = 0; s < g_spaces; s++) {
-		uint64_t root = space(s);
-
-		for (i = 0; i < 512; i++) {
-			at(root)[i] = 0;
-			at(root + PAGE)[i] = i == 0 ? at(GPA_PDPT)[0] : 0;
-			at(root + 2 * PAGE)[i] = 0;
-			at(root + 3 * PAGE)[i] = i < TOUCHED ?
-				(DATA + (s * TOUCHED + i) * PAGE) | RWU : 0;
-		}
-		at(root)[0] = (root + PAGE) | RWU;
-		at(root + PAGE)[AREA >> 30] = (root + 2 * PAGE) | RWU;
-		at(root + 2 * PAGE)[0] = (root + 3 * PAGE) | RWU;
+		make_space(s);
+		fill_space(s, TOUCHED);
 	}
+}
+
+/* The parent has what it had for itself again; the child gets a copy, or an empty page. */
+static void on_fork_fault(struct frame *f)
+{
+	unsigned int i = (read_cr2() - AREA) / PAGE, k;
+	volatile uint64_t *entry = &at(space(g_space) + 3 * PAGE)[i];
+	uint64_t copy;
+
+	(void)f;
+	if (!g_space) {
+		*entry |= PTE_W | PTE_D;
+		return;
+	}
+	copy = COPIES + g_copies++ * PAGE;
+	for (k = 0; k < PAGE / 8; k++)
+		at(copy)[k] = *entry & PTE_P ? at(page_of(i))[k] : 0;
+	*entry = copy | RWU;
+}
+
+static void begin_fork(uint64_t batch)
+{
+	g_handlers[14] = on_fork_fault;
+	if (batch)
+		return;
+	make_space(0);
+	fill_space(0, FORKED);
+	write_cr3(space(0));
+}
+
+/* As a kernel does, which need not ask the CPU for its CR3 then. */
+static void enter_space(unsigned int s)
+{
+	g_space = s;
+	write_cr3(space(s));
+}
+
+/* A process makes another, which writes some pages, becomes another program and ends. */
+static void fork_exec(void)
+{
+	volatile uint64_t *parent = at(space(0) + 3 * PAGE), *child = at(space(1) + 3 * PAGE);
+	unsigned int i;
+
+	make_space(1);
+	for (i = 0; i < FORKED; i++) {
+		parent[i] &= ~(PTE_W | PTE_D);
+		child[i] = parent[i];
+	}
+	enter_space(0);
+	enter_space(1);
+	g_copies = 0;
+	for (i = 0; i < WRITTEN; i++)
+		*at(page_of(i)) += 1;
+	for (i = 0; i < FORKED; i++)
+		child[i] = 0;
+	enter_space(1);
+	for (i = 0; i < FRESH; i++)
+		*at(page_of(i)) = i;
+	enter_space(0);
+	for (i = 0; i < FORKED; i += FORKED / WRITTEN)
+		*at(page_of(i)) += 1;
 }
 
 static inline void switch_to(unsigned int s)
@@ -232,6 +312,7 @@ BATCHES(g_fault_true, PAGES, set_table(0), *at(page_of(i)) = i)
 BATCHES(g_fault_prot, PAGES, (set_table(RWU & ~(PTE_W | PTE_D)), read_all()), *at(page_of(i)) = i)
 BATCHES(g_mmap_churn, PAGES / 16, set_table(0), churn(i * 16))
 BATCHES(g_ctx, SPACES * 4, if (!batch) make_spaces(), switch_to(i % g_spaces))
+BATCHES(g_fork_exec, 4, begin_fork(batch), fork_exec())
 BATCHES(g_pte_store, PAGES, read_once(batch), store(i, batch); *at(page_of(i)) = i)
 BATCHES(g_pte_flush, PAGES / STORES, read_once(batch), store_and_flush(i * STORES, batch))
 BATCHES(g_dirty, PAGES, before_round(batch), *at(page_of(i)) = i)
@@ -249,6 +330,7 @@ const struct paging_work paging_works[] = {
 	{ "ctx_2", g_ctx, 16, 2, 1, "MOV to CR3 of the other of 2 address spaces, and 8 pages touched" },
 	{ "ctx_8", g_ctx, 16, 8, 1, "the same with 8" },
 	{ "ctx_64", g_ctx, 16, 64, 1, "the same with 64" },
+	{ "fork_exec", g_fork_exec, 8, 0, 1, "64 pages forked, 16 copied, all unmapped and 32 filled, and 16 the parent's again" },
 	{ "pte_store", g_pte_store, 4, 0, 1, "a store to a page table, and to the page, which is in use" },
 	{ "pte_flush", g_pte_flush, 80, 0, 1, "64 stores to a page table, and MOV to CR3" },
 	{ "dirty_writer", g_dirty, 4, 0, 1, "a write to a page of a slot whose log the VMM takes before" },

@@ -9,7 +9,7 @@
 
 #include "control.h"
 
-#define EVENTS		8
+#define EVENTS		8	/* and as many new clients, each time they are served */
 #define LISTENER	CONTROL_CLIENTS		/* its number in the epoll set */
 
 static void drop(struct control_client *cl)
@@ -20,12 +20,23 @@ static void drop(struct control_client *cl)
 	*cl = (struct control_client){ .fd = -1 };
 }
 
-/* What to wait for: while an answer is due, or being sent, nothing is read. */
+/* A whole request that has not been taken. Return: its length without the newline, or -1. */
+static ssize_t request_len(const struct control_client *cl)
+{
+	const char *end = memchr(cl->in, '\n', cl->in_len);
+
+	return end ? end - cl->in : -1;
+}
+
+/*
+ * What to wait for: while an answer is due, or being sent, nothing is read. A client whose
+ * next request is there already has its turn when there is room for an answer, mostly at once.
+ */
 static void set_interest(struct control *c, struct control_client *cl)
 {
 	struct epoll_event ev = { .data.u32 = (uint32_t)(cl - c->clients) };
 
-	if (cl->out)
+	if (cl->out || (!cl->verb && request_len(cl) >= 0))
 		ev.events = EPOLLOUT;
 	else if (!cl->verb && !cl->no_more)
 		ev.events = EPOLLIN;
@@ -124,30 +135,28 @@ static bool take_request(struct control *c, struct control_client *cl, const cha
 	return finish_if_ready(c, cl);
 }
 
-/* All whole requests that are there, until one's answer has to wait. */
-static bool take_requests(struct control *c, struct control_client *cl)
+/*
+ * The next request, if it is there and the last one's answer is gone: one each time, so that
+ * who sends many does not keep the others waiting. Return: as above.
+ */
+static bool take_next(struct control *c, struct control_client *cl)
 {
 	static const struct umbra_err too_long = { "a request is longer than 4096 bytes" };
+	ssize_t len = request_len(cl);
 
-	while (!cl->out && !cl->verb) {
-		char *end = memchr(cl->in, '\n', cl->in_len);
-		size_t len;
-
-		if (!end && cl->in_len == sizeof(cl->in) && !cl->no_more) {
-			cl->no_more = true;
-			if (!refuse(cl, MESSAGE_BAD_REQUEST, &too_long))
-				return false;
-			break;
-		}
-		if (!end)
-			break;
-		len = (size_t)(end - cl->in);
-		if (!take_request(c, cl, cl->in, len))
+	if (cl->out || cl->verb)
+		return true;
+	if (len >= 0) {
+		if (!take_request(c, cl, cl->in, (size_t)len))
 			return false;
-		cl->in_len -= len + 1;
-		memmove(cl->in, end + 1, cl->in_len);
+		cl->in_len -= (size_t)len + 1;
+		memmove(cl->in, cl->in + len + 1, cl->in_len);
+	} else if (cl->in_len == sizeof(cl->in) && !cl->no_more) {
+		cl->no_more = true;
+		if (!refuse(cl, MESSAGE_BAD_REQUEST, &too_long))
+			return false;
 	}
-	return !cl->no_more || cl->out || cl->verb;
+	return !cl->no_more || cl->out || cl->verb || request_len(cl) >= 0;
 }
 
 static bool read_some(struct control_client *cl)
@@ -173,7 +182,7 @@ static void serve_client(struct control *c, struct control_client *cl, uint32_t 
 		stays = false;
 	if (stays && (events & EPOLLOUT))
 		stays = flush(cl);
-	if (stays && take_requests(c, cl))
+	if (stays && take_next(c, cl))
 		set_interest(c, cl);
 	else
 		drop(cl);
@@ -214,7 +223,8 @@ static void turn_away(struct control *c)
 	c->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
-static void accept_client(struct control *c)
+/* Return: whether there was one. */
+static bool accept_client(struct control *c)
 {
 	int fd = accept4(c->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	struct epoll_event ev = { .events = EPOLLIN };
@@ -223,17 +233,18 @@ static void accept_client(struct control *c)
 	if (fd < 0) {
 		if (errno == EMFILE || errno == ENFILE)
 			turn_away(c);
-		return;
+		return false;
 	}
 	if (!peer_allowed(fd)) {
 		close(fd);
-		return;
+		return true;
 	}
 	cl = room(c);
 	*cl = (struct control_client){ .fd = fd, .serial = ++c->serial };
 	ev.data.u32 = (uint32_t)(cl - c->clients);
 	if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
 		drop(cl);
+	return true;
 }
 
 void control_serve(struct control *c)
@@ -249,8 +260,8 @@ void control_serve(struct control *c)
 			serve_client(c, &c->clients[ev[i].data.u32], ev[i].events);
 	}
 	/* Last, as a new client may take the place of one that an event was for. */
-	if (more)
-		accept_client(c);
+	for (i = 0; more && i < EVENTS; i++)
+		more = accept_client(c);
 }
 
 void control_wake(struct control *c)
@@ -262,7 +273,7 @@ void control_wake(struct control *c)
 	for (cl = c->clients; cl < c->clients + CONTROL_CLIENTS; cl++) {
 		if (cl->fd < 0 || !cl->verb)
 			continue;
-		if (finish_if_ready(c, cl) && take_requests(c, cl))
+		if (finish_if_ready(c, cl) && take_next(c, cl))
 			set_interest(c, cl);
 		else
 			drop(cl);

@@ -77,7 +77,7 @@ void control_init(struct control *c);
 int control_open(struct control *c, const char *dir, const char *name,
 		 const struct control_verb *verbs, void *ctx, pid_t *owner, struct umbra_err *err);
 
-/** control_serve() - do what there is to do, for each client one read at most. */
+/** control_serve() - do what there is to do, for each client one read and one request at most. */
 void control_serve(struct control *c);
 
 /** control_wake() - something has changed: ask the verbs again that are waited for. */

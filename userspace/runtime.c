@@ -60,15 +60,24 @@ fail:
 	return umbra_fail(err, -code, "%s: %s", dir, strerror(code));
 }
 
-static int connect_path(const char *path, int flags)
+/* @patience: for this and each later read and write; NULL: none of them waits. */
+static int connect_path(const char *path, const struct timeval *patience)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	int flags = patience ? SOCK_CLOEXEC : SOCK_CLOEXEC | SOCK_NONBLOCK;
+	int fd = socket(AF_UNIX, SOCK_STREAM | flags, 0), ret;
 
 	if (fd < 0)
 		return -errno;
+	if (patience) {
+		setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, patience, sizeof(*patience));
+		setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, patience, sizeof(*patience));
+	}
 	strcpy(addr.sun_path, path);	/* socket_path() saw to its length */
-	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr))) {
+	do {
+		ret = connect(fd, (struct sockaddr *)&addr, sizeof(addr));
+	} while (ret && errno == EINTR);
+	if (ret) {
 		int code = errno;
 
 		close(fd);
@@ -83,7 +92,7 @@ static int connect_path(const char *path, int flags)
  */
 static bool is_dead(const char *path, pid_t *owner)
 {
-	int fd = connect_path(path, SOCK_NONBLOCK);
+	int fd = connect_path(path, NULL);
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
@@ -183,15 +192,8 @@ int runtime_connect(const char *dir, const char *name, unsigned int seconds)
 
 	if (socket_path(path, dir, name))
 		return -ENOENT;
-	fd = connect_path(path, SOCK_NONBLOCK);
-	if (fd == -ECONNREFUSED)
-		return -ENOENT;
-	if (fd < 0)
-		return fd;
-	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	return fd;
+	fd = connect_path(path, &patience);
+	return fd == -ECONNREFUSED ? -ENOENT : fd;
 }
 
 /* Whether it is a live VM's socket, or at least no dead one's. With the lock. */

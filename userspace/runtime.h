@@ -53,10 +53,11 @@ void runtime_close(struct runtime_socket *s);
 
 /**
  * runtime_connect() - connect to a VM
- * @seconds: how long each later read or write may take; 0: for ever
+ * @seconds: how long this, and each later read or write, may take; 0: for ever
  *
  * Return: a descriptor; -ENOENT when there is no such VM, or only what a dead runner
- * left of it; -EACCES; another negative errno.
+ * left of it; -EAGAIN when it had no room for another client in that time; -EACCES; another
+ * negative errno.
  */
 int runtime_connect(const char *dir, const char *name, unsigned int seconds);
 

@@ -159,8 +159,10 @@ END
 	until_true grep -q held "$work/held"
 	result $? "forty connections are held, with half requests and unread answers"
 	before=$(ticks)
-	is one running && umbra pause one && is one paused && umbra resume one
-	result $? "while they are, others are served"
+	is one running
+	result $? "while they are, the list is answered"
+	umbra pause one && is one paused && umbra resume one
+	result $? "and so are pause and resume"
 	until_true more_than "$before"
 	result $? "and the guest runs"
 	exec 5>&-

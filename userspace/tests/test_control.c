@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../client.h"
@@ -355,6 +357,76 @@ static void test_crowd(struct tap *tap)
 	tap_ok(tap, serve() && !connected(), "crowd: all leave");
 }
 
+/* One read's worth of requests at once: it gets one answer each time it is its turn. */
+static void test_greedy(struct tap *tap)
+{
+	const size_t many = MESSAGE_REQUEST_MAX / strlen(HELLO);
+	int greedy = dial(), other = dial();
+	size_t i, turn, answers = 0;
+	const char *at;
+
+	serve();
+	for (i = 0; i < many; i++)
+		put(greedy, HELLO);
+	put(other, HELLO);
+	control_serve(&control);
+	tap_ok(tap, got(other, HELLO_ANSWER) && got(greedy, HELLO_ANSWER),
+	       "greedy: who sends many requests at once gets one answer, and then it is another's turn");
+	/* It has to fetch some before there is room for more. */
+	for (turn = 0; turn < many; turn++) {
+		serve();
+		for (at = get(greedy); (at = strchr(at, '\n')); at++)
+			answers++;
+	}
+	tap_ok(tap, answers == many - 1, "greedy: and the others in the end");
+	close(greedy);
+	close(other);
+	serve();
+}
+
+/* Connections that nobody has taken yet, until there is no room for one more. */
+static unsigned int fill_backlog(int *fds, unsigned int max)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	unsigned int n;
+
+	strcpy(addr.sun_path, control.listener.path);
+	for (n = 0; n < max; n++) {
+		fds[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		if (!connect(fds[n], (struct sockaddr *)&addr, sizeof(addr)))
+			continue;
+		close(fds[n]);
+		break;
+	}
+	return n;
+}
+
+static void test_backlog(struct tap *tap)
+{
+	struct timespec start, end;
+	struct umbra_err err;
+	unsigned int i, n;
+	int fds[64], ret;
+	json_t *result;
+
+	n = fill_backlog(fds, 64);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	ret = client_ask(dir, "vm", "hello", NULL, 1, NULL, &result, &err);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	tap_ok(tap, n && n < 64 && ret == -ETIMEDOUT && strstr(err.text, "does not answer") &&
+	       (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 >= 1000,
+	       "backlog: where it is full a client waits as long as it was told");
+	control_serve(&control);
+	tap_ok(tap, connected() == 8, "backlog: eight are taken at once");
+	put(fds[0], HELLO);
+	control_serve(&control);
+	tap_ok(tap, connected() == CONTROL_CLIENTS && got(fds[0], HELLO_ANSWER),
+	       "backlog: and the first is served before the last is taken");
+	for (i = 0; i < n; i++)
+		close(fds[i]);
+	tap_ok(tap, serve() && !connected(), "backlog: all leave");
+}
+
 static void test_noise(struct tap *tap)
 {
 	unsigned int seed = 1, i, round;
@@ -595,6 +667,8 @@ int main(void)
 	test_waiting(&tap);
 	test_slow_reader(&tap);
 	test_crowd(&tap);
+	test_greedy(&tap);
+	test_backlog(&tap);
 	test_noise(&tap);
 	test_client(&tap);
 	test_foreigner(&tap);

@@ -26,6 +26,7 @@
 #include "irqchip.h"
 #include "lapic.h"
 #include "stats.h"
+#include "trace.h"
 #include "umbra.h"
 
 /* Works of one vCPU, as on KVM; and threads of the module's: who finds no room sleeps. */
@@ -53,7 +54,7 @@ enum fetch_state { FETCHING, FETCHED, FAILED };
  * @vcpu: who wants to know; NULL: nobody any more
  * @mm: whose memory; not its users' count but the structure's is held
  * @hva: the page
- * @gfn: the page as the guest knows it
+ * @gpa: the page as the guest knows it, at the address that faulted
  * @token: what it is called where the guest is told of it
  * @write: it is to be written
  * @told: the guest knows that it is not there (o)
@@ -67,7 +68,7 @@ struct umbra_apf_work {
 	struct umbra_vcpu *vcpu;
 	struct mm_struct *mm;
 	unsigned long hva;
-	gfn_t gfn;
+	gpa_t gpa;
 	u32 token;
 	bool write;
 	bool told;
@@ -168,7 +169,7 @@ static struct umbra_apf_work *find_work(struct umbra_vcpu *vcpu, gfn_t gfn)
 	struct umbra_apf_work *work;
 
 	list_for_each_entry(work, &vcpu->apf.works, link) {
-		if (work->gfn == gfn)
+		if (gpa_to_gfn(work->gpa) == gfn)
 			return work;
 	}
 	return NULL;
@@ -203,7 +204,7 @@ static struct umbra_apf_work *start_fetch(struct umbra_vcpu *vcpu, const struct 
 	work->mm = vcpu->vm->mm;
 	mmgrab(work->mm);
 	work->hva = umbra_slot_hva(slot, gfn);
-	work->gfn = gfn;
+	work->gpa = vcpu->exit.fault.gpa;
 	work->token = next_token(vcpu);
 	work->write = write;
 	list_add_tail(&work->link, &apf->works);
@@ -276,11 +277,13 @@ bool umbra_apf_start(struct umbra_vcpu *vcpu, const struct umbra_slot *slot, gfn
 
 	if (!may_leave(vcpu) || gfn == apf->refused)
 		return false;
+	umbra_trace(kvm_try_async_get_page, vcpu->exit.fault.gpa, gfn);
 	work = find_work(vcpu, gfn);
 	if (!work) {
 		work = start_fetch(vcpu, slot, gfn, write);
 		if (!work)
 			return false;
+		umbra_trace(kvm_async_pf_not_present, work->token, work->gpa);
 		work->told = tell_missing(vcpu, work->token);
 		if (work->told)
 			return true;
@@ -297,15 +300,18 @@ void umbra_apf_ready(struct umbra_vcpu *vcpu)
 	struct umbra_apf *apf = &vcpu->apf;
 	struct umbra_apf_work *work, *next;
 
-	if (apf->wake_all && tell_ready(vcpu, TOKEN_ALL))
+	if (apf->wake_all && tell_ready(vcpu, TOKEN_ALL)) {
 		apf->wake_all = false;
+		umbra_trace(kvm_async_pf_ready, TOKEN_ALL, 0);
+	}
 	list_for_each_entry_safe(work, next, &apf->works, link) {
 		u8 state = READ_ONCE(work->state);
 
 		if (state == FETCHING || (work->told && !tell_ready(vcpu, work->token)))
 			continue;
 		if (state == FAILED)
-			apf->refused = work->gfn;
+			apf->refused = gpa_to_gfn(work->gpa);
+		umbra_trace(kvm_async_pf_ready, work->token, work->gpa);
 		forget(vcpu, work);
 	}
 }

@@ -10,6 +10,7 @@
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,16 +29,23 @@
 #define ALL		0xffffffffu
 #define AT_MOST		64	/* works of a vCPU */
 #define ENOUGH		1000
+#define MANY		200
 
 /* ---- the guest ---- */
 
 static volatile uint64_t g_en;
-static volatile uint32_t g_missing, g_ready, g_alls, g_work, g_ticks, g_depth, g_deep, g_hold;
-static volatile uint32_t g_came[4 * PAGES];	/* tokens, as they came */
+static volatile uint32_t g_work, g_ticks, g_depth, g_deep, g_hold;
+/* Of each vCPU; tokens in turn, as they came. */
+static volatile uint32_t g_missing[2], g_ready[2], g_alls[2], g_came[2][PAGES];
+
+static uint32_t me(void)
+{
+	return apic_read(APIC_ID) >> 24;
+}
 
 static volatile struct kvm_vcpu_pv_apf_data *area(void)
 {
-	return (void *)AREA;
+	return (void *)(AREA + me() * 64UL);
 }
 
 static volatile uint64_t *word(unsigned int page)
@@ -50,34 +58,34 @@ static uint64_t content(unsigned int page)
 	return 0x1234567800000000 | page;
 }
 
-static int came(uint32_t token, uint32_t alls)
+static int came(uint32_t cpu, uint32_t token, uint32_t alls)
 {
 	uint32_t i;
 
-	for (i = 0; i < g_ready; i++) {
-		if (g_came[i] == token)
+	for (i = 0; i < PAGES; i++) {
+		if (g_came[cpu][i] == token)
 			return 1;
 	}
-	return g_alls != alls;
+	return g_alls[cpu] != alls;
 }
 
 /* Missing pages as deep as asked for, each in the handler of the one before. */
 static void on_fault(struct frame *f)
 {
-	uint32_t token = (uint32_t)read_cr2(), alls = g_alls;
+	uint32_t token = (uint32_t)read_cr2(), cpu = me(), alls = g_alls[cpu];
 
 	(void)f;
 	if (area()->flags != KVM_PV_REASON_PAGE_NOT_PRESENT)
 		guest_fail(0x10000 | __LINE__);
 	area()->flags = 0;
-	g_missing++;
+	g_missing[cpu]++;
 	sti();
 	if (g_depth < g_deep) {
 		uint32_t page = ++g_depth;
 
 		GUEST_ASSERT(*word(page) == content(page));
 	}
-	while (!came(token, alls) || g_hold) {
+	while (!came(cpu, token, alls) || g_hold) {
 		g_work++;
 		cpu_relax();
 	}
@@ -86,14 +94,14 @@ static void on_fault(struct frame *f)
 
 static void on_ready(struct frame *f)
 {
-	uint32_t token = area()->token;
+	uint32_t token = area()->token, cpu = me();
 
 	(void)f;
 	GUEST_ASSERT(token);
 	if (token == ALL)
-		g_alls++;
+		g_alls[cpu]++;
 	else
-		g_came[g_ready++ % ARRAY_SIZE(g_came)] = token;
+		g_came[cpu][g_ready[cpu]++ % PAGES] = token;
 	area()->token = 0;
 	apic_eoi();
 	wrmsr(MSR_KVM_ASYNC_PF_ACK, 1);
@@ -114,11 +122,11 @@ static void set_up(void)
 	g_handlers[TIMER_VECTOR] = on_tick;
 	apic_on();
 	wrmsr(MSR_KVM_ASYNC_PF_INT, APF_VECTOR);
-	wrmsr(MSR_KVM_ASYNC_PF_EN, g_en);
-	GUEST_ASSERT(rdmsr(MSR_KVM_ASYNC_PF_EN) == g_en);
+	wrmsr(MSR_KVM_ASYNC_PF_EN, g_en + me() * 64);
+	GUEST_ASSERT(rdmsr(MSR_KVM_ASYNC_PF_EN) == g_en + me() * 64);
 	GUEST_ASSERT(rdmsr(MSR_KVM_ASYNC_PF_INT) == APF_VECTOR);
 	sti();
-	while (!g_alls)
+	while (!g_alls[me()])
 		cpu_relax();
 	guest_sync(1);
 }
@@ -198,7 +206,7 @@ static void ending_guest(void)
 	guest_sync(3);
 	for (g_work = 0; g_work < 20000; g_work++)
 		cpu_relax();
-	GUEST_ASSERT(!g_ready);
+	GUEST_ASSERT(!g_ready[0]);
 	GUEST_ASSERT(*word(0) == content(0));
 	guest_done();
 }
@@ -213,9 +221,24 @@ static void halting_guest(void)
 	area()->flags = 0;
 	cli();
 	g_work = 1;
-	while (!g_ready)
+	while (!g_ready[0])
 		asm volatile("sti; hlt; cli" : : : "memory");
 	GUEST_ASSERT(*word(0) == content(0));
+	guest_done();
+}
+
+/* Again and again, whatever the host takes away meanwhile; with a timer's interrupts. */
+static void restless_guest(void)
+{
+	uint32_t cpu = me(), x = cpu + 1;
+
+	set_up();
+	start_timer();
+	while (g_missing[cpu] < MANY) {
+		x = x * 1664525 + 1013904223;
+		GUEST_ASSERT(*word((x >> 16) % PAGES) == content((x >> 16) % PAGES));
+	}
+	cli();
 	guest_done();
 }
 
@@ -331,8 +354,8 @@ TEST_EACH_SECONDS(works_on, "async #PF: a guest that is told of a missing page w
 		supply(i);
 	}
 	pthread_join(t, NULL);
-	EXPECT_EQ(G(&vm, g_missing), PAGES);
-	EXPECT_EQ(G(&vm, g_ready), PAGES);
+	EXPECT_EQ(G(&vm, g_missing[0]), PAGES);
+	EXPECT_EQ(G(&vm, g_ready[0]), PAGES);
 	want_fetched(PAGES);
 }
 
@@ -365,8 +388,8 @@ TEST_EACH_SECONDS(takes_interrupts, "async #PF: a guest that is not told waits, 
 		supply(i);
 	}
 	pthread_join(t, NULL);
-	EXPECT_EQ(G(&vm, g_missing), 0);
-	EXPECT_EQ(G(&vm, g_ready), 0);
+	EXPECT_EQ(G(&vm, g_missing[0]), 0);
+	EXPECT_EQ(G(&vm, g_ready[0]), 0);
 	want_fetched(PAGES);
 }
 
@@ -382,7 +405,7 @@ TEST(deaf, "async #PF: none while RFLAGS.IF is clear")
 		supply(i);
 	}
 	pthread_join(t, NULL);
-	EXPECT_EQ(G(&vm, g_missing), 0);
+	EXPECT_EQ(G(&vm, g_missing[0]), 0);
 	want_fetched(0);
 }
 
@@ -401,7 +424,7 @@ TEST(many, "async #PF: many pages at once, and one more than that many")
 		seen[asked()] = true;
 	for (i = 0; i <= AT_MOST; i++)
 		EXPECT_MSG(seen[i], "page %u not asked for", i);
-	EXPECT_EQ(G(&vm, g_missing), AT_MOST);
+	EXPECT_EQ(G(&vm, g_missing[0]), AT_MOST);
 	/* The vCPU's thread sleeps for this one. */
 	last = G(&vm, g_work);
 	sleep_ms(50);
@@ -411,7 +434,7 @@ TEST(many, "async #PF: many pages at once, and one more than that many")
 	for (i = 0; i < AT_MOST; i++)
 		supply(i);
 	pthread_join(t, NULL);
-	EXPECT_EQ(G(&vm, g_ready), AT_MOST);
+	EXPECT_EQ(G(&vm, g_ready[0]), AT_MOST);
 	want_fetched(AT_MOST);
 }
 
@@ -425,10 +448,10 @@ TEST(halted, "async #PF: the message ends a halt")
 	while (!G(&vm, g_work))
 		sleep_ms(1);
 	sleep_ms(50);
-	EXPECT_EQ(G(&vm, g_ready), 0);
+	EXPECT_EQ(G(&vm, g_ready[0]), 0);
 	supply(0);
 	pthread_join(t, NULL);
-	EXPECT_EQ(G(&vm, g_ready), 1);
+	EXPECT_EQ(G(&vm, g_ready[0]), 1);
 }
 
 TEST(switched_off, "async #PF: switched off, the guest hears no more of what it waited for")
@@ -441,6 +464,58 @@ TEST(switched_off, "async #PF: switched off, the guest hears no more of what it 
 	vcpu_run_to_sync(v, 3);
 	supply(0);
 	vcpu_run_to_end(v);
+}
+
+static void *supply_thread(void *arg)
+{
+	struct uffd_msg msg;
+
+	(void)arg;
+	while (read(uffd, &msg, sizeof(msg)) == sizeof(msg)) {
+		struct uffdio_copy copy = {
+			.dst = msg.arg.pagefault.address & ~(PAGE - 1),
+			.len = PAGE,
+		};
+
+		copy.src = copy.dst - (uintptr_t)far + (uintptr_t)pages;
+		/* Both vCPUs may lack it; who takes pages away may be faster. */
+		while (ioctl(uffd, UFFDIO_COPY, &copy) && errno == EAGAIN)
+			;
+	}
+	return NULL;
+}
+
+static void *run_other(void *arg)
+{
+	vcpu_run_to_end(arg);
+	return NULL;
+}
+
+TEST_SECONDS(restless, "async #PF: two vCPUs whose pages come and go", 120)
+{
+	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	unsigned int seed = 1;
+	struct vcpu *other;
+	bool ran = true, other_ran = true;
+	pthread_t t, t2;
+
+	prepare(EN_ALWAYS, restless_guest);
+	other = vm_vcpu(&vm, 1);
+	vcpu_long_mode(other, restless_guest);
+	ASSERT(!ioctl(other->fd, KVM_SET_MP_STATE, &mp));
+	vcpu_run_to_sync(other, 1);
+	start(supply_thread);
+	t = start(run_thread);
+	ASSERT(!pthread_create(&t2, NULL, run_other, other));
+	while (ran || other_ran) {
+		madvise(far + rand_r(&seed) % PAGES * PAGE, PAGE, MADV_DONTNEED);
+		if (!(rand_r(&seed) % 64))
+			sleep_ms(1);
+		ran = ran && pthread_tryjoin_np(t, NULL);
+		other_ran = other_ran && pthread_tryjoin_np(t2, NULL);
+	}
+	EXPECT_EQ(G(&vm, g_missing[0]), G(&vm, g_ready[0]));
+	EXPECT_EQ(G(&vm, g_missing[1]), G(&vm, g_ready[1]));
 }
 
 /* ---- what the VMM does meanwhile ---- */
@@ -482,7 +557,7 @@ TEST(restored, "async #PF: KVM_SET_MSRS, as at a restore, has the guest look aga
 
 	prepare(EN_ALWAYS, one_page_guest);
 	run_to_missing(1);
-	alls = G(&vm, g_alls);
+	alls = G(&vm, g_alls[0]);
 	EXPECT_EQ(vcpu_get_msr(v, MSR_KVM_ASYNC_PF_EN, &en), 1);
 	EXPECT_EQ(vcpu_get_msr(v, MSR_KVM_ASYNC_PF_INT, &vector), 1);
 	EXPECT_EQ(vcpu_get_msr(v, MSR_KVM_ASYNC_PF_ACK, &ack), 1);
@@ -493,15 +568,15 @@ TEST(restored, "async #PF: KVM_SET_MSRS, as at a restore, has the guest look aga
 	EXPECT_EQ(vcpu_set_msr(v, MSR_KVM_ASYNC_PF_INT, vector), 1);
 	EXPECT_EQ(vcpu_set_msr(v, MSR_KVM_ASYNC_PF_ACK, ack), 1);
 	t = start(run_thread);
-	while (G(&vm, g_alls) == alls)
+	while (G(&vm, g_alls[0]) == alls)
 		sleep_ms(1);
 	/* It misses the page anew. */
-	while (G(&vm, g_missing) < 2)
+	while (G(&vm, g_missing[0]) < 2)
 		sleep_ms(1);
 	supply(0);
 	pthread_join(t, NULL);
-	EXPECT_EQ(G(&vm, g_alls), alls + 1);
-	EXPECT_EQ(G(&vm, g_ready), 1);
+	EXPECT_EQ(G(&vm, g_alls[0]), alls + 1);
+	EXPECT_EQ(G(&vm, g_ready[0]), 1);
 }
 
 TEST(slot_gone, "async #PF: a slot can be deleted while its page is on its way")
@@ -511,7 +586,7 @@ TEST(slot_gone, "async #PF: a slot can be deleted while its page is on its way")
 	ASSERT(!vm_slot(&vm, 1, 0, FAR_GPA, 0, far));
 	supply(0);
 	want_mmio(v, FAR_GPA, 8, false);
-	EXPECT_EQ(G(&vm, g_ready), 1);
+	EXPECT_EQ(G(&vm, g_ready[0]), 1);
 }
 
 /* What fetches it gives up; the next fault of the guest's is to find out why. */
@@ -529,7 +604,7 @@ TEST(refused, "async #PF: a page that can't be fetched is waited for the next ti
 	ASSERT(!munmap(far, PAGES * PAGE));
 	ASSERT(!ioctl(uffd, UFFDIO_WAKE, &range));
 	t = start(run_thread);
-	while (!G(&vm, g_ready))
+	while (!G(&vm, g_ready[0]))
 		sleep_ms(1);
 	ASSERT(mmap(far, PAGES * PAGE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == far);
@@ -538,7 +613,7 @@ TEST(refused, "async #PF: a page that can't be fetched is waited for the next ti
 	EXPECT_EQ(asked(), 0);
 	supply(0);
 	pthread_join(t, NULL);
-	EXPECT_EQ(G(&vm, g_missing), 1);
+	EXPECT_EQ(G(&vm, g_missing[0]), 1);
 	want_fetched(1);
 }
 

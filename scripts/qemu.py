@@ -20,6 +20,10 @@ class Failure(Exception):
     """What a test found."""
 
 
+class Skip(Exception):
+    """Why a test can't be done here."""
+
+
 def wait_for(what, condition):
     end = time.monotonic() + SECONDS
     while not condition():
@@ -149,6 +153,8 @@ def main(tests):
             result = "ok"
             try:
                 test(directory, start, *options)
+            except Skip as reason:
+                name += f" # SKIP {reason}"
             except (Failure, OSError, ValueError) as problem:
                 print(f"# {problem}")
                 for machine in machines:

@@ -105,6 +105,11 @@ class Machine:
         except FileNotFoundError:
             return ""
 
+    def said(self, *texts):
+        """Until the guest has printed them all."""
+        for text in texts:
+            wait_for(f"{text!r} does not come", lambda text=text: text in self.output())
+
     def wait_lines(self, count):
         wait_for(f"not {count} lines of the guest's", lambda: self.output().count("\n") >= count)
 

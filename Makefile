@@ -11,7 +11,8 @@
 #                      CMDS in it instead; WHERE=lab|here says where
 #   make check         all tests, in emulated hosts    make check-here   here
 #   make check-kvm     QEMU's boots and Linux's own tests of KVM, in an emulated host
-#   make bench         what an exit costs, Umbra beside stock KVM, as a table
+#   make bench         what an exit costs, Umbra beside stock KVM, as a table; Linux as a
+#                      guest in each mode; and QEMU's boot of Debian from a disk
 #   make report        what Linux costs as a guest in each mode, beside stock KVM, drawn in
 #                      build/report/index.html: some 20 minutes
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's

@@ -57,13 +57,14 @@ class Machine:
     """One QEMU, with its monitor."""
 
     count = 0
+    prefix = ["umbra", "exec", "--"]
 
     def __init__(self, directory, *options):
         Machine.count += 1
         self.serial = f"{directory}/serial{Machine.count}"
         path = f"{directory}/monitor{Machine.count}"
         self.process = subprocess.Popen(
-            ["umbra", "exec", "--", QEMU, "-nodefaults", "-display", "none",
+            [*self.prefix, QEMU, "-nodefaults", "-display", "none",
              "-serial", "file:" + self.serial, "-qmp", f"unix:{path},server=on,wait=off",
              *([] if "-accel" in options else ["-accel", "kvm"]), *options],
             stdin=subprocess.DEVNULL)

@@ -97,8 +97,9 @@ soak:
 	@lab/run -k debug -t 3000 -- "env TESTS='api/owner.sh runner/control.sh runner/runner.sh' \
 		MORE=guest-tests scripts/host-tests"
 	@scripts/end-tests intel-reboot intel-smp
-	@lab/run -c intel -p skylake_x -k 6.12 -t 1200 -- 'insmod /umbra/umbra.ko && \
-		KTAP_SLOWER=8 selftests/guest/tsc_rate'
+	@lab/run -c intel -p skylake_x -k 6.12 -t 1200 -- 'export KTAP_SLOWER=8; \
+		for m in hardware shadow-eager; do insmod /umbra/umbra.ko mmu=$$m && \
+		selftests/guest/tsc_rate && rmmod umbra || exit; done'
 	@CHECK_HOSTS='6.1,-a,no5lvl' scripts/check
 
 fuzz-emul:

@@ -10,7 +10,7 @@
 #   make run           a Linux guest's console on this terminal; RUN='CMDS' runs
 #                      CMDS in it instead; WHERE=lab|here says where
 #   make check         all tests, in emulated hosts    make check-here   here
-#   make check-kvm     QEMU's boots and Linux's own tests of KVM, in an emulated host
+#   make check-kvm     QEMU's boots and Linux's own tests of KVM, in emulated hosts
 #   make bench         what an exit costs, Umbra beside stock KVM, as a table; Linux as a
 #                      guest in each mode; and QEMU's boot of Debian from a disk
 #   make report        what Linux costs as a guest in each mode, beside stock KVM, drawn in

@@ -137,7 +137,7 @@ static bool take_request(struct control *c, struct control_client *cl, const cha
 
 /*
  * The next request, if it is there and the last one's answer is gone: one each time, so that
- * who sends many does not keep the others waiting. Return: as above.
+ * who sends many does not keep the others waiting. Return: false when the client is to go.
  */
 static bool take_next(struct control *c, struct control_client *cl)
 {

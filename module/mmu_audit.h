@@ -10,7 +10,7 @@ struct umbra_vm;
 
 /**
  * umbra_mmu_audit() - are a VM's shadow tables what they must be?
- * @m: gets one line: "ok" and how much was looked at, "none" where there is no shadow, or
+ * @m: gets one line: "ok" and how much was looked at, "none" where no shadow is in use, or
  *	"broken" with the rule and the place
  * @vm: alive; vCPUs may run
  *
@@ -18,7 +18,7 @@ struct umbra_vm;
  */
 int umbra_mmu_audit(struct seq_file *m, struct umbra_vm *vm);
 
-/* mmu_shadow.c's: mmu_lock held for writing, in vm->srcu and the VM's mm. False: there is none. */
+/* mmu_shadow.c's: mmu_lock held for writing, in vm->srcu and the VM's mm. False: none is in use. */
 bool umbra_shadow_audit(struct umbra_vm *vm, struct shadow_audit *a);
 
 #endif

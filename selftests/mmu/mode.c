@@ -385,6 +385,43 @@ TEST(under_way, "live: a change while a vCPU is on its way from the last one is 
 	vcpu_run_to_sync(v, 1);
 }
 
+TEST(left_behind, "live: a table is written unseen by who is past the shadow that another is on")
+{
+	struct uffdio_zeropage zero = { .range.len = PAGE };
+	struct vcpu *waits, *writes;
+	struct uffd_msg msg;
+	unsigned int i;
+	pthread_t t;
+	char *mem;
+	int fd;
+
+	need_switch();
+	if (!has(UMBRA_MMU_HARDWARE))
+		SKIP("no tables but shadows");
+	mem = page_on_demand(&fd);
+	waits = vm_long_mode(&vm, 0, toucher);
+	writes = vm_vcpu(&vm, 1);
+	vcpu_long_mode(writes, counter);
+	ASSERT(!vm_slot(&vm, SLOT, 0, GPA, PAGE, mem));
+	change_to(UMBRA_MMU_SHADOW_LAZY);
+	vcpu_run_to_sync(writes, 1);
+	t = run_alone(waits);
+	ASSERT(read(fd, &msg, sizeof(msg)) == sizeof(msg));
+	EXPECT_OK(set_mode(UMBRA_MMU_HARDWARE));
+	for (i = 0; i < 4; i++)
+		vcpu_run_to_sync(writes, 1);
+	audit_shadows();
+	EXPECT_ERR(set_mode(UMBRA_MMU_SHADOW_LAZY), EBUSY);
+	zero.range.start = (uintptr_t)mem;
+	ASSERT(!ioctl(fd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT(!pthread_join(t, NULL));
+	EXPECT(guest_said(waits, PORT_SYNC, NULL));
+	/* The way back begins with no table of the shadow that was left. */
+	change_to(UMBRA_MMU_SHADOW_EAGER);
+	vcpu_run_to_sync(writes, 1);
+	vcpu_run_to_sync(waits, 1);
+}
+
 TEST(ended, "live: a VM that ends while a vCPU is on its way")
 {
 	unsigned int i;

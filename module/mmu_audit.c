@@ -83,8 +83,9 @@ int umbra_mmu_audit(struct seq_file *m, struct umbra_vm *vm)
 	if (q.gone || !q.shadow) {
 		seq_puts(m, "none\n");
 	} else if (!q.found.broken) {
-		seq_printf(m, "ok tables %lu entries %lu leaves %lu\n", q.found.tables,
-			   q.found.entries, q.found.leaves);
+		seq_printf(m, "ok tables %lu frames %lu direct %lu entries %lu leaves %lu\n",
+			   q.found.tables, q.found.frames, q.found.direct, q.found.entries,
+			   q.found.leaves);
 	} else {
 		seq_printf(m, "broken: %s", q.found.broken);
 		if (q.found.sp)

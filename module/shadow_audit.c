@@ -168,6 +168,8 @@ static bool table_ok(struct shadow *m, struct shadow_audit *a, const struct shad
 	unsigned int i;
 
 	a->tables++;
+	a->direct += sp->role.direct;
+	a->frames += shadow_first_of(m, sp->gfn) == sp;
 	if (shadow_owner(sp->spt) != sp || sp->dead)
 		return breaks(a, sp, 0, "a table has another owner, or is dead");
 	if (shadow_find(m, sp->gfn, sp->role) != sp)

@@ -11,6 +11,8 @@
  * @sp: the table where it is, or NULL
  * @index: of its entry
  * @tables: how many were looked at
+ * @frames: of how many tables of the guest's those are
+ * @direct: how many are of none: parts of large pages, or of all memory
  * @entries: how many of theirs are present, leaves and others
  * @leaves: how many of those map memory
  */
@@ -18,7 +20,7 @@ struct shadow_audit {
 	const char *broken;
 	const struct shadow_page *sp;
 	unsigned int index;
-	unsigned long tables, entries, leaves;
+	unsigned long tables, frames, direct, entries, leaves;
 };
 
 /**

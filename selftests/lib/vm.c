@@ -343,10 +343,11 @@ void vm_init(struct vm *vm, unsigned int flags)
 
 #define DEBUGFS	"/sys/kernel/debug/umbra"
 
-/* What stands in the audit of the VM whose directory this is; it ends with its line. */
-static void check_audit(const char *dir)
+/* What stands in the audit of the VM whose directory this is; adds to @size. */
+static void check_audit(const char *dir, struct shadow_size *size)
 {
 	char path[300], line[200] = "";
+	struct shadow_size own = { 0 };
 	ssize_t n;
 	int fd;
 
@@ -359,22 +360,28 @@ static void check_audit(const char *dir)
 	close(fd);
 	if (n > 0)
 		ASSERT_MSG(strncmp(line, "broken", 6), "the shadow tables are %s", line);
+	sscanf(line, "ok tables %lu frames %lu direct %lu", &own.tables, &own.frames, &own.direct);
+	size->tables += own.tables;
+	size->frames += own.frames;
+	size->direct += own.direct;
 }
 
-void audit_shadows(void)
+struct shadow_size audit_shadows(void)
 {
+	struct shadow_size size = { 0 };
 	DIR *root = opendir(DEBUGFS);
 	const struct dirent *d;
 	char own[16];
 
 	if (!root)
-		return;
+		return size;
 	snprintf(own, sizeof(own), "%d-", getpid());
 	while ((d = readdir(root))) {
 		if (!strncmp(d->d_name, own, strlen(own)))
-			check_audit(d->d_name);
+			check_audit(d->d_name, &size);
 	}
 	closedir(root);
+	return size;
 }
 
 void vm_free(struct vm *vm)

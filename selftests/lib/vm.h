@@ -87,11 +87,15 @@ void need_cap(int cap, const char *name);
 
 void vm_init(struct vm *vm, unsigned int flags);
 void vm_free(struct vm *vm);
+/* Tables of shadows: all, the guest's frames that they are of, and those that are of none. */
+struct shadow_size {
+	unsigned long tables, frames, direct;
+};
 /*
  * Every shadow table of this process's VMs must be what the module's auditor holds it to; so it
- * is before a VM is freed. Who may not read debugfs asks nothing.
+ * is before a VM is freed. Who may not read debugfs asks nothing, and gets zeroes.
  */
-void audit_shadows(void);
+struct shadow_size audit_shadows(void);
 int vm_slot(struct vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa,
 	    uint64_t size, const void *hva);
 void *map_pages(size_t size);

@@ -10,7 +10,7 @@
 #include "mmu_pool.h"
 #include "umbra.h"
 
-static void move(void **to, u8 *n, unsigned int wanted, void **from, u8 *left)
+static void move(void **to, u16 *n, unsigned int wanted, void **from, u16 *left)
 {
 	while (*n < wanted && *left)
 		to[(*n)++] = from[--*left];
@@ -63,13 +63,13 @@ int umbra_pool_fill(struct umbra_vm *vm, struct umbra_spares *spares, struct sha
 	return 0;
 }
 
-static void free_pages_of(void **page, u8 *n)
+static void free_pages_of(void **page, u16 *n)
 {
 	while (*n)
 		free_page((unsigned long)page[--*n]);
 }
 
-static void free_all_of(void **object, u8 *n)
+static void free_all_of(void **object, u16 *n)
 {
 	while (*n)
 		kfree(object[--*n]);

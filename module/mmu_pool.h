@@ -20,7 +20,7 @@ struct umbra_spares {
 	void *spt[UMBRA_SPARE_TABLES];
 	void *part[UMBRA_SPARE_TABLES * SHADOW_PARTS];
 	struct shadow_page *table[UMBRA_SPARE_TABLES];
-	u8 spts, parts, tables;
+	u16 spts, parts, tables;
 };
 
 /* Make a pool full; may sleep, and takes mmu_lock. */

@@ -14,7 +14,7 @@
 #define SHADOW_LEVELS		5
 #define SHADOW_ENTRIES		512
 /* What stands beside the entries of a table comes in parts. */
-#define SHADOW_PARTS		4
+#define SHADOW_PARTS		16
 #define SHADOW_PART_ENTRIES	(SHADOW_ENTRIES / SHADOW_PARTS)
 #define SHADOW_PART_SIZE	(SHADOW_PART_ENTRIES * 8)
 
@@ -90,8 +90,8 @@ union shadow_role {
  * @spt: the entries
  * @gpte: the guest's entry that each present one was made of; none if direct
  * @next: the entry that follows each in its chain: of the leaves that map a frame,
- *	or of the entries that point to a table. Of both there is a part for each quarter of
- *	the entries in which one has ever been
+ *	or of the entries that point to a table. Of both there is a part for each
+ *	SHADOW_PART_ENTRIES of which one has ever been
  * @parents: entries that point here
  */
 struct shadow_page {
@@ -128,7 +128,7 @@ struct shadow_pool {
 	void *spt[SHADOW_POOL_TABLES];
 	void *part[SHADOW_POOL_PARTS];
 	struct shadow_page *table[SHADOW_POOL_TABLES];
-	u8 spts, parts, tables;
+	u16 spts, parts, tables;
 };
 
 struct shadow;

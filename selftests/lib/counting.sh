@@ -1,15 +1,16 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 # Read by the tests that do something to the machine while a guest of scripts/guest
-# counts.
+# counts. LOOPS= how far: some seconds of its time.
 # shellcheck source=selftests/lib/tap.sh
 . "$(dirname "$0")/../lib/tap.sh"
+loops=${LOOPS:-60000}
 guest=$(dirname "$0")/../../scripts/guest
 
 # start: such a guest, in the background, as $pid.
 start() {
 	# shellcheck disable=SC2016 # the guest's shell expands it
-	"$guest" 'i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done; echo counted $i' \
+	"$guest" 'i=0; while [ $i -lt '"$loops"' ]; do i=$((i+1)); done; echo counted $i' \
 		>"$work/out" 2>"$work/err" </dev/null &
 	pid=$!
 }
@@ -22,7 +23,7 @@ has_runner() {
 
 # counted: wait for its end; was that right?
 counted() {
-	wait "$pid" && [ "$(cat "$work/out")" = "counted 60000" ] && return 0
+	wait "$pid" && [ "$(cat "$work/out")" = "counted $loops" ] && return 0
 	sed 's/^/# /' "$work/err"
 	return 1
 }

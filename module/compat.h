@@ -87,6 +87,24 @@ static inline int umbra_follow_pfnmap(struct vm_area_struct *vma, unsigned long 
 #endif
 }
 
+/* A page of another process's memory is there, to be written where @write: false: it can't be. Sleeps. */
+static inline bool umbra_fault_in_remote(struct mm_struct *mm, unsigned long hva, bool write)
+{
+	unsigned int flags = write ? FOLL_WRITE : 0;
+	int locked = 1;
+	long n;
+
+	mmap_read_lock(mm);
+#if UMBRA_KERNEL_6_12
+	n = get_user_pages_remote(mm, hva, 1, flags, NULL, &locked);
+#else
+	n = get_user_pages_remote(mm, hva, 1, flags, NULL, NULL, &locked);
+#endif
+	if (locked)
+		mmap_read_unlock(mm);
+	return n == 1;
+}
+
 /*
  * The hotplug state that KVM uses, because it is placed right: no user task runs
  * on the CPU any more when it goes down. Two owners can't have it: that is meant.

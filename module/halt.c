@@ -13,6 +13,7 @@
 #include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/sched/task.h>
+#include <linux/srcu.h>
 
 #include "halt_math.h"
 #include "irq.h"
@@ -66,30 +67,60 @@ static u32 longest_poll(const struct umbra_vcpu *vcpu)
 	return max == UMBRA_HALT_POLL_DEFAULT ? READ_ONCE(halt_poll_ns) : max;
 }
 
-/* Something that ends a wait, whatever the vCPU waits for. */
+/* Something that ends any wait, whatever the vCPU waits for. */
+static bool must_look(struct umbra_vcpu *vcpu)
+{
+	return test_bit(UMBRA_REQ_STOP, &vcpu->requests) ||
+	       test_bit(UMBRA_REQ_TRIPLE_FAULT, &vcpu->requests) ||
+	       test_bit(UMBRA_REQ_MMU_MODE, &vcpu->requests) ||
+	       umbra_lapic_has_init_sipi(vcpu);
+}
+
+/* There is something for the guest. */
+static bool has_news(struct umbra_vcpu *vcpu)
+{
+	return test_bit(UMBRA_REQ_APF_READY, &vcpu->requests) ||
+	       umbra_lapic_timer_pending(vcpu) || umbra_has_event(vcpu);
+}
+
+/* Of a vCPU that is halted, or not started. */
 static bool wait_is_over(struct umbra_vcpu *vcpu)
 {
-	if (test_bit(UMBRA_REQ_STOP, &vcpu->requests) ||
-	    test_bit(UMBRA_REQ_TRIPLE_FAULT, &vcpu->requests) ||
-	    test_bit(UMBRA_REQ_MMU_MODE, &vcpu->requests) ||
-	    umbra_lapic_has_init_sipi(vcpu))
+	if (must_look(vcpu))
 		return true;
 	if (READ_ONCE(vcpu->mp_state) != KVM_MP_STATE_HALTED)
 		return READ_ONCE(vcpu->mp_state) == KVM_MP_STATE_RUNNABLE;
 	return test_bit(UMBRA_REQ_UNBLOCK, &vcpu->requests) || READ_ONCE(vcpu->pv.kicked) ||
-	       umbra_lapic_timer_pending(vcpu) || umbra_has_event(vcpu);
+	       has_news(vcpu);
 }
 
-static void sleep_until_woken(struct umbra_vcpu *vcpu)
+/* Of one that runs, but for a page. */
+static bool page_wait_is_over(struct umbra_vcpu *vcpu)
+{
+	return !umbra_apf_waits(vcpu) || must_look(vcpu) || has_news(vcpu);
+}
+
+static void sleep_until(struct umbra_vcpu *vcpu, bool (*over)(struct umbra_vcpu *vcpu))
 {
 	prepare_to_rcuwait(&vcpu->wait);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE);
-		if (wait_is_over(vcpu) || signal_pending(current))
+		if (over(vcpu) || signal_pending(current))
 			break;
 		schedule();
 	}
 	finish_rcuwait(&vcpu->wait);
+}
+
+static void sleep_until_woken(struct umbra_vcpu *vcpu)
+{
+	sleep_until(vcpu, wait_is_over);
+}
+
+void umbra_vcpu_await_page(struct umbra_vcpu *vcpu)
+{
+	umbra_lapic_timer_outside(vcpu);
+	sleep_until(vcpu, page_wait_is_over);
 }
 
 /* Nobody else wants this CPU. */
@@ -158,6 +189,15 @@ static void wait(struct umbra_vcpu *vcpu)
 	}
 }
 
+/* A page has come for another thread of the guest's than that which has halted. */
+static void take_pages(struct umbra_vcpu *vcpu)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+
+	umbra_apf_ready(vcpu);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+}
+
 int umbra_vcpu_block(struct umbra_vcpu *vcpu)
 {
 	umbra_lapic_timer_outside(vcpu);
@@ -169,6 +209,8 @@ int umbra_vcpu_block(struct umbra_vcpu *vcpu)
 	umbra_lapic_accept_events(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_APIC_TIMER))
 		umbra_lapic_timer_expired(vcpu);
+	if (umbra_test_request(vcpu, UMBRA_REQ_APF_READY))
+		take_pages(vcpu);
 	if (vcpu->mp_state == KVM_MP_STATE_HALTED &&
 	    (umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK) || READ_ONCE(vcpu->pv.kicked) ||
 	     umbra_has_event(vcpu))) {

@@ -271,8 +271,10 @@ static void write_svr(struct umbra_lapic *apic, u32 val)
 
 	lapic_set_reg(apic, APIC_SPIV, val & SPIV_BITS);
 	lapic_virt_changed(apic);
-	if (lapic_software_enabled(apic))
+	if (lapic_software_enabled(apic)) {
+		umbra_apf_recheck(apic->vcpu);
 		return;
+	}
 	for (i = 0; i < LAPIC_NR_LVT; i++)
 		lapic_set_reg(apic, lvt_regs[i], lapic_reg(apic, lvt_regs[i]) | APIC_LVT_MASKED);
 }

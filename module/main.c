@@ -126,6 +126,9 @@ static int __init umbra_init(void)
 	r = umbra_shrink_init();
 	if (r)
 		goto err_genl;
+	r = umbra_apf_setup();
+	if (r)
+		goto err_shrink;
 	umbra_debugfs_init();
 	/* Last: from here on userspace can call. */
 	r = umbra_ioctl_init();
@@ -136,6 +139,8 @@ static int __init umbra_init(void)
 
 err_views:
 	umbra_debugfs_exit();
+	umbra_apf_exit();
+err_shrink:
 	umbra_shrink_exit();
 err_genl:
 	umbra_genl_exit();
@@ -151,6 +156,7 @@ static void __exit umbra_exit(void)
 {
 	umbra_ioctl_exit();
 	umbra_debugfs_exit();
+	umbra_apf_exit();
 	umbra_shrink_exit();
 	umbra_genl_exit();
 	/* Table pages and slots on their way out through RCU and the notifiers. */

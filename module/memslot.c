@@ -341,11 +341,13 @@ static int special_pfn(unsigned long hva, bool write, bool may_write, struct umb
 	return r;
 }
 
-int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, struct umbra_pfn *out)
+int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, bool wait,
+		     struct umbra_pfn *out)
 {
 	bool may_write = !(slot->flags & KVM_MEM_READONLY);
 	unsigned long hva = umbra_slot_hva(slot, gfn);
-	unsigned int flags = FOLL_HWPOISON | UMBRA_FOLL_INTERRUPTIBLE | (write ? FOLL_WRITE : 0);
+	unsigned int flags = FOLL_HWPOISON | (write ? FOLL_WRITE : 0) |
+			     (wait ? UMBRA_FOLL_INTERRUPTIBLE : FOLL_NOWAIT);
 	struct page *writable;
 	long n;
 
@@ -362,6 +364,8 @@ int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, struc
 	n = get_user_pages_unlocked(hva, 1, &out->page, flags);
 	if (n != 1) {
 		out->page = NULL;
+		if (!n && !wait)
+			return -EAGAIN;
 		if (n == -EHWPOISON)
 			return -EHWPOISON;
 		if ((n == -EINTR || n == -EAGAIN) && signal_pending(current))

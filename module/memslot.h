@@ -84,17 +84,19 @@ struct umbra_pfn {
  * @slot: the slot that holds @gfn
  * @gfn: the page
  * @write: the page is about to be written
+ * @wait: for what somebody else must do first: read it from a disk, supply it
  * @out: the page; put it with umbra_pfn_put()
  *
- * Sleeps. The page may be mapped into the guest only under mmu_lock and while
+ * Sleeps, even if it does not @wait. The page may be mapped into the guest only under mmu_lock and while
  * umbra_mmu_stale() says no: see there.
  *
  * Return: 0; -EFAULT: nothing behind that address, or it can't be written;
  * -EHWPOISON: the page is broken memory; -EINTR: a signal is pending;
  * -EROFS: @write into a read-only slot, or into a device's memory that is mapped
- * read-only
+ * read-only; -EAGAIN: it would have to wait
  */
-int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, struct umbra_pfn *out);
+int umbra_gfn_to_pfn(const struct umbra_slot *slot, gfn_t gfn, bool write, bool wait,
+		     struct umbra_pfn *out);
 /*
  * The guest has it now: let the host take it as used, and as dirty if it is
  * writable. mmu_lock is still held, or the host could have cleaned it before.

@@ -239,11 +239,21 @@ bool umbra_mmu_stale(struct umbra_vm *vm, unsigned long seq, unsigned long hva)
 	return mmu->invalidate_seq != seq;
 }
 
+int umbra_mmu_fault_pfn(struct umbra_vcpu *vcpu, const struct umbra_slot *slot, gfn_t gfn,
+			bool write, struct umbra_pfn *out)
+{
+	int r = umbra_gfn_to_pfn(slot, gfn, write, false, out);
+
+	if (likely(r != -EAGAIN) || umbra_apf_start(vcpu, slot, gfn, write))
+		return r;
+	return umbra_gfn_to_pfn(slot, gfn, write, true, out);
+}
+
 /**
  * umbra_mmu_page_error() - no page for a fault
  * @slot: that holds @gfn
  * @gfn: the page
- * @error: umbra_gfn_to_pfn()'s
+ * @error: umbra_mmu_fault_pfn()'s
  *
  * Return: enum umbra_fault_result, or errno for KVM_RUN
  */
@@ -255,6 +265,7 @@ int umbra_mmu_page_error(const struct umbra_slot *slot, gfn_t gfn, int error)
 		umbra_mmu_send_hwpoison(umbra_slot_hva(slot, gfn));
 		return UMBRA_FAULT_DONE;
 	case -EINTR:
+	case -EAGAIN:
 		return UMBRA_FAULT_DONE;
 	case -EROFS:
 		return UMBRA_FAULT_MMIO;

@@ -18,6 +18,7 @@
 struct umbra_vm;
 struct umbra_vcpu;
 struct umbra_slot;
+struct umbra_pfn;
 struct umbra_gwalk;
 struct umbra_gwalk_ctx;
 
@@ -280,7 +281,13 @@ void *umbra_mmu_alloc_root(struct umbra_vm *vm);
 void umbra_mmu_bury_page(struct umbra_vm *vm, void *page);
 /* With mmu_lock still held, after the flush. */
 void umbra_mmu_free_dead_pages(struct umbra_vm *vm);
-/* What became of a fault whose page umbra_gfn_to_pfn() did not find: its @error as a result. */
+/*
+ * umbra_gfn_to_pfn() for a fault of the guest's, which does not wait if the guest has
+ * something better to do: -EAGAIN.
+ */
+int umbra_mmu_fault_pfn(struct umbra_vcpu *vcpu, const struct umbra_slot *slot, gfn_t gfn,
+			bool write, struct umbra_pfn *out);
+/* What became of a fault whose page that did not find: its @error as a result. */
 int umbra_mmu_page_error(const struct umbra_slot *slot, gfn_t gfn, int error);
 /* Nobody can see it any more. */
 void umbra_mmu_free_page(struct umbra_vm *vm, void *page);

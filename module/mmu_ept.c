@@ -497,7 +497,7 @@ static int map_fault(struct umbra_vcpu *vcpu, struct map_request *req, unsigned 
 	r = umbra_mmu_topup(vcpu, UMBRA_MAX_LEVELS - 1);
 	if (r)
 		return r;
-	r = umbra_gfn_to_pfn(req->slot, req->gfn, req->write, &req->pfn);
+	r = umbra_mmu_fault_pfn(vcpu, req->slot, req->gfn, req->write, &req->pfn);
 	if (r)
 		return umbra_mmu_page_error(req->slot, req->gfn, r);
 

@@ -118,7 +118,7 @@ static int map_asked(struct umbra_vcpu *vcpu, struct shadow_map *map, const stru
 	int result = SHADOW_RETRY, r;
 	struct umbra_pfn pfn;
 
-	r = umbra_gfn_to_pfn(slot, gfn, map->write, &pfn);
+	r = umbra_mmu_fault_pfn(vcpu, slot, gfn, map->write, &pfn);
 	if (r)
 		return umbra_mmu_page_error(slot, gfn, r);
 	map->entry = pfn.pfn << PAGE_SHIFT;
@@ -196,7 +196,8 @@ static int allowed_fault(struct umbra_vcpu *vcpu, gva_t gva, u64 error,
 	map.large = may_be_large(walk, slot, gfn);
 	r = map_page(vcpu, &map, slot, gfn, seq);
 	/* A key that refuses writes does not bind a supervisor without CR0.WP, but ours is set. */
-	if (r == UMBRA_FAULT_DONE && error & PFERR_PK && !map.mode.wp)
+	if (r == UMBRA_FAULT_DONE && error & PFERR_PK && !map.mode.wp &&
+	    !vcpu->events.exc.pending)
 		return must_emulate(vcpu);
 	return r;
 }

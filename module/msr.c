@@ -258,6 +258,21 @@ static int pv_eoi_set(struct msr_op *op)
 	return 0;
 }
 
+static int apf_en_set(struct msr_op *op)
+{
+	return umbra_apf_set_en(op->vcpu, op->value);
+}
+
+static int apf_int_set(struct msr_op *op)
+{
+	return umbra_apf_set_int(op->vcpu, op->value);
+}
+
+static int apf_ack_set(struct msr_op *op)
+{
+	return umbra_apf_set_ack(op->vcpu, op->value);
+}
+
 /* The local APIC. */
 
 static int apic_base_get(struct msr_op *op)
@@ -578,6 +593,8 @@ static bool shows_##name(const struct umbra_cpuid *cpuid)			\
 
 SHOWS_PV(clock, KVM_FEATURE_CLOCKSOURCE)
 SHOWS_PV(clock2, KVM_FEATURE_CLOCKSOURCE2)
+SHOWS_PV(async_pf, KVM_FEATURE_ASYNC_PF)
+SHOWS_PV(async_pf_int, KVM_FEATURE_ASYNC_PF_INT)
 SHOWS_PV(steal_time, KVM_FEATURE_STEAL_TIME)
 SHOWS_PV(pv_eoi, KVM_FEATURE_PV_EOI)
 SHOWS_PV(poll_control, KVM_FEATURE_POLL_CONTROL)
@@ -664,12 +681,19 @@ static const struct msr_row rows[] = {
 	  .shown = shows_clock2 },
 	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = ROW_SAVE, .get = system_time_get,
 	  .set = system_time_set, .shown = shows_clock2 },
+	{ MSR_KVM_ASYNC_PF_EN, .flags = ROW_SAVE, .field = FIELD(apf_en), .set = apf_en_set,
+	  .shown = shows_async_pf },
 	{ MSR_KVM_STEAL_TIME, .flags = ROW_SAVE, .field = FIELD(steal_time),
 	  .set = steal_time_set, .shown = shows_steal_time },
 	{ MSR_KVM_PV_EOI_EN, .flags = ROW_SAVE, .field = FIELD(pv_eoi), .set = pv_eoi_set,
 	  .shown = shows_pv_eoi },
 	{ MSR_KVM_POLL_CONTROL, .flags = ROW_SAVE, .field = FIELD(poll_control), .valid = 1,
 	  .shown = shows_poll_control },
+	{ MSR_KVM_ASYNC_PF_INT, .flags = ROW_SAVE, .field = FIELD(apf_int), .set = apf_int_set,
+	  .shown = shows_async_pf_int },
+	/* A command, which leaves nothing to read. */
+	{ MSR_KVM_ASYNC_PF_ACK, .flags = ROW_SAVE, .get = const_get, .set = apf_ack_set,
+	  .shown = shows_async_pf_int },
 	{ MSR_EFER, .flags = ROW_SAVE, .get = efer_get, .set = efer_set },
 	{ MSR_STAR, .flags = ROW_SAVE, .get = backend_get, .set = backend_set, .valid = ~0ULL,
 	  .shown = shows_long_mode },
@@ -796,6 +820,8 @@ void umbra_msrs_reset(struct umbra_vcpu *vcpu, bool init)
 	/* What is in memory is no more what the guest thinks that it is. */
 	msrs->steal_time = 0;
 	msrs->pv_eoi = 0;
+	msrs->apf_en = 0;
+	msrs->apf_int = 0;
 	if (init)
 		return;
 	*msrs = (struct umbra_msrs) {

@@ -43,6 +43,7 @@ struct umbra_msrs {
 	u64 hwcr, de_cfg;
 	u64 osvw_length, osvw_status;
 	u64 steal_time, pv_eoi, poll_control;
+	u64 apf_en, apf_int;
 	u64 xss;			/* always 0: no supervisor state is offered */
 	const struct msr_row *last_row;
 	u32 last_index;

@@ -26,7 +26,8 @@
 	X(halt_polls,	"of those, the ones whose end polling saw")	\
 	X(root_loads,	"times that it was given a root of its tables")	\
 	X(flushes,	"flushes of all translations, before an entry")	\
-	X(emulated,	"instructions that the emulator did, or tried")
+	X(emulated,	"instructions that the emulator did, or tried")	\
+	X(async_faults,	"pages that were fetched while the guest could do something else")
 
 /**
  * struct umbra_stats - of one vCPU, by enum umbra_exit_reason

@@ -747,6 +747,49 @@ TRACE_EVENT(kvm_eoi,
 
 /* ------------------------------ waiting ------------------------------ */
 
+/* @gva: the guest's physical address, as with KVM where the hardware walks its tables */
+TRACE_EVENT(kvm_try_async_get_page,
+	TP_PROTO(u64 gva, u64 gfn),
+	TP_ARGS(gva, gfn),
+	TP_STRUCT__entry(
+		__field(__u64, gva)
+		__field(u64, gfn)
+	),
+	TP_fast_assign(
+		__entry->gva = gva;
+		__entry->gfn = gfn;
+	),
+	TP_printk("gva = %#llx, gfn = %#llx", __entry->gva, __entry->gfn)
+);
+
+TRACE_EVENT(kvm_async_pf_not_present,
+	TP_PROTO(u64 token, u64 gva),
+	TP_ARGS(token, gva),
+	TP_STRUCT__entry(
+		__field(__u64, token)
+		__field(__u64, gva)
+	),
+	TP_fast_assign(
+		__entry->token = token;
+		__entry->gva = gva;
+	),
+	TP_printk("token %#llx gva %#llx", __entry->token, __entry->gva)
+);
+
+TRACE_EVENT(kvm_async_pf_ready,
+	TP_PROTO(u64 token, u64 gva),
+	TP_ARGS(token, gva),
+	TP_STRUCT__entry(
+		__field(__u64, token)
+		__field(__u64, gva)
+	),
+	TP_fast_assign(
+		__entry->token = token;
+		__entry->gva = gva;
+	),
+	TP_printk("token %#llx gva %#llx", __entry->token, __entry->gva)
+);
+
 /* @valid: no signal ended it */
 TRACE_EVENT(kvm_vcpu_wakeup,
 	TP_PROTO(u64 ns, bool waited, bool valid),

@@ -30,6 +30,7 @@
 #include <linux/types.h>
 #include <linux/xarray.h>
 
+#include "apf.h"
 #include "cpuid.h"
 #include "dirty.h"
 #include "event.h"
@@ -78,6 +79,8 @@ struct umbra_zones;
  * @UMBRA_REQ_TPR_ACCESS: report KVM_EXIT_TPR_ACCESS
  * @UMBRA_REQ_STEAL: count steal time, and take back that the vCPU has no CPU
  * @UMBRA_REQ_APIC_VIRT: choose anew whether the CPU works on the LAPIC by itself
+ * @UMBRA_REQ_APF_READY: pages have come that were fetched for it: see which, and tell the guest
+ * @UMBRA_REQ_APF_WAIT: wait for the page that it faulted on, or for an event
  * @UMBRA_REQ_NONE_KICK: nothing to do, but leave the guest once
  */
 enum umbra_request {
@@ -97,6 +100,8 @@ enum umbra_request {
 	UMBRA_REQ_TPR_ACCESS,
 	UMBRA_REQ_STEAL,
 	UMBRA_REQ_APIC_VIRT,
+	UMBRA_REQ_APF_READY,
+	UMBRA_REQ_APF_WAIT,
 	UMBRA_REQ_NONE_KICK,
 };
 
@@ -158,6 +163,7 @@ struct umbra_vcpu {
 	struct umbra_fpu fpu;			/* (o) fpu.h */
 	struct umbra_vcpu_time time;		/* (o) time.h */
 	struct umbra_pv pv;			/* pv.h */
+	struct umbra_apf apf;			/* (o) apf.h */
 	struct umbra_vcpu_mmu mmu;		/* (o) mmu.h */
 	struct umbra_dirty_ring ring;		/* dirty.h */
 	struct umbra_lapic *lapic;		/* (c) NULL without in-kernel irqchip */

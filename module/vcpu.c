@@ -156,6 +156,7 @@ void umbra_vcpu_reset(struct umbra_vcpu *vcpu, bool init)
 	vcpu->io.complete = NULL;
 	umbra_regs_reset(vcpu, init);
 	umbra_backend->vcpu_reset(vcpu, init);
+	umbra_apf_cancel(vcpu);
 	umbra_msrs_reset(vcpu, init);
 	umbra_fpu_reset(vcpu, init);
 	umbra_mmu_paging_changed(vcpu);
@@ -174,13 +175,16 @@ static void serve_pages(struct umbra_vcpu *vcpu)
 {
 	int idx;
 
-	if (!(READ_ONCE(vcpu->requests) & (BIT(UMBRA_REQ_CLOCK) | BIT(UMBRA_REQ_STEAL))))
+	if (!(READ_ONCE(vcpu->requests) &
+	      (BIT(UMBRA_REQ_CLOCK) | BIT(UMBRA_REQ_STEAL) | BIT(UMBRA_REQ_APF_READY))))
 		return;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_CLOCK))
 		umbra_clock_update(vcpu);
 	if (umbra_test_request(vcpu, UMBRA_REQ_STEAL))
 		umbra_steal_update(vcpu);
+	if (umbra_test_request(vcpu, UMBRA_REQ_APF_READY))
+		umbra_apf_ready(vcpu);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 }
 
@@ -235,6 +239,9 @@ static int serve_requests(struct umbra_vcpu *vcpu)
 	umbra_test_request(vcpu, UMBRA_REQ_EVENT);
 	umbra_test_request(vcpu, UMBRA_REQ_UNBLOCK);
 	umbra_test_request(vcpu, UMBRA_REQ_NONE_KICK);
+	/* Last: what was asked is done by then. What is asked meanwhile ends the wait or can wait too. */
+	if (umbra_test_request(vcpu, UMBRA_REQ_APF_WAIT))
+		umbra_vcpu_await_page(vcpu);
 	return 1;
 }
 

@@ -24,6 +24,8 @@ void umbra_halt_vm_init(struct umbra_vm *vm);
 int umbra_set_halt_poll(struct umbra_vm *vm, const struct kvm_enable_cap *cap);
 /* The vCPU is halted, or waits for INIT or SIPI: >0 look again, -EIO the VM is dead. */
 int umbra_vcpu_block(struct umbra_vcpu *vcpu);
+/* UMBRA_REQ_APF_WAIT: sleep until the page has come, or something else is to be done. */
+void umbra_vcpu_await_page(struct umbra_vcpu *vcpu);
 /* The CPU has seen it spin on PAUSE: let one that has no CPU run instead. */
 void umbra_vcpu_on_spin(struct umbra_vcpu *vcpu);
 /* The caller's CPU for @vcpu, which belongs to another thread, if that has none. */

@@ -122,6 +122,7 @@ err_mm:
 
 static void vcpu_free(struct umbra_vcpu *vcpu)
 {
+	umbra_apf_cancel(vcpu);
 	umbra_lapic_destroy(vcpu);
 	umbra_backend->vcpu_destroy(vcpu);
 	umbra_fpu_destroy(vcpu);
@@ -307,6 +308,7 @@ static struct umbra_vcpu *vcpu_alloc(struct umbra_vm *vm, u32 id)
 	rcuwait_init(&vcpu->wait);
 	umbra_vcpu_init_preempt(vcpu);
 	umbra_events_init(vcpu);
+	umbra_apf_init(vcpu);
 	r = vcpu_init_parts(vcpu);
 	if (r)
 		goto err;

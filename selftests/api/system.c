@@ -288,6 +288,8 @@ static const struct { const char *name; uint32_t msr; } listed[] = {
 	{ "TSC_DEADLINE", MSR_TSC_DEADLINE },
 	{ "KVM_SYSTEM_TIME_NEW", 0x4b564d01 },
 	{ "KVM_WALL_CLOCK_NEW", 0x4b564d00 },
+	{ "KVM_ASYNC_PF_EN", 0x4b564d02 }, { "KVM_ASYNC_PF_INT", 0x4b564d06 },
+	{ "KVM_ASYNC_PF_ACK", 0x4b564d07 },
 };
 
 TEST_EACH(msr_listed, "GET_MSR_INDEX_LIST has ", listed, m)

@@ -2,7 +2,9 @@
 /* Trace events: of a guest whose deeds are known each is seen, with the right fields. */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <fcntl.h>
 #include <linux/umbra.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -169,6 +171,12 @@ static void touch_pages(void)
 	for (i = 0; i < PAGES; i++)
 		*(volatile uint64_t *)(GPA + i * PAGE) = 2;
 	guest_done();
+}
+
+static void touch_pages_open(void)
+{
+	sti();
+	touch_pages();
 }
 
 static void on_nmi(struct frame *f)
@@ -597,6 +605,49 @@ TEST(halt, "kvm_vcpu_wakeup of each halt, and the interrupt that ended it")
 	want(3, "kvm_apic_accept_irq", "apicid 0 vec 85 (Fixed|edge)\n");
 }
 
+/* Whose memory is at GPA: nothing yet. */
+static int watch(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { .start = (uintptr_t)pages, .len = PAGES * PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg))
+		SKIP("no userfaultfd: %s", strerror(errno));
+	return fd;
+}
+
+TEST(async_pf, "kvm_try_async_get_page, kvm_async_pf_not_present and _ready of a page that comes late")
+{
+	struct uffdio_zeropage zero = { .range.len = PAGE };
+	struct uffd_msg msg;
+	pthread_t thread;
+	int fd, i;
+
+	pages = map_pages(PAGES * PAGE);
+	fd = watch();
+	start(VM_IRQCHIP, touch_pages_open);
+	ASSERT(!vm_slot(&vm, SLOT, 0, GPA, PAGES * PAGE, pages));
+	ASSERT(!pthread_create(&thread, NULL, run_to_sync, v));
+	for (i = 0; i < PAGES; i++) {
+		ASSERT(read(fd, &msg, sizeof(msg)) == sizeof(msg));
+		zero.range.start = msg.arg.pagefault.address;
+		ASSERT(!ioctl(fd, UFFDIO_ZEROPAGE, &zero));
+	}
+	ASSERT(!pthread_join(thread, NULL));
+	trace_stop();
+	for (i = 0; i < PAGES; i++) {
+		want(1, "kvm_async_pf_not_present", "token 0x%x000 gva 0x%lx\n", i + 1,
+		     GPA + i * PAGE);
+		want(1, "kvm_async_pf_ready", "token 0x%x000 gva 0x%lx\n", i + 1, GPA + i * PAGE);
+		EXPECT(trace_count("kvm_try_async_get_page", "gva = ") >= PAGES);
+	}
+	close(fd);
+}
+
 TEST(poll, "kvm_halt_poll_ns when a short halt makes the poll longer")
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_HALT_POLL, .args = { 1000000000 } };
@@ -638,7 +689,8 @@ static const char *const seen[] = {
 	"umbra_mmu_mode", "umbra_mark_dirty", "kvm_dirty_ring_push", "kvm_inj_virq",
 	"kvm_inj_exception", "umbra_inj_nmi", "kvm_set_irq", "umbra_irqfd", "umbra_ioeventfd",
 	"kvm_apic", "kvm_apic_ipi", "kvm_apic_accept_irq", "kvm_eoi", "kvm_vcpu_wakeup",
-	"kvm_halt_poll_ns",
+	"kvm_halt_poll_ns", "kvm_try_async_get_page", "kvm_async_pf_not_present",
+	"kvm_async_pf_ready",
 };
 
 TEST(all, "there is no other event")

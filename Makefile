@@ -17,8 +17,9 @@
 #                      build/report/index.html: some 20 minutes
 #   make soak          10,000 changes of a VM's mode, and ten minutes of storm on a guest's
 #                      disk, boots with all trace events on, and one with 64 CPUs, in an
-#                      emulated host; in an Intel one a suspend with a VM, all of tracing/,
-#                      and memory that changes under a guest; that in the shadow modes;
+#                      emulated host; in an Intel one a suspend with a VM, CPUs that come and
+#                      go, all of tracing/, and memory that changes under a guest; that in the
+#                      shadow modes;
 #                      the runner's tests and the real guest's on the debug kernel; an
 #                      Intel host that reboots, and an AMD one with tables of 4 levels
 #   make soak-emul     20 million instructions, natively and emulated, in an
@@ -92,6 +93,8 @@ soak:
 		scripts/mode-storm-tests'
 	@lab/run -c intel -k 6.12 -t 2400 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh && \
 		SCRIPTS=all selftests/trace/scripts.sh && selftests/mmu/host && RACE_SECONDS=1 selftests/mmu/race'
+	@lab/run -c intel -n 2 -k 6.12 -t 1800 -- 'CYCLES=3 MODULE_ARGS=apicv=0 \
+		TESTS=api/hotplug.sh scripts/host-tests'
 	@lab/run -n 2 -t 900 -- 'export TESTS=mmu/race; for m in lazy eager; do \
 		MODULE_ARGS=mmu=shadow-$$m scripts/host-tests || exit; done'
 	@lab/run -k debug -t 3000 -- "env TESTS='api/owner.sh runner/control.sh runner/runner.sh' \

@@ -94,7 +94,7 @@ soak:
 	@lab/run -c intel -k 6.12 -t 2400 -- 'insmod /umbra/umbra.ko && selftests/api/suspend.sh && \
 		SCRIPTS=all selftests/trace/scripts.sh && selftests/mmu/host && RACE_SECONDS=1 selftests/mmu/race'
 	@lab/run -c intel -n 2 -k 6.12 -t 1800 -- 'CYCLES=3 MODULE_ARGS=apicv=0 \
-		TESTS=api/hotplug.sh scripts/host-tests'
+		TESTS="api/hotplug.sh guest/smp" scripts/host-tests'
 	@lab/run -n 2 -t 900 -- 'export TESTS=mmu/race; for m in lazy eager; do \
 		MODULE_ARGS=mmu=shadow-$$m scripts/host-tests || exit; done'
 	@lab/run -k debug -t 3000 -- "env TESTS='api/owner.sh runner/control.sh runner/runner.sh' \
